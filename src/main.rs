@@ -1,1 +1,116 @@
-fn main(){}
+//! What the process does, read top to bottom: configure, bind, serve, drain.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use origin_guard::cli::{self, Command};
+use origin_guard::config::Config;
+use origin_guard::guard::Guard;
+use origin_guard::routes::origin::Origin;
+use origin_guard::server::{Door, Server};
+use origin_guard::{log as events, signals};
+
+// sysexits(3)
+const EX_USAGE: u8 = 64;
+const EX_CONFIG: u8 = 78;
+
+fn main() -> ExitCode {
+    match cli::parse(lexopt::Parser::from_env()) {
+        Ok(Command::Serve) => serve(),
+        Ok(Command::Check) => check(),
+        Ok(Command::Help) => print(cli::HELP),
+        Ok(Command::Version) => print(concat!("origin-guard ", env!("CARGO_PKG_VERSION"), "\n")),
+        Err(fault) => fail(EX_USAGE, &fault),
+    }
+}
+
+fn serve() -> ExitCode {
+    let config = match Config::read(|name| std::env::var_os(name)) {
+        Ok(config) => config,
+        Err(faults) => return fail(EX_CONFIG, &faults),
+    };
+    let journal = std::env::var_os("JOURNAL_STREAM").is_some();
+    if let Err(error) = events::start(journal) {
+        return fail(1, &format!("cannot start logging: {error}"));
+    }
+    log_panics();
+    let version = env!("CARGO_PKG_VERSION");
+    log::info!("starting version={version} pid={}", std::process::id());
+    log::info!("config {}", config.on_one_line());
+    for warning in &config.warnings {
+        log::warn!("warning {warning}");
+    }
+
+    let served = bind_and_run(config);
+    match served {
+        Ok(0) => log::info!("stopped"),
+        Ok(left) => log::warn!("stopped unfinished={left}"),
+        Err(fault) => {
+            log::error!("failed {fault}");
+            events::flush();
+            return ExitCode::FAILURE;
+        }
+    }
+    events::flush();
+    ExitCode::SUCCESS
+}
+
+fn bind_and_run(config: Config) -> Result<usize, String> {
+    let stop = signals::stop_requests().map_err(|error| format!("to take signals: {error}"))?;
+    let origin = Door {
+        addresses: config.listen,
+        service: Arc::new(Origin {
+            guard: Guard::new(&config.header, config.secret),
+            trusted_proxies: config.trusted_proxies,
+            access_log: config.access_log,
+        }),
+    };
+    let server = Server::bind(vec![origin], config.limits, config.workers)
+        .map_err(|setup| format!("to {}: {}", setup.doing, setup.error))?;
+    for address in server.addresses() {
+        log::info!("listening address={address}");
+    }
+    server
+        .run(stop, config.drain_timeout)
+        .map_err(|error| format!("to wait for connections: {error}"))
+}
+
+fn check() -> ExitCode {
+    match Config::read(|name| std::env::var_os(name)) {
+        Ok(config) => {
+            for warning in &config.warnings {
+                eprintln!("warning: {warning}");
+            }
+            let lines = config.effective.iter();
+            print(
+                &lines
+                    .map(|(name, value)| format!("{name}={value}\n"))
+                    .collect::<String>(),
+            )
+        }
+        Err(faults) => fail(EX_CONFIG, &faults),
+    }
+}
+
+/// The default hook prints the message of a panic, which may hold anything.
+fn log_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string);
+        log::error!("panic at={}", place.unwrap_or_default());
+    }));
+}
+
+fn print(text: &str) -> ExitCode {
+    use std::io::Write as _;
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+fn fail(status: u8, fault: &dyn std::fmt::Display) -> ExitCode {
+    for line in fault.to_string().lines() {
+        eprintln!("origin-guard: {line}");
+    }
+    ExitCode::from(status)
+}

@@ -1,0 +1,39 @@
+# The commands of this project. Each works on a fresh Debian with a Rust toolchain.
+
+CARGO ?= cargo
+TARGET := $(shell rustc -vV | sed -n 's/^host: //p')
+DIST := target/dist/origin-guard
+FUZZ_SECONDS ?= 600
+
+.PHONY: run test check dist bench timing fuzz clean
+
+# Builds and serves with a one-time secret; prints the line that tries it.
+run:
+	$(CARGO) build --release
+	@secret=$$(od -An -N24 -tx1 /dev/urandom | tr -d ' \n'); \
+	printf '\ntry it:\n\n  curl -i -H "X-Shared-Secret: %s" http://127.0.0.1:8888/protected\n\n' "$$secret"; \
+	SHARED_SECRET=$$secret LISTEN=$${LISTEN:-127.0.0.1:8888} exec target/release/origin-guard
+
+# All tests. With REQUIRE_ALL=1 a test that is skipped for want of a server fails.
+test:
+	$(CARGO) test
+
+check:
+	$(CARGO) fmt --check
+	$(CARGO) clippy --all-targets -- -D warnings
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --no-deps --document-private-items
+
+# The static binary.
+dist:
+	RUSTFLAGS='-C target-feature=+crt-static' $(CARGO) build --release --target $(TARGET)
+	mkdir -p $(dir $(DIST))
+	install -m 0755 target/$(TARGET)/release/origin-guard $(DIST)
+
+bench: dist
+	python3 tests/bench/run.py
+
+timing:
+	$(CARGO) run --release --manifest-path tests/timing/Cargo.toml --target-dir target/timing
+
+clean:
+	$(CARGO) clean

@@ -1,0 +1,79 @@
+//! Commands and help.
+
+use lexopt::Arg::{Long, Short, Value};
+
+/// What the command line asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Nothing: serve.
+    Serve,
+    /// `check`
+    Check,
+    /// `--help`
+    Help,
+    /// `--version`
+    Version,
+}
+
+/// `--help` prints this.
+pub const HELP: &str = "\
+origin-guard - lets an origin accept traffic from its gateway alone
+
+usage: origin-guard           serve
+       origin-guard check     validate the configuration and print it
+       origin-guard --help | --version
+
+GET /protected is answered with 200 where the header X-Shared-Secret holds the
+secret, and with 401 where it does not. GET /healthz answers 200 to anyone.
+
+variables:
+  SHARED_SECRET    the secret; without it /protected answers 500
+  SECRET_HEADER    the header that holds it          [X-Shared-Secret]
+  LISTEN           addresses, with commas: ADDR:PORT, [::]:PORT, unix:/path
+                                                     [0.0.0.0:8888]
+  WORKERS          threads that answer               [the number of cores]
+  TRUSTED_PROXIES  whose X-Forwarded-For names the client in the log:
+                   addresses, networks, unix         [none]
+  ACCESS_LOG       1 logs every request              [0]
+  MAX_CONNECTIONS  at once                           [10000]
+  MAX_HEAD_BYTES   of a request's head               [16384]
+  HEAD_TIMEOUT     seconds for a request's head      [10]
+  IDLE_TIMEOUT     seconds between requests          [75]
+  WRITE_TIMEOUT    seconds without progress          [10]
+  DRAIN_TIMEOUT    seconds to finish after SIGTERM   [5]
+
+exit status: 0 after SIGTERM or SIGINT, 1 where an address cannot be had,
+64 for a faulty command line, 78 for a faulty variable
+";
+
+/// Reads the command line.
+///
+/// # Errors
+///
+/// What is wrong with it, and where help is.
+pub fn parse(mut arguments: lexopt::Parser) -> Result<Command, String> {
+    let mut command = None;
+    while let Some(argument) = arguments.next().map_err(|error| with_help(&error))? {
+        let next = match argument {
+            Short('h') | Long("help") => Command::Help,
+            Short('V') | Long("version") => Command::Version,
+            Value(word) if word == "check" => Command::Check,
+            Value(word) => {
+                let word = word.to_string_lossy();
+                return Err(with_help(&format!("unknown command {word:?}")));
+            }
+            flag => return Err(with_help(&flag.unexpected())),
+        };
+        match command {
+            None => command = Some(next),
+            Some(Command::Help | Command::Version) => {}
+            Some(_) if next == Command::Help => command = Some(next),
+            Some(_) => return Err(with_help(&"more than one command")),
+        }
+    }
+    Ok(command.unwrap_or(Command::Serve))
+}
+
+fn with_help(fault: &dyn std::fmt::Display) -> String {
+    format!("{fault}; see origin-guard --help")
+}

@@ -1,0 +1,280 @@
+//! The environment -> [`Config`]; every fault named at once.
+
+use std::ffi::OsString;
+use std::fmt::{self, Display};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use crate::client::TrustedProxies;
+use crate::secret::{SHORT, Secret};
+use crate::server::{Address, Limits, is_framing, is_token_byte};
+
+/// Longest time that a variable may set: a year.
+const LONGEST: f64 = 31_536_000.0;
+
+/// What the environment asks for.
+pub struct Config {
+    /// `LISTEN`.
+    pub listen: Vec<Address>,
+    /// `SECRET_HEADER`.
+    pub header: String,
+    /// `SHARED_SECRET`; `None` where it is unset or empty.
+    pub secret: Option<Secret>,
+    /// `WORKERS`.
+    pub workers: usize,
+    /// The variables named like the limits.
+    pub limits: Limits,
+    /// `DRAIN_TIMEOUT`.
+    pub drain_timeout: Duration,
+    /// `TRUSTED_PROXIES`.
+    pub trusted_proxies: TrustedProxies,
+    /// `ACCESS_LOG=1`.
+    pub access_log: bool,
+    /// What is legal and likely a mistake, a line each.
+    pub warnings: Vec<String>,
+    /// Each variable and its effective value, the secret's redacted.
+    pub effective: Vec<(&'static str, String)>,
+}
+
+/// What is wrong with the environment, a line each: variable, fault, remedy.
+#[derive(Debug)]
+pub struct Faults(Vec<String>);
+
+impl Display for Faults {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|fault| writeln!(to, "{fault}"))
+    }
+}
+
+impl Config {
+    /// Reads the variables by way of `variable`, [`std::env::var_os`] as a rule.
+    ///
+    /// # Errors
+    ///
+    /// Every fault of every variable.
+    pub fn read(variable: impl Fn(&str) -> Option<OsString>) -> Result<Self, Faults> {
+        let mut reader = Reader {
+            variable: &variable,
+            faults: Vec::new(),
+            warnings: Vec::new(),
+            effective: Vec::new(),
+        };
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let (secret, header) = (reader.secret(), reader.header());
+        let listen = reader.value("LISTEN", "0.0.0.0:8888", addresses);
+        let workers = reader.value("WORKERS", &cores.to_string(), count(1, 1024));
+        let limits = Limits {
+            max_connections: reader.value("MAX_CONNECTIONS", "10000", count(1, 1_000_000)),
+            head_bytes: reader.value("MAX_HEAD_BYTES", "16384", count(1024, 1 << 20)),
+            head_timeout: reader.value("HEAD_TIMEOUT", "10", seconds),
+            idle_timeout: reader.value("IDLE_TIMEOUT", "75", seconds),
+            write_timeout: reader.value("WRITE_TIMEOUT", "10", seconds),
+        };
+        let drain_timeout = reader.value("DRAIN_TIMEOUT", "5", seconds);
+        let trusted_proxies = reader.value("TRUSTED_PROXIES", "", |list| {
+            TrustedProxies::parse(list).map_err(|member| {
+                format!(
+                    "{member:?} is neither an IP address, a network such as 10.0.0.0/8, nor unix"
+                )
+            })
+        });
+        let access_log = reader.value("ACCESS_LOG", "0", |text| match text {
+            "0" => Ok(false),
+            "1" => Ok(true),
+            _ => Err(format!("{text:?} is neither 0 nor 1")),
+        });
+        if !reader.faults.is_empty() {
+            return Err(Faults(reader.faults));
+        }
+        Ok(Self {
+            listen,
+            header,
+            secret,
+            workers,
+            limits,
+            drain_timeout,
+            trusted_proxies,
+            access_log,
+            warnings: reader.warnings,
+            effective: reader.effective,
+        })
+    }
+}
+
+impl Config {
+    /// The effective values as `NAME=value`, quoted where they hold a space.
+    #[must_use]
+    pub fn on_one_line(&self) -> String {
+        let one = |(name, value): &(&str, String)| {
+            if value.contains(' ') {
+                format!("{name}={value:?}")
+            } else {
+                format!("{name}={value}")
+            }
+        };
+        self.effective.iter().map(one).collect::<Vec<_>>().join(" ")
+    }
+}
+
+struct Reader<'a> {
+    variable: &'a dyn Fn(&str) -> Option<OsString>,
+    faults: Vec<String>,
+    warnings: Vec<String>,
+    effective: Vec<(&'static str, String)>,
+}
+
+impl Reader<'_> {
+    /// The variable's text. One that is empty counts as unset.
+    fn text(&mut self, name: &'static str) -> Option<String> {
+        match (self.variable)(name)?.into_string() {
+            Ok(text) if text.is_empty() => None,
+            Ok(text) => Some(text),
+            Err(_) => {
+                self.fault(name, "its value is not UTF-8; write it in ASCII");
+                None
+            }
+        }
+    }
+
+    fn fault(&mut self, name: &str, fault: impl Display) {
+        self.faults.push(format!("{name}: {fault}"));
+    }
+
+    /// The variable, or the default, parsed. After a fault it is the default's value,
+    /// so that the other variables are looked at too.
+    fn value<T>(
+        &mut self,
+        name: &'static str,
+        default: &str,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> T {
+        let text = self.text(name).unwrap_or_else(|| default.to_owned());
+        let value = parse(text.trim()).unwrap_or_else(|fault| {
+            self.fault(name, fault);
+            parse(default).expect("a default is valid")
+        });
+        self.effective.push((name, text));
+        value
+    }
+
+    fn secret(&mut self) -> Option<Secret> {
+        const NAME: &str = "SHARED_SECRET";
+        let secret = self.text(NAME);
+        let shown = if secret.is_some() {
+            "(set, not shown)"
+        } else {
+            "(not set)"
+        };
+        self.effective.push((NAME, shown.to_owned()));
+        let Some(mut secret) = secret else {
+            self.warnings.push(format!(
+                "{NAME} is not set: every request for /protected is answered with 500; \
+                 set it to what the gateway sends"
+            ));
+            return None;
+        };
+        if let Some(fault) = unpresentable(secret.as_bytes()) {
+            self.fault(NAME, fault);
+        }
+        if secret.len() < SHORT {
+            self.warnings.push(format!(
+                "{NAME} is shorter than {SHORT} bytes and can be guessed; \
+                 take one from `openssl rand -hex 32`"
+            ));
+        }
+        let digested = Secret::new(&secret);
+        zeroize::Zeroize::zeroize(&mut secret);
+        Some(digested)
+    }
+
+    fn header(&mut self) -> String {
+        self.value("SECRET_HEADER", "X-Shared-Secret", |name| {
+            if let Some(at) = name.bytes().position(|byte| !is_token_byte(byte)) {
+                return Err(format!(
+                    "the byte at position {at} cannot stand in a header's name; \
+                     use letters, digits and hyphens"
+                ));
+            }
+            if is_framing(name) || name.eq_ignore_ascii_case("host") {
+                return Err(format!(
+                    "{name} has a meaning of its own in HTTP; choose another header"
+                ));
+            }
+            Ok(name.to_owned())
+        })
+    }
+}
+
+/// Why no header can hold `secret` (RFC 9110, section 5.5). Never shows its content.
+fn unpresentable(secret: &[u8]) -> Option<String> {
+    if secret.first() == Some(&b' ') || secret.last() == Some(&b' ') {
+        return Some(
+            "it begins or ends with a space, which HTTP takes off a header; remove it".into(),
+        );
+    }
+    let at = secret
+        .iter()
+        .position(|byte| !matches!(byte, b' '..=b'~'))?;
+    Some(format!(
+        "the byte at position {at} is no printable ASCII, so no gateway can send it; \
+         use letters, digits and signs (a line break at the end of a file is a common cause)"
+    ))
+}
+
+fn addresses(list: &str) -> Result<Vec<Address>, String> {
+    const REMEDY: &str = "write ADDRESS:PORT (0.0.0.0:8888, [::]:8888) or unix:/path";
+    let mut addresses = Vec::new();
+    for member in list.split(',').map(str::trim) {
+        let address = if let Some(path) = member.strip_prefix("unix:") {
+            if !path.starts_with('/') {
+                return Err(format!("{member:?} is no absolute path; {REMEDY}"));
+            }
+            Address::Unix(PathBuf::from(path))
+        } else {
+            let address = SocketAddr::from_str(member)
+                .map_err(|_| format!("{member:?} is no address; {REMEDY}"))?;
+            Address::Tcp(address)
+        };
+        if addresses.contains(&address) && !matches!(address, Address::Tcp(a) if a.port() == 0) {
+            return Err(format!("{member} is there twice; name it once"));
+        }
+        addresses.push(address);
+    }
+    let wildcard_port = |v6: bool| {
+        addresses.iter().find_map(|address| match address {
+            Address::Tcp(a) if a.ip().is_unspecified() && a.is_ipv6() == v6 => Some(a.port()),
+            _ => None,
+        })
+    };
+    match (wildcard_port(false), wildcard_port(true)) {
+        (Some(v4), Some(v6)) if v4 == v6 && v4 != 0 => Err(format!(
+            "[::]:{v6} takes IPv4 too, so 0.0.0.0:{v4} is taken; leave 0.0.0.0:{v4} out"
+        )),
+        _ => Ok(addresses),
+    }
+}
+
+fn count(least: usize, most: usize) -> impl Fn(&str) -> Result<usize, String> {
+    move |text| {
+        text.parse()
+            .ok()
+            .filter(|count| (least..=most).contains(count))
+            .ok_or_else(|| {
+                format!("{text:?} is no number from {least} to {most}; write one in digits")
+            })
+    }
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    text.strip_suffix('s')
+        .unwrap_or(text)
+        .parse()
+        .ok()
+        .filter(|seconds| (0.001..=LONGEST).contains(seconds))
+        .map(Duration::from_secs_f64)
+        .ok_or_else(|| {
+            format!("{text:?} is no time in seconds, more than 0; write it like 10 or 0.5")
+        })
+}

@@ -1,0 +1,3 @@
+//! Which paths a door serves: plain functions `&Request -> Response`.
+
+pub mod origin;

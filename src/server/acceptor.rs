@@ -1,0 +1,327 @@
+//! The accepting thread: hands connections to the workers, sheds when full, drains.
+
+use std::io::{self, Read, Write};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use mio::net::UnixStream;
+use mio::{Events, Interest, Poll, Token, Waker};
+use rlimit::Resource;
+
+use super::answer;
+use super::head::{Persistence, Refusal};
+use super::listener::Listener;
+use super::seats::{Seats, Vacancy};
+use super::stream::Stream;
+use super::worker::{self, Handle};
+use super::{Door, Limits, Peer, Service};
+
+const STOP: Token = Token(usize::MAX);
+const VACANCY: Token = Token(usize::MAX - 1);
+/// How long accepting pauses after an error that comes again at once.
+const PAUSE: Duration = Duration::from_millis(100);
+/// Accepts from one listener before the others, and a signal, get their turn.
+const ACCEPTS_PER_TURN: usize = 256;
+/// Connections over the limit while those that make room for them are being closed.
+const OVERLAP: usize = 64;
+/// Files that are not connections: the standard streams, epoll and event descriptors,
+/// and what the libraries open for a moment.
+const OTHER_FILES: u64 = 32;
+
+/// Listeners that are bound and workers that run; nothing is accepted yet.
+pub struct Server {
+    poll: Poll,
+    listeners: Vec<Bound>,
+    services: Arc<[Arc<dyn Service>]>,
+    workers: Vec<Handle>,
+    vacancy: Arc<Vacancy>,
+    max_connections: usize,
+    paused_until: Option<Instant>,
+    /// Whether the last accept failed, so that a failure that lasts is logged once.
+    failing: bool,
+}
+
+struct Bound {
+    listener: Listener,
+    door: usize,
+    /// Whether connections may be waiting.
+    ready: bool,
+}
+
+/// Why a server could not be set up.
+#[derive(Debug)]
+pub struct SetupError {
+    /// What was being done, with the address where there is one.
+    pub doing: String,
+    /// What the system said.
+    pub error: io::Error,
+}
+
+impl Server {
+    /// Binds every address and starts the workers.
+    ///
+    /// # Errors
+    ///
+    /// If an address cannot be bound, or the system denies a thread or a file.
+    pub fn bind(doors: Vec<Door>, limits: Limits, workers: usize) -> Result<Self, SetupError> {
+        let failed = |doing: &str| {
+            let doing = doing.to_owned();
+            move |error| SetupError { doing, error }
+        };
+        let poll = Poll::new().map_err(failed("epoll"))?;
+        let waker = Waker::new(poll.registry(), VACANCY).map_err(failed("eventfd"))?;
+        let vacancy = Arc::new(Vacancy::new(waker));
+        let mut listeners = Vec::new();
+        let mut services = Vec::new();
+        for (door, Door { addresses, service }) in doors.into_iter().enumerate() {
+            services.push(service);
+            for address in addresses {
+                let doing = format!("listen on {address}");
+                let mut listener = Listener::bind(&address).map_err(failed(&doing))?;
+                let token = Token(listeners.len());
+                listener
+                    .register(poll.registry(), token)
+                    .map_err(failed(&doing))?;
+                listeners.push(Bound {
+                    listener,
+                    door,
+                    ready: true,
+                });
+            }
+        }
+        let max_connections = fit_to_file_limit(limits.max_connections, workers, listeners.len());
+        let services: Arc<[_]> = services.into();
+        let origin = Instant::now();
+        let workers = (0..workers)
+            .map(|number| {
+                worker::start(
+                    format!("worker-{number}"),
+                    Arc::clone(&services),
+                    limits,
+                    Seats::new(origin, max_connections + OVERLAP),
+                    Arc::clone(&vacancy),
+                )
+            })
+            .collect::<Result<_, _>>()
+            .map_err(failed("start a worker"))?;
+        Ok(Self {
+            poll,
+            listeners,
+            services,
+            workers,
+            vacancy,
+            max_connections,
+            paused_until: None,
+            failing: false,
+        })
+    }
+
+    /// The addresses that it listens on, ports of 0 replaced by the real ones.
+    pub fn addresses(&self) -> impl Iterator<Item = String> {
+        self.listeners
+            .iter()
+            .map(|bound| bound.listener.address.to_string())
+    }
+
+    /// Serves until a byte can be read from `stop`, then drains: accepts no more, answers
+    /// what is in flight and closes the rest. Returns how many connections were left
+    /// unfinished when `drain_timeout` had passed, or a second byte came.
+    ///
+    /// # Errors
+    ///
+    /// If epoll(7) itself fails.
+    pub fn run(mut self, mut stop: UnixStream, drain_timeout: Duration) -> io::Result<usize> {
+        let registry = self.poll.registry();
+        registry.register(&mut stop, STOP, Interest::READABLE)?;
+        let mut events = Events::with_capacity(64);
+        while !self.wait(&mut events, self.paused_until)? {
+            self.resume();
+            self.accept(ACCEPTS_PER_TURN);
+        }
+        read_off(&mut stop);
+        // What the kernel has taken for this server is accepted, and so will be answered.
+        self.paused_until = None;
+        self.listeners
+            .iter_mut()
+            .for_each(|bound| bound.ready = true);
+        self.accept(usize::MAX);
+        self.listeners.clear();
+
+        log::info!("draining connections={}", self.taken());
+        let deadline = Instant::now() + drain_timeout;
+        self.workers
+            .iter()
+            .for_each(|worker| worker.drain(deadline));
+        // A worker that were stuck in the function would not keep its own deadline.
+        while Instant::now() < deadline
+            && !self.workers.iter().all(|worker| worker.seats.is_closed())
+        {
+            if self.wait(&mut events, Some(deadline))? {
+                break;
+            }
+        }
+        Ok(self.taken())
+    }
+
+    /// Waits for something to happen. `Ok(true)` where it is a byte on `stop`.
+    fn wait(&mut self, events: &mut Events, until: Option<Instant>) -> io::Result<bool> {
+        let more = self.listeners.iter().any(|bound| bound.ready) && self.paused_until.is_none();
+        let timeout = if more {
+            Some(Duration::ZERO)
+        } else {
+            // epoll_wait(2) counts whole milliseconds; rounding down would spin.
+            until.map(|until| {
+                until.saturating_duration_since(Instant::now()) + Duration::from_millis(1)
+            })
+        };
+        match self.poll.poll(events, timeout) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(false),
+            result => result?,
+        }
+        let mut stop = false;
+        for event in &*events {
+            match event.token() {
+                STOP => stop = true,
+                VACANCY => {}
+                Token(number) => {
+                    if let Some(bound) = self.listeners.get_mut(number) {
+                        bound.ready = true;
+                    }
+                }
+            }
+        }
+        // A seat may have become free, or the pause be over; accepting finds out.
+        Ok(stop)
+    }
+
+    fn resume(&mut self) {
+        let over = self
+            .paused_until
+            .is_some_and(|until| until <= Instant::now());
+        if over || (self.paused_until.is_some() && self.taken() < self.max_connections) {
+            self.paused_until = None;
+        }
+    }
+
+    fn taken(&self) -> usize {
+        self.workers.iter().map(|worker| worker.seats.taken()).sum()
+    }
+
+    /// Accepts what waits, at most `most` from each listener.
+    fn accept(&mut self, most: usize) {
+        for number in 0..self.listeners.len() {
+            for _ in 0..most {
+                if self.paused_until.is_some() || !self.listeners[number].ready {
+                    break;
+                }
+                if self.taken() >= self.max_connections + OVERLAP {
+                    return self.pause();
+                }
+                let bound = &mut self.listeners[number];
+                let door = bound.door;
+                match bound.listener.accept() {
+                    Ok((stream, peer)) => {
+                        if std::mem::take(&mut self.failing) {
+                            log::info!("accept_recovered connections={}", self.taken());
+                        }
+                        self.admit(stream, peer, door);
+                    }
+                    Err(error) => self.accept_failed(number, &error),
+                }
+            }
+        }
+    }
+
+    fn admit(&mut self, stream: Stream, peer: Peer, door: usize) {
+        if self.taken() >= self.max_connections && !self.shed() {
+            return turn_away(&*self.services[door], stream, peer);
+        }
+        let least = self
+            .workers
+            .iter()
+            .min_by_key(|worker| worker.seats.taken());
+        if let Some(worker) = least {
+            worker.accept(stream, peer, door);
+        }
+    }
+
+    /// Closes the longest-idle connection. `false` where none is idle.
+    fn shed(&self) -> bool {
+        let victim = self
+            .workers
+            .iter()
+            .filter_map(|worker| Some((worker.seats.longest_idle()?, worker)))
+            .min_by_key(|&(idle, _)| idle);
+        let Some(((_, seat), worker)) = victim else {
+            return false;
+        };
+        worker.shed(seat);
+        true
+    }
+
+    /// accept(2): some errors are the connection's, some the network's, some this
+    /// process's or the machine's. None of them ends the loop.
+    fn accept_failed(&mut self, number: usize, error: &io::Error) {
+        use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted, WouldBlock};
+        match error.kind() {
+            WouldBlock => self.listeners[number].ready = false,
+            ConnectionAborted | ConnectionReset | Interrupted => {}
+            _ => {
+                if !std::mem::replace(&mut self.failing, true) {
+                    let connections = self.taken();
+                    log::warn!("accept_failed error=\"{error}\" connections={connections}");
+                }
+                self.shed();
+                self.pause();
+            }
+        }
+    }
+
+    fn pause(&mut self) {
+        self.vacancy.want();
+        self.paused_until = Some(Instant::now() + PAUSE);
+    }
+}
+
+/// 503, without waiting for anything: whoever floods gets no place in memory.
+fn turn_away(service: &dyn Service, mut stream: Stream, peer: Peer) {
+    let mut out = Vec::new();
+    let refusal = Refusal::new(503, "full");
+    answer::refuse(service, &refusal, peer, false, Persistence::Close, &mut out);
+    // What has come already is taken off, so that closing does not reset the answer.
+    let _ = stream.read(&mut [0; 4096]);
+    let _ = stream.write(&out);
+    let _ = stream.shutdown_write();
+}
+
+fn read_off(stop: &mut UnixStream) {
+    let mut bytes = [0; 16];
+    while matches!(stop.read(&mut bytes), Ok(1..)) {}
+}
+
+/// Raises the limit on open files as far as it goes, and returns how many connections
+/// fit under it, at most `wanted`.
+fn fit_to_file_limit(wanted: usize, workers: usize, listeners: usize) -> usize {
+    let count = |count| u64::try_from(count).unwrap_or(u64::MAX);
+    let others = OTHER_FILES + 2 * count(workers + listeners);
+    let overlap = count(OVERLAP);
+    let enough = count(wanted).saturating_add(others + overlap);
+    let raised = rlimit::getrlimit(Resource::NOFILE).and_then(|(soft, hard)| {
+        let raised = soft.max(hard.min(enough));
+        rlimit::setrlimit(Resource::NOFILE, raised, hard)
+            .map(|()| raised)
+            .or(Ok(soft))
+    });
+    let files = raised.unwrap_or(1024);
+    // Where the limit is tight, running into it and shedding is what keeps it.
+    let room = files.saturating_sub(others);
+    let room = room.saturating_sub(overlap.min(room / 4)).max(1);
+    let fitting = usize::try_from(room).unwrap_or(usize::MAX).min(wanted);
+    if fitting < wanted {
+        log::warn!(
+            "max_connections_lowered from={wanted} to={fitting} open_files={files} \
+             remedy=\"raise the limit on open files (ulimit -n, LimitNOFILE=)\""
+        );
+    }
+    fitting
+}

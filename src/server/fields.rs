@@ -1,0 +1,166 @@
+//! The header fields that the loop settles itself: framing, persistence, Host, Expect.
+
+use super::head::{BODY_BYTES, Persistence, Refusal};
+use super::target;
+
+/// `tchar` of RFC 9110, section 5.6.2.
+pub(crate) fn is_token_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+/// Whether the field frames the message or the connection.
+pub(crate) fn is_framing(name: &str) -> bool {
+    [
+        "content-length",
+        "transfer-encoding",
+        "connection",
+        "expect",
+    ]
+    .iter()
+    .any(|framing| name.eq_ignore_ascii_case(framing))
+}
+
+/// What the framing fields of one head come to.
+pub(crate) struct Framing {
+    /// `u64::MAX` where a transfer coding hides it.
+    pub(crate) body: u64,
+    pub(crate) persistence: Persistence,
+    pub(crate) unknown_expectation: bool,
+}
+
+impl Framing {
+    pub(crate) fn read(fields: &[httparse::Header<'_>], old: bool) -> Result<Self, Refusal> {
+        let mut length = None;
+        let mut codings = None::<Codings>;
+        let (mut close, mut keep_alive) = (false, false);
+        let (mut awaits_continue, mut unknown_expectation) = (false, false);
+        for field in fields {
+            let (name, value) = (field.name, field.value);
+            if name.eq_ignore_ascii_case("content-length") {
+                length = Some(content_length(value, length)?);
+            } else if name.eq_ignore_ascii_case("transfer-encoding") {
+                codings.get_or_insert_default().add(value);
+            } else if name.eq_ignore_ascii_case("connection") {
+                for option in list(value) {
+                    close |= option.eq_ignore_ascii_case(b"close");
+                    keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
+                }
+            } else if name.eq_ignore_ascii_case("expect") && !old {
+                // RFC 9110, section 10.1.1: HTTP/1.0 has no Expect.
+                for expectation in list(value) {
+                    let known = expectation.eq_ignore_ascii_case(b"100-continue");
+                    awaits_continue |= known;
+                    unknown_expectation |= !known;
+                }
+            }
+        }
+        let close_by_coding = codings.is_some();
+        if let Some(codings) = codings {
+            if length.is_some() {
+                return Err(Refusal::bad("length_and_transfer_coding"));
+            }
+            codings.check(old)?;
+        }
+        let body = length.unwrap_or(if close_by_coding { u64::MAX } else { 0 });
+        if body > BODY_BYTES || (body > 0 && (awaits_continue || unknown_expectation)) {
+            close = true;
+        }
+        let persistence = match (close, old, keep_alive) {
+            (true, ..) | (false, true, false) => Persistence::Close,
+            (false, true, true) => Persistence::KeepSaid,
+            (false, false, _) => Persistence::Keep,
+        };
+        Ok(Self {
+            body,
+            persistence,
+            unknown_expectation,
+        })
+    }
+}
+
+/// RFC 9112, section 3.2: exactly one Host in HTTP/1.1, at most one in HTTP/1.0.
+pub(crate) fn check_host(fields: &[httparse::Header<'_>], old: bool) -> Result<(), Refusal> {
+    let mut hosts = fields
+        .iter()
+        .filter(|field| field.name.eq_ignore_ascii_case("host"));
+    match (hosts.next(), hosts.next()) {
+        (None, _) if old => Ok(()),
+        (None, _) => Err(Refusal::bad("missing_host")),
+        (Some(_), Some(_)) => Err(Refusal::bad("repeated_host")),
+        (Some(host), None) => std::str::from_utf8(host.value)
+            .is_ok_and(target::is_host)
+            .then_some(())
+            .ok_or(Refusal::bad("malformed_host")),
+    }
+}
+
+/// RFC 9110, section 8.6, and RFC 9112, section 6.3: digits, and every repetition
+/// equal. A number past `u64` is a large one.
+fn content_length(value: &[u8], mut known: Option<u64>) -> Result<u64, Refusal> {
+    const MALFORMED: Refusal = Refusal::bad("malformed_content_length");
+    for member in value.split(|&byte| byte == b',') {
+        let member = member.trim_ascii();
+        if member.is_empty() || !member.iter().all(u8::is_ascii_digit) {
+            return Err(MALFORMED);
+        }
+        let length = member.iter().fold(0_u64, |sum, digit| {
+            sum.saturating_mul(10)
+                .saturating_add(u64::from(digit - b'0'))
+        });
+        if known.is_some_and(|known| known != length) {
+            return Err(Refusal::bad("unequal_content_length"));
+        }
+        known = Some(length);
+    }
+    known.ok_or(MALFORMED)
+}
+
+/// The transfer codings of all `Transfer-Encoding` fields, in order (RFC 9112, section 6.1).
+#[derive(Default)]
+struct Codings {
+    chunked: usize,
+    others: bool,
+    last_is_chunked: bool,
+    malformed: bool,
+}
+
+impl Codings {
+    fn add(&mut self, value: &[u8]) {
+        let mut any = false;
+        for coding in list(value) {
+            any = true;
+            self.last_is_chunked = coding.eq_ignore_ascii_case(b"chunked");
+            self.chunked += usize::from(self.last_is_chunked);
+            self.others |= !self.last_is_chunked;
+            let name = coding
+                .split(|&byte| byte == b';')
+                .next()
+                .unwrap_or_default();
+            let name = name.trim_ascii_end();
+            self.malformed |= name.is_empty() || !name.iter().copied().all(is_token_byte);
+        }
+        self.malformed |= !any;
+    }
+
+    fn check(&self, old: bool) -> Result<(), Refusal> {
+        if old {
+            // RFC 9112, section 6.1: its framing is faulty.
+            return Err(Refusal::bad("transfer_coding_in_http_1_0"));
+        }
+        if self.malformed || !self.last_is_chunked || self.chunked != 1 {
+            return Err(Refusal::bad("faulty_transfer_coding"));
+        }
+        if self.others {
+            return Err(Refusal::new(501, "unknown_transfer_coding"));
+        }
+        Ok(())
+    }
+}
+
+/// The non-empty members of a comma-separated list (RFC 9110, section 5.6.1).
+fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value
+        .split(|&byte| byte == b',')
+        .map(<[u8]>::trim_ascii)
+        .filter(|member| !member.is_empty())
+}

@@ -1,0 +1,292 @@
+//! Bytes -> [`Request`], or the status that refuses them.
+//!
+//! Judged by RFC 9110 and RFC 9112, strictly: what two parsers could read in two
+//! ways is refused. The outcome depends on the bytes alone, never on how they were
+//! split into packets.
+
+use std::net::SocketAddr;
+
+use httparse::EMPTY_HEADER;
+use tiny_http::{HTTPVersion, Header, Method, Request, TestRequest};
+
+use super::fields::{self, Framing};
+use super::target;
+
+/// Longest request target, in bytes; a longer one is a 414.
+pub const TARGET_BYTES: usize = 8192;
+/// Most header fields; more are a 431.
+pub const FIELDS: usize = 100;
+/// Largest `Content-Length` that is read and dropped; past it the connection closes.
+pub const BODY_BYTES: u64 = 65536;
+
+/// Why a request is refused before any function sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The status that answers it.
+    pub status: u16,
+    /// One word for the log.
+    pub reason: &'static str,
+}
+
+impl Refusal {
+    pub(crate) const fn new(status: u16, reason: &'static str) -> Self {
+        Self { status, reason }
+    }
+
+    pub(crate) const fn bad(reason: &'static str) -> Self {
+        Self::new(400, reason)
+    }
+}
+
+/// What becomes of the connection after the answer (RFC 9112, section 9.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Persistence {
+    /// It stays, as HTTP/1.1 has it by default.
+    Keep,
+    /// It stays, and the answer says so, because HTTP/1.0 asked.
+    KeepSaid,
+    /// It closes, and the answer says so.
+    Close,
+}
+
+/// A whole request head that could be read.
+pub struct Head {
+    /// Bytes that it took, leading empty line and final empty line included.
+    pub length: usize,
+    /// What to hand to the function, or the answer that needs none of it.
+    pub request: Result<Request, Refusal>,
+    /// Whether the method is HEAD, whose answer has no body.
+    pub is_head: bool,
+    /// Bytes of the body that follows; `u64::MAX` where a transfer coding hides it.
+    pub body: u64,
+    /// What becomes of the connection.
+    pub persistence: Persistence,
+}
+
+/// The outcome of reading the start of a buffer.
+pub enum Outcome {
+    /// Good so far, and not at its end.
+    Partial,
+    /// A whole head.
+    Complete(Box<Head>),
+    /// Not HTTP that this server reads; answer, then close.
+    Refused(Refusal),
+}
+
+/// How far a head has been looked through, so that no byte is looked at twice.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Scan {
+    at: usize,
+    /// Where the current line began.
+    line: usize,
+    /// Where the request line begins, and ends (its CR); the end is 0 until it is seen.
+    start: usize,
+    request_line_end: usize,
+    /// Where the request target begins, and how many spaces came before `at`.
+    target: usize,
+    spaces: u8,
+}
+
+impl Scan {
+    /// Looks for the empty line that ends the head. `Ok(Some(length))` when it is there.
+    fn find_end(&mut self, bytes: &[u8], limit: usize) -> Result<Option<usize>, Refusal> {
+        while self.at < bytes.len() {
+            if self.at >= limit {
+                return Err(Refusal::new(431, "head_too_large"));
+            }
+            let byte = bytes[self.at];
+            match byte {
+                b'\r' => match bytes.get(self.at + 1) {
+                    None => return Ok(None),
+                    Some(b'\n') => {
+                        if self.at + 2 > limit {
+                            return Err(Refusal::new(431, "head_too_large"));
+                        }
+                        if self.end_line()? {
+                            return Ok(Some(self.at));
+                        }
+                        continue;
+                    }
+                    Some(_) => return Err(Refusal::bad("bare_cr")),
+                },
+                b'\n' => return Err(Refusal::bad("bare_lf")),
+                b'\t' => {}
+                0..=0x1f | 0x7f => return Err(Refusal::bad("control_byte")),
+                b' ' if self.request_line_end == 0 => {
+                    self.spaces = self.spaces.saturating_add(1);
+                    if self.spaces == 1 {
+                        self.target = self.at + 1;
+                    }
+                }
+                _ => {
+                    let in_target = self.request_line_end == 0 && self.spaces == 1;
+                    if in_target && self.at - self.target >= TARGET_BYTES {
+                        return Err(Refusal::new(414, "target_too_long"));
+                    }
+                }
+            }
+            self.at += 1;
+        }
+        Ok(None)
+    }
+
+    /// Takes the CRLF at `at`. `Ok(true)` where it ends the head.
+    fn end_line(&mut self) -> Result<bool, Refusal> {
+        let empty = self.at == self.line;
+        if self.request_line_end == 0 {
+            match (empty, self.at) {
+                // RFC 9112, section 2.2: one empty line before the request line is ignored.
+                (true, 0) => self.start = 2,
+                (true, _) => return Err(Refusal::bad("empty_lines")),
+                (false, at) => self.request_line_end = at,
+            }
+        } else if empty {
+            self.at += 2;
+            return Ok(true);
+        }
+        self.at += 2;
+        self.line = self.at;
+        Ok(false)
+    }
+}
+
+/// Reads one request head from the start of `bytes`.
+///
+/// `scan` is what the last call on the same head left, or the default for a new one;
+/// `limit` is the longest head in bytes; `peer` becomes the request's remote address.
+#[must_use]
+pub fn read(bytes: &[u8], scan: &mut Scan, limit: usize, peer: SocketAddr) -> Outcome {
+    match scan.find_end(bytes, limit) {
+        Ok(None) => Outcome::Partial,
+        Ok(Some(length)) => match parse(&bytes[..length], scan, peer) {
+            Ok(head) => Outcome::Complete(Box::new(head)),
+            Err(refusal) => Outcome::Refused(refusal),
+        },
+        Err(refusal) => Outcome::Refused(refusal),
+    }
+}
+
+fn parse(bytes: &[u8], scan: &Scan, peer: SocketAddr) -> Result<Head, Refusal> {
+    let line = RequestLine::parse(&bytes[scan.start..scan.request_line_end])?;
+    let mut slots = [EMPTY_HEADER; FIELDS];
+    let fields = match httparse::parse_headers(&bytes[scan.request_line_end + 2..], &mut slots) {
+        Ok(httparse::Status::Complete((_, fields))) => fields,
+        Err(httparse::Error::TooManyHeaders) => {
+            return Err(Refusal::new(431, "too_many_fields"));
+        }
+        Ok(httparse::Status::Partial) | Err(_) => return Err(Refusal::bad("malformed_field")),
+    };
+    let framing = Framing::read(fields, line.old)?;
+    fields::check_host(fields, line.old)?;
+
+    let mut head = Head {
+        length: bytes.len(),
+        request: Err(Refusal::new(501, "unknown_method")),
+        is_head: line.method == Some(Method::Head),
+        body: framing.body,
+        persistence: framing.persistence,
+    };
+    if let Some(method) = line.method {
+        head.request = if framing.unknown_expectation {
+            Err(Refusal::new(417, "unknown_expectation"))
+        } else {
+            Ok(request(method, &line.target, line.old, fields, peer))
+        };
+    }
+    Ok(head)
+}
+
+/// Framing is settled by now, and [`TestRequest`] panics on framing that lies, so none
+/// of it is handed on.
+fn request(
+    method: Method,
+    target: &target::Target<'_>,
+    old: bool,
+    fields: &[httparse::Header<'_>],
+    peer: SocketAddr,
+) -> Request {
+    let mut request = TestRequest::new()
+        .with_method(method)
+        .with_path(&target.path)
+        .with_http_version(HTTPVersion(1, u8::from(!old)))
+        .with_remote_addr(peer);
+    for field in fields {
+        if fields::is_framing(field.name) {
+            continue;
+        }
+        let value = match target.authority {
+            // RFC 9112, section 3.2.2: the authority in the target replaces Host.
+            Some(authority) if field.name.eq_ignore_ascii_case("host") => authority.as_bytes(),
+            _ => field.value,
+        };
+        if let Ok(header) = Header::from_bytes(field.name, ascii(value)) {
+            request = request.with_header(header);
+        }
+    }
+    request.into()
+}
+
+/// The values of `tiny_http` are ASCII. A byte past it (obs-text, RFC 9110, section 5.5)
+/// becomes DEL, which no field value can hold, so that it equals no secret.
+fn ascii(value: &[u8]) -> Vec<u8> {
+    value
+        .iter()
+        .map(|&byte| if byte.is_ascii() { byte } else { 0x7f })
+        .collect()
+}
+
+struct RequestLine<'a> {
+    /// `None` for a method that is well-formed and unknown.
+    method: Option<Method>,
+    target: target::Target<'a>,
+    /// HTTP/1.0.
+    old: bool,
+}
+
+impl<'a> RequestLine<'a> {
+    fn parse(line: &'a [u8]) -> Result<Self, Refusal> {
+        const MALFORMED: Refusal = Refusal::bad("malformed_request_line");
+        let mut parts = line.split(|&byte| byte == b' ');
+        let (Some(method), Some(target), Some(version), None) =
+            (parts.next(), parts.next(), parts.next(), parts.next())
+        else {
+            return Err(MALFORMED);
+        };
+        if method.is_empty() || !method.iter().copied().all(fields::is_token_byte) {
+            return Err(Refusal::bad("malformed_method"));
+        }
+        let old = match version {
+            b"HTTP/1.0" => true,
+            // RFC 9110, section 2.5: a higher minor version is read as the one known.
+            [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'0'..=b'9'] => false,
+            [b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9'] => {
+                return Err(Refusal::new(505, "unknown_version"));
+            }
+            _ => return Err(Refusal::bad("malformed_version")),
+        };
+        let method = known_method(method);
+        let options = method == Some(Method::Options);
+        let target =
+            target::Target::parse(target, options).ok_or(Refusal::bad("malformed_target"))?;
+        Ok(Self {
+            method,
+            target,
+            old,
+        })
+    }
+}
+
+fn known_method(method: &[u8]) -> Option<Method> {
+    Some(match method {
+        b"GET" => Method::Get,
+        b"HEAD" => Method::Head,
+        b"POST" => Method::Post,
+        b"PUT" => Method::Put,
+        b"DELETE" => Method::Delete,
+        b"CONNECT" => Method::Connect,
+        b"OPTIONS" => Method::Options,
+        b"TRACE" => Method::Trace,
+        b"PATCH" => Method::Patch,
+        _ => return None,
+    })
+}

@@ -1,0 +1,120 @@
+//! The sockets that connections arrive on.
+
+use std::fmt;
+use std::fs;
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use mio::net::{TcpListener, UnixListener};
+use mio::{Interest, Registry, Token, event::Source};
+
+use super::Peer;
+use super::stream::{Stream, UNIX_PEER};
+
+/// Where to listen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Address {
+    /// `ADDR:PORT`.
+    Tcp(SocketAddr),
+    /// `unix:/path`.
+    Unix(PathBuf),
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(to),
+            Self::Unix(path) => write!(to, "unix:{}", path.display()),
+        }
+    }
+}
+
+pub(crate) struct Listener {
+    socket: Socket,
+    pub(crate) address: Address,
+}
+
+enum Socket {
+    Tcp(TcpListener),
+    /// With device and inode of its file, so that only that one is removed.
+    Unix(UnixListener, (u64, u64)),
+}
+
+impl Listener {
+    pub(crate) fn bind(address: &Address) -> io::Result<Self> {
+        match address {
+            Address::Tcp(wanted) => {
+                let listener = TcpListener::bind(*wanted)?;
+                let address = Address::Tcp(listener.local_addr()?);
+                let socket = Socket::Tcp(listener);
+                Ok(Self { socket, address })
+            }
+            Address::Unix(path) => {
+                remove_stale(path)?;
+                let listener = UnixListener::bind(path)?;
+                // Whoever could connect to a port on loopback can connect here too.
+                fs::set_permissions(path, fs::Permissions::from_mode(0o666))?;
+                let socket = Socket::Unix(listener, identity(path)?);
+                let address = address.clone();
+                Ok(Self { socket, address })
+            }
+        }
+    }
+
+    pub(crate) fn accept(&self) -> io::Result<(Stream, Peer)> {
+        match &self.socket {
+            Socket::Tcp(listener) => {
+                let (stream, peer) = listener.accept()?;
+                // An answer is one write; it must not wait for the peer's ACK of the last.
+                let _ = stream.set_nodelay(true);
+                Ok((Stream::Tcp(stream), peer))
+            }
+            Socket::Unix(listener, _) => {
+                let (stream, _) = listener.accept()?;
+                Ok((Stream::Unix(stream), UNIX_PEER))
+            }
+        }
+    }
+
+    pub(crate) fn register(&mut self, to: &Registry, token: Token) -> io::Result<()> {
+        match &mut self.socket {
+            Socket::Tcp(listener) => listener.register(to, token, Interest::READABLE),
+            Socket::Unix(listener, _) => listener.register(to, token, Interest::READABLE),
+        }
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        if let (Socket::Unix(_, bound), Address::Unix(path)) = (&self.socket, &self.address)
+            && identity(path).is_ok_and(|now| now == *bound)
+        {
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+fn identity(path: &Path) -> io::Result<(u64, u64)> {
+    let metadata = fs::symlink_metadata(path)?;
+    Ok((metadata.dev(), metadata.ino()))
+}
+
+/// Removes a socket file that nothing listens on.
+fn remove_stale(path: &Path) -> io::Result<()> {
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+        Ok(metadata) if !metadata.file_type().is_socket() => {
+            let message = "a file that is not a socket is there";
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, message));
+        }
+        Ok(_) => {}
+    }
+    match std::os::unix::net::UnixStream::connect(path) {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path),
+        Err(error) => Err(error),
+        Ok(_) => Err(io::ErrorKind::AddrInUse.into()),
+    }
+}

@@ -1,0 +1,20 @@
+//! Signals as bytes on a socket.
+
+use std::io;
+
+use mio::net::UnixStream;
+use signal_hook::consts::{SIGINT, SIGTERM};
+
+/// A socket on which a byte arrives with each SIGTERM and SIGINT.
+///
+/// # Errors
+///
+/// If the system denies the sockets or the handlers.
+pub fn stop_requests() -> io::Result<UnixStream> {
+    let (requests, handler) = UnixStream::pair()?;
+    for signal in [SIGTERM, SIGINT] {
+        let handler = std::os::fd::AsFd::as_fd(&handler).try_clone_to_owned()?;
+        signal_hook::low_level::pipe::register(signal, handler)?;
+    }
+    Ok(requests)
+}
