@@ -81,12 +81,11 @@ fn check() -> ExitCode {
             for warning in &config.warnings {
                 eprintln!("warning: {warning}");
             }
-            let lines = config.effective.iter();
-            print(
-                &lines
-                    .map(|(name, value)| format!("{name}={value}\n"))
-                    .collect::<String>(),
-            )
+            let mut text = String::new();
+            for (name, value) in &config.effective {
+                text.push_str(&[name, "=", value, "\n"].concat());
+            }
+            print(&text)
         }
         Err(faults) => fail(EX_CONFIG, &faults),
     }
