@@ -37,6 +37,8 @@ pub struct Server {
     vacancy: Arc<Vacancy>,
     max_connections: usize,
     paused_until: Option<Instant>,
+    /// Whether a place that becomes free ends the pause.
+    may_resume_early: bool,
     /// Whether the last accept failed, so that a failure that lasts is logged once.
     failing: bool,
 }
@@ -112,6 +114,7 @@ impl Server {
             vacancy,
             max_connections,
             paused_until: None,
+            may_resume_early: false,
             failing: false,
         })
     }
@@ -215,7 +218,7 @@ impl Server {
                     break;
                 }
                 if self.taken() >= self.max_connections + OVERLAP {
-                    return self.pause();
+                    return self.pause(true);
                 }
                 let bound = &mut self.listeners[number];
                 let door = bound.door;
@@ -267,17 +270,21 @@ impl Server {
             WouldBlock => self.listeners[number].ready = false,
             ConnectionAborted | ConnectionReset | Interrupted => {}
             _ => {
-                if !std::mem::replace(&mut self.failing, true) {
+                let first = !std::mem::replace(&mut self.failing, true);
+                if first {
                     let connections = self.taken();
                     log::warn!("accept_failed error=\"{error}\" connections={connections}");
                 }
                 self.shed();
-                self.pause();
+                // Where a place of our own does not help, others hold the files; then
+                // no more than one connection is given up in each pause.
+                self.pause(first);
             }
         }
     }
 
-    fn pause(&mut self) {
+    fn pause(&mut self, may_resume_early: bool) {
+        self.may_resume_early = may_resume_early;
         self.vacancy.want();
         self.paused_until = Some(Instant::now() + PAUSE);
     }

@@ -77,6 +77,8 @@ pub(crate) struct Connection {
     peer: Peer,
     /// Which door's service answers it.
     pub(crate) door: usize,
+    /// Whether the worker has it among those that get another turn at once.
+    pub(crate) queued: bool,
     state: State,
     /// When it entered `state`, or last got on in it where that counts.
     since: Instant,
@@ -94,6 +96,7 @@ impl Connection {
             stream,
             peer,
             door,
+            queued: false,
             state: State::Fresh,
             since: now,
             written: None,

@@ -127,6 +127,9 @@ impl Worker {
             }
             let now = Instant::now();
             for seat in std::mem::take(&mut self.again) {
+                if let Some(Some(connection)) = self.connections.get_mut(seat) {
+                    connection.queued = false;
+                }
                 self.turn(seat, now, false);
             }
             for event in &events {
@@ -225,12 +228,16 @@ impl Worker {
     }
 
     fn settle(&mut self, seat: usize, fate: Fate) {
-        let Some(Some(connection)) = self.connections.get(seat) else {
+        let Some(Some(connection)) = self.connections.get_mut(seat) else {
             return;
         };
         match fate {
             Fate::Close => return self.close(seat),
-            Fate::Again => self.again.push(seat),
+            Fate::Again if connection.queued => {}
+            Fate::Again => {
+                connection.queued = true;
+                self.again.push(seat);
+            }
             Fate::Wait => {}
         }
         let idle = connection.idle_since();
