@@ -35,5 +35,15 @@ bench: dist
 timing:
 	$(CARGO) run --release --manifest-path tests/timing/Cargo.toml --target-dir target/timing
 
+# The head parser, ten minutes, from the inputs of the corpus on. RUSTC_BOOTSTRAP
+# stands for the nightly that the sanitizers want.
+fuzz:
+	command -v cargo-fuzz >/dev/null || $(CARGO) install --locked cargo-fuzz
+	FUZZ_SEEDS=$(CURDIR)/target/fuzz/seeds $(CARGO) test --test seeds
+	mkdir -p target/fuzz/found
+	RUSTC_BOOTSTRAP=1 $(CARGO) fuzz run --fuzz-dir tests/fuzz --target-dir target/fuzz head \
+		$(CURDIR)/target/fuzz/found $(CURDIR)/target/fuzz/seeds -- \
+		-max_total_time=$(FUZZ_SECONDS) -artifact_prefix=$(CURDIR)/target/fuzz/
+
 clean:
 	$(CARGO) clean

@@ -107,13 +107,14 @@ fn an_input_in_single_bytes_is_answered_alike() {
 fn pipelined_requests_are_answered_in_order() {
     let guard = Guard::start();
     let mut stream = guard.connect();
-    let mut requests = String::new();
-    for number in 0..500 {
+    let request = |number| {
         let secret = if number % 3 == 0 { SECRET } else { "wrong" };
-        requests +=
-            &format!("GET /protected HTTP/1.1\r\nHost: x\r\nX-Shared-Secret: {secret}\r\n\r\n");
-    }
-    stream.write_all(requests.as_bytes()).expect("sent");
+        format!("GET /protected HTTP/1.1\r\nHost: x\r\nX-Shared-Secret: {secret}\r\n\r\n")
+    };
+    let requests: Vec<_> = (0..500).map(request).collect();
+    stream
+        .write_all(requests.concat().as_bytes())
+        .expect("sent");
     for number in 0..500 {
         let status = if number % 3 == 0 { 200 } else { 401 };
         assert_eq!(
