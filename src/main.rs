@@ -42,6 +42,8 @@ fn serve() -> ExitCode {
     }
 
     let served = bind_and_run(config);
+    // The count of what was left out comes before the last word.
+    events::flush();
     match served {
         Ok(0) => log::info!("stopped"),
         Ok(left) => log::warn!("stopped unfinished={left}"),

@@ -1,0 +1,164 @@
+//! The command line and the environment: each fault named, with its exit status.
+
+mod support;
+
+use std::process::Output;
+
+use support::{Guard, SECRET, command};
+
+fn run(arguments: &[&str], variables: &[(&str, &str)]) -> (Option<i32>, String, String) {
+    let mut command = command();
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = command
+        .args(arguments)
+        .envs(variables.iter().copied())
+        .output()
+        .expect("runs");
+    let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
+    (status.code(), text(stdout), text(stderr))
+}
+
+#[test]
+fn every_faulty_variable_is_named_at_once() {
+    let faulty = [
+        ("SHARED_SECRET", "tr\u{e4}umerei-0123456789"),
+        ("SECRET_HEADER", "X Secret"),
+        ("LISTEN", "localhost"),
+        ("WORKERS", "0"),
+        ("MAX_CONNECTIONS", "many"),
+        ("MAX_HEAD_BYTES", "99999999"),
+        ("HEAD_TIMEOUT", "0"),
+        ("IDLE_TIMEOUT", "-1"),
+        ("WRITE_TIMEOUT", "NaN"),
+        ("DRAIN_TIMEOUT", "soon"),
+        ("TRUSTED_PROXIES", "10.0.0.0/33"),
+        ("ACCESS_LOG", "yes"),
+    ];
+    for command in [&["check"][..], &[]] {
+        let (status, _, errors) = run(command, &faulty);
+        assert_eq!(status, Some(78), "{errors}");
+        for (name, _) in faulty {
+            let line = errors
+                .lines()
+                .find(|line| line.starts_with(&format!("origin-guard: {name}: ")));
+            assert!(line.is_some(), "{name} is not named: {errors}");
+        }
+        assert!(errors.contains("position 2"), "{errors}");
+        assert!(!errors.contains("umerei"), "the secret shows: {errors}");
+    }
+}
+
+#[test]
+fn each_fault_says_what_to_do() {
+    for (name, value, remedy) in [
+        ("LISTEN", "8888", "ADDRESS:PORT"),
+        ("LISTEN", "unix:relative", "absolute path"),
+        ("LISTEN", "127.0.0.1:1,127.0.0.1:1", "twice"),
+        ("LISTEN", "0.0.0.0:81,[::]:81", "leave 0.0.0.0:81 out"),
+        ("SECRET_HEADER", "Content-Length", "another header"),
+        ("SECRET_HEADER", "Host", "another header"),
+        ("SHARED_SECRET", " padded-0123456789", "space"),
+        ("SHARED_SECRET", "two\nlines-0123456789", "line break"),
+        ("HEAD_TIMEOUT", "1e300", "0.5"),
+        ("WORKERS", "2000", "1024"),
+    ] {
+        let (status, _, errors) = run(&["check"], &[(name, value)]);
+        assert_eq!(status, Some(78), "{name}={value}: {errors}");
+        assert!(
+            errors.contains(name) && errors.contains(remedy),
+            "{name}={value}: {errors}"
+        );
+    }
+}
+
+#[test]
+fn check_prints_the_effective_configuration_without_the_secret() {
+    let variables = [
+        ("SHARED_SECRET", SECRET),
+        ("LISTEN", "127.0.0.1:0"),
+        ("IDLE_TIMEOUT", "0.5s"),
+    ];
+    let (status, output, errors) = run(&["check"], &variables);
+    assert_eq!((status, errors.as_str()), (Some(0), ""));
+    for line in [
+        "LISTEN=127.0.0.1:0",
+        "IDLE_TIMEOUT=0.5s",
+        "MAX_CONNECTIONS=10000",
+        "DRAIN_TIMEOUT=5",
+    ] {
+        assert!(
+            output.lines().any(|found| found == line),
+            "{line}: {output}"
+        );
+    }
+    assert!(!output.contains(SECRET), "{output}");
+}
+
+#[test]
+fn a_short_secret_earns_a_warning() {
+    let (status, _, errors) = run(&["check"], &[("SHARED_SECRET", "fifteen-bytes-.")]);
+    assert_eq!(status, Some(0));
+    assert!(
+        errors.contains("shorter than 16 bytes") && !errors.contains("fifteen"),
+        "{errors}"
+    );
+    let (_, _, errors) = run(&["check"], &[("SHARED_SECRET", "sixteen-bytes-..")]);
+    assert_eq!(errors, "");
+}
+
+#[test]
+fn an_address_in_use_is_named() {
+    let guard = Guard::start();
+    let address = guard.address.to_string();
+    let (status, _, errors) = run(&[], &[("SHARED_SECRET", SECRET), ("LISTEN", &address)]);
+    assert_eq!(status, Some(1), "{errors}");
+    assert!(errors.contains(&address), "{errors}");
+}
+
+#[test]
+fn a_faulty_command_line_is_named_and_points_to_help() {
+    for arguments in [
+        &["serv"][..],
+        &["--lisen"],
+        &["-x"],
+        &["check", "again"],
+        &["check", "--port=1"],
+    ] {
+        let (status, output, errors) = run(arguments, &[]);
+        assert_eq!(
+            (status, output.as_str()),
+            (Some(64), ""),
+            "{arguments:?}: {errors}"
+        );
+        assert!(errors.contains("--help"), "{errors}");
+    }
+    let (_, _, errors) = run(&["serv"], &[]);
+    assert!(errors.contains("serv"), "{errors}");
+    let (_, _, errors) = run(&["--lisen"], &[]);
+    assert!(errors.contains("--lisen"), "{errors}");
+}
+
+#[test]
+fn help_and_version_are_printed() {
+    for flag in ["--help", "-h"] {
+        let (status, output, _) = run(&[flag], &[]);
+        assert_eq!(status, Some(0));
+        for name in [
+            "SHARED_SECRET",
+            "SECRET_HEADER",
+            "LISTEN",
+            "TRUSTED_PROXIES",
+            "DRAIN_TIMEOUT",
+            "check",
+        ] {
+            assert!(output.contains(name), "{name}");
+        }
+    }
+    for flag in ["--version", "-V"] {
+        let version = format!("origin-guard {}\n", env!("CARGO_PKG_VERSION"));
+        assert_eq!(run(&[flag], &[]), (Some(0), version, String::new()));
+    }
+}
