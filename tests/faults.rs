@@ -1,0 +1,17 @@
+//! What goes wrong around the guard: files run out, peers stall, reset and crowd,
+//! the process is told to stop. It answers whom it can, and ends when it should.
+
+mod support;
+
+#[path = "faults/accepting.rs"]
+mod accepting;
+#[path = "faults/crowds.rs"]
+mod crowds;
+#[path = "faults/draining.rs"]
+mod draining;
+#[path = "faults/file_table.rs"]
+mod file_table;
+#[path = "faults/peers.rs"]
+mod peers;
+#[path = "faults/stalls.rs"]
+mod stalls;

@@ -1,0 +1,94 @@
+//! What a peer does in these tests, and what the system says of the guard.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use crate::support::{Answer, PATIENCE, SECRET, granted_request};
+
+/// A head that lacks its end; [`rest_of_head`] completes it.
+pub(crate) const HALF_HEAD: &[u8] = b"GET /protected HTTP/1.1\r\nHost: test\r\n";
+
+pub(crate) fn rest_of_head() -> String {
+    format!("X-Shared-Secret: {SECRET}\r\n\r\n")
+}
+
+/// Lets this process hold as many files as it may.
+pub(crate) fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    setrlimit(Resource::Nofile, raised).expect("raised");
+}
+
+/// Asks on an open connection, and requires the answer that the contract has.
+pub(crate) fn assert_granted(stream: &mut TcpStream) -> Answer {
+    stream
+        .write_all(granted_request().as_bytes())
+        .expect("sent");
+    read_granted(stream)
+}
+
+pub(crate) fn read_granted(stream: &mut TcpStream) -> Answer {
+    let answer = Answer::read(stream, false).expect("an answer");
+    assert_eq!(answer.status, 200, "{answer:?}");
+    answer
+}
+
+/// Requires that the connection ends without another byte.
+pub(crate) fn assert_ends(stream: &mut TcpStream) {
+    match stream.read(&mut [0; 64]) {
+        Ok(0) => {}
+        Err(error) if error.kind() == ErrorKind::ConnectionReset => {}
+        other => panic!("instead of an end: {other:?}"),
+    }
+}
+
+/// Asks again and again, for what no event tells of.
+pub(crate) fn eventually(what: &str, is_so: impl Fn() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(
+            Instant::now() < deadline,
+            "not so after {PATIENCE:?}: {what}"
+        );
+        std::thread::park_timeout(Duration::from_millis(10));
+    }
+}
+
+/// Processor time that the process has used, in clock ticks (100 a second on Linux).
+pub(crate) fn cpu_ticks(pid: u32) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("its stat");
+    // proc(5): the name, which may hold spaces, ends at the last parenthesis.
+    let fields: Vec<_> = stat[stat.rfind(')').expect("a name") + 1..]
+        .split_whitespace()
+        .collect();
+    [11, 12]
+        .iter()
+        .map(|&at| fields[at].parse::<u64>().expect("ticks"))
+        .sum()
+}
+
+/// Resident memory in KiB.
+pub(crate) fn resident_kib(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("its status");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let value = line.and_then(|line| line.split_whitespace().next());
+    value.expect("VmRSS").parse().expect("KiB")
+}
+
+/// How many files the process holds open.
+pub(crate) fn open_files(pid: u32) -> u64 {
+    let files = std::fs::read_dir(format!("/proc/{pid}/fd")).expect("its files");
+    files.count() as u64
+}
+
+/// Closes with a reset instead of an end.
+pub(crate) fn reset(stream: TcpStream) {
+    rustix::net::sockopt::set_socket_linger(&stream, Some(Duration::ZERO)).expect("lingers");
+    drop(stream);
+}
