@@ -1,5 +1,7 @@
 //! The plain function: what a request presents -> [`Verdict`].
 
+use std::hint::black_box;
+
 use tiny_http::Request;
 
 use crate::secret::Secret;
@@ -16,6 +18,19 @@ pub enum Verdict {
     /// The header is right.
     Granted,
 }
+
+/// By 4 for several headers, plus 2 for an empty one, plus 1 for a right one. Several
+/// are wrong, whatever they hold.
+static VERDICTS: [Verdict; 8] = [
+    Verdict::InvalidSecret,
+    Verdict::Granted,
+    Verdict::NoSecret,
+    Verdict::NoSecret,
+    Verdict::InvalidSecret,
+    Verdict::InvalidSecret,
+    Verdict::InvalidSecret,
+    Verdict::InvalidSecret,
+];
 
 /// Which header must hold which secret.
 pub struct Guard {
@@ -45,24 +60,22 @@ impl Guard {
             return Verdict::Misconfigured;
         };
         let fields = request.headers();
-        let (mut count, mut at) = (0_usize, 0_usize);
+        let (mut count, mut at) = (0, 0);
         for (index, field) in fields.iter().enumerate() {
-            let found = usize::from(self.is_header(field.field.as_str().as_bytes()));
+            // Numbers that the compiler knows nothing of, so that it cannot branch.
+            let found = black_box(usize::from(self.is_header(field.field.as_str().as_bytes())));
             count += found;
             at = at * (1 - found) + index * found;
         }
+        // Without the header it is another one's value, cut to nothing.
         let value = fields
             .get(at)
             .map_or(&b""[..], |field| field.value.as_bytes());
-        let presented = [b"", value][count.min(1)];
-        let right = usize::from(secret.matches(presented));
-        let absent = usize::from(presented.is_empty());
-        // By `absent`, then by `right`. Two headers are wrong, whatever they hold.
-        [
-            [Verdict::InvalidSecret, Verdict::Granted],
-            [Verdict::NoSecret, Verdict::NoSecret],
-            [Verdict::InvalidSecret, Verdict::InvalidSecret],
-        ][if count > 1 { 2 } else { absent }][right]
+        let length = value.len() * black_box(count.min(1));
+        let right = secret.matches(value, length);
+        let absent = black_box(usize::from(length == 0));
+        let several = black_box(count / 2).min(1);
+        VERDICTS[black_box(4 * several + 2 * absent + right)]
     }
 
     fn is_header(&self, name: &[u8]) -> bool {

@@ -1,11 +1,13 @@
 //! The secret: its digest, and the comparison in constant time. Never printed.
 
+use std::hint::black_box;
+
 use constant_time_eq::constant_time_eq_32;
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroize as _;
 
-/// Values up to this length take the same steps, whatever their length: with the
-/// length byte in front, one value fills two blocks of SHA-256 with its padding.
+/// Values up to this length take the same steps, whatever their length: with a byte
+/// for the length behind, one fills two blocks of SHA-256 with its padding.
 const PADDED: usize = 118;
 
 /// Below this many bytes a secret can be guessed; it earns a warning.
@@ -21,18 +23,20 @@ impl Secret {
     #[must_use]
     pub fn new(secret: &str) -> Self {
         Self {
-            digest: digest(secret.as_bytes()),
+            digest: digest(secret.as_bytes(), secret.len()),
         }
     }
 
-    /// Whether `presented` is the secret. Neither the content nor the length of the
-    /// secret shows in the time that it takes.
+    /// Whether `presented`, cut to its first `length` bytes, is the secret: 1 or 0, a
+    /// number because a `bool` invites the compiler to branch on it. Neither the
+    /// content nor the length of the secret shows in the time that it takes, nor does
+    /// `length` where `presented` is short.
     #[must_use]
-    pub fn matches(&self, presented: &[u8]) -> bool {
-        let mut digest = digest(presented);
-        let equal = constant_time_eq_32(&self.digest, &digest);
+    pub fn matches(&self, presented: &[u8], length: usize) -> usize {
+        let mut digest = digest(presented, length);
+        let equal = usize::from(constant_time_eq_32(&self.digest, &digest));
         digest.zeroize();
-        equal
+        black_box(equal)
     }
 }
 
@@ -42,26 +46,33 @@ impl Drop for Secret {
     }
 }
 
-fn digest(value: &[u8]) -> [u8; 32] {
+fn digest(value: &[u8], length: usize) -> [u8; 32] {
     if value.len() > PADDED {
         let mut hash = Sha256::new();
-        // No shorter value has this length byte.
+        // One byte more than any padded value has.
         hash.update([0xff]);
-        hash.update(value);
+        hash.update(&value[..length]);
         return hash.finalize().into();
     }
-    let mut padded = [0; PADDED + 1];
-    let length = u8::try_from(value.len()).unwrap_or(u8::MAX);
-    padded[0] = length;
     // Copying by length would take steps that tell it. Every byte is taken from
-    // somewhere in `value`, and those past its end are masked to zero.
-    let source = if value.is_empty() { &[0][..] } else { value };
+    // somewhere in `value`, and those past `length` are masked to zero.
+    let source = [value, &[0]][black_box(usize::from(value.is_empty()))];
     let last = source.len() - 1;
-    for (index, byte) in (0..=u8::MAX).zip(&mut padded[1..]) {
-        let inside = u8::from(index < length).wrapping_neg();
-        *byte = source[usize::from(index).min(last)] & inside;
+    let mut padded = [0; PADDED + 2];
+    for (word, bytes) in padded.chunks_exact_mut(8).enumerate() {
+        let mut eight = 0;
+        for byte in 0..8 {
+            let index = 8 * word + byte;
+            // All ones where `index < length`: the difference borrows.
+            let inside = (index.wrapping_sub(length) >> (usize::BITS - 1)).wrapping_neg();
+            let value = usize::from(source[index.min(last)]) & inside;
+            eight |= value << (8 * byte);
+        }
+        bytes.copy_from_slice(&eight.to_le_bytes());
     }
-    let digest = Sha256::digest(padded).into();
+    padded[PADDED] = u8::try_from(length).unwrap_or(u8::MAX);
+    let padded = &mut padded[..=PADDED];
+    let digest = Sha256::digest(&*padded).into();
     padded.zeroize();
     digest
 }
@@ -75,14 +86,15 @@ mod tests {
         for length in 1..300 {
             let text = "x".repeat(length);
             let secret = Secret::new(&text);
-            assert!(secret.matches(text.as_bytes()), "{length}");
-            assert!(!secret.matches(&text.as_bytes()[1..]), "{length}");
-            assert!(!secret.matches(format!("{text}x").as_bytes()), "{length}");
-            assert!(!secret.matches(format!("{text}\0").as_bytes()), "{length}");
+            let right = |presented: &[u8]| secret.matches(presented, presented.len()) == 1;
+            assert!(right(text.as_bytes()), "{length}");
+            assert!(!right(&text.as_bytes()[1..]), "{length}");
+            assert!(!right(format!("{text}x").as_bytes()), "{length}");
+            assert!(!right(format!("{text}\0").as_bytes()), "{length}");
             for at in 0..length {
                 let mut other = text.clone().into_bytes();
                 other[at] = b'y';
-                assert!(!secret.matches(&other), "{length} {at}");
+                assert!(!right(&other), "{length} {at}");
             }
         }
     }
