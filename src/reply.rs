@@ -1,30 +1,45 @@
 //! A [`Verdict`] or an error -> the JSON response.
 
+use std::cell::RefCell;
+use std::sync::LazyLock;
+use std::time::SystemTime;
+
 use serde_json::json;
 use tiny_http::{Header, Response, StatusCode};
 
 use crate::guard::Verdict;
 use crate::server::Reply;
 
-/// The challenge of a 401, which RFC 9110, section 15.5.2, demands.
 const CHALLENGE: &str = "Shared-Secret realm=\"origin-guard\"";
+
+// The bodies of the contract do not change; each is made once.
+static GRANTED: LazyLock<String> = LazyLock::new(|| body("message", "Access granted"));
+static MISCONFIGURED: LazyLock<String> =
+    LazyLock::new(|| body("error", "Server configuration error"));
+static NO_SECRET: LazyLock<String> = LazyLock::new(|| body("error", "No secret provided"));
+static INVALID_SECRET: LazyLock<String> = LazyLock::new(|| body("error", "Invalid secret"));
 
 /// The contract's answer to a verdict.
 #[must_use]
 pub fn verdict(verdict: Verdict) -> Reply {
-    let reply = match verdict {
-        Verdict::Granted => json_reply(200, "message", "Access granted"),
-        Verdict::Misconfigured => error(500, "Server configuration error"),
-        Verdict::NoSecret => challenge("No secret provided"),
-        Verdict::InvalidSecret => challenge("Invalid secret"),
+    let (status, body) = match verdict {
+        Verdict::Granted => (200, &GRANTED),
+        Verdict::Misconfigured => (500, &MISCONFIGURED),
+        Verdict::NoSecret => (401, &NO_SECRET),
+        Verdict::InvalidSecret => (401, &INVALID_SECRET),
     };
-    no_store(reply)
+    let reply = no_store(json_reply(status, body));
+    if status == 401 {
+        // RFC 9110, section 15.5.2, demands a challenge.
+        return reply.with_header(header("WWW-Authenticate", CHALLENGE));
+    }
+    reply
 }
 
 /// `{"error": message}` with `status`.
 #[must_use]
 pub fn error(status: u16, message: &str) -> Reply {
-    json_reply(status, "error", message)
+    json_reply(status, &body("error", message))
 }
 
 /// 405, with the methods that the path serves.
@@ -42,7 +57,7 @@ pub fn options(allow: &'static str) -> Reply {
 /// `{"status":"ok"}`.
 #[must_use]
 pub fn healthy() -> Reply {
-    no_store(json_reply(200, "status", "ok"))
+    no_store(json_reply(200, &body("status", "ok")))
 }
 
 /// Keeps caches away (RFC 9111, section 5.2.2.5).
@@ -68,19 +83,39 @@ pub fn refusal(status: u16) -> Reply {
     error(status, &message)
 }
 
-fn challenge(message: &str) -> Reply {
-    error(401, message).with_header(header("WWW-Authenticate", CHALLENGE))
+fn body(key: &str, value: &str) -> String {
+    json!({ key: value }).to_string()
 }
 
-fn json_reply(status: u16, key: &str, value: &str) -> Reply {
-    let body = json!({ key: value }).to_string();
-    bare(status, body.into_bytes()).with_header(header("Content-Type", "application/json"))
+fn json_reply(status: u16, body: &str) -> Reply {
+    bare(status, body.into()).with_header(header("Content-Type", "application/json"))
 }
 
 fn bare(status: u16, body: Vec<u8>) -> Reply {
     Response::from_data(body)
         .with_status_code(status)
+        .with_header(date())
         .with_header(header("Server", "origin-guard"))
+}
+
+/// The `Date` field (RFC 9110, section 6.6.1), formatted once a second and thread.
+fn date() -> Header {
+    thread_local! {
+        static DATE: RefCell<Option<(u64, Header)>> = const { RefCell::new(None) };
+    }
+    let now = SystemTime::now();
+    let second = now
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs());
+    DATE.with_borrow_mut(|held| match held {
+        Some((of, date)) if *of == second => date.clone(),
+        _ => {
+            let date =
+                Header::from_bytes("Date", httpdate::fmt_http_date(now)).expect("a date is ASCII");
+            *held = Some((second, date.clone()));
+            date
+        }
+    })
 }
 
 /// `tiny_http` takes CR and LF in a value (CVE-2026-66753), so only constants come here.

@@ -117,15 +117,16 @@ struct Worker {
 impl Worker {
     fn run(&mut self) {
         let mut events = Events::with_capacity(256);
+        let mut now = Instant::now();
         loop {
-            let timeout = self.timeout(Instant::now());
+            let timeout = self.timeout(now);
             if let Err(error) = self.poll.poll(&mut events, timeout)
                 && error.kind() != io::ErrorKind::Interrupted
             {
                 log::error!("poll_failed error=\"{error}\"");
                 return;
             }
-            let now = Instant::now();
+            now = Instant::now();
             for seat in std::mem::take(&mut self.again) {
                 if let Some(Some(connection)) = self.connections.get_mut(seat) {
                     connection.queued = false;
