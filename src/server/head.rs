@@ -90,7 +90,13 @@ pub struct Scan {
 impl Scan {
     /// Looks for the empty line that ends the head. `Ok(Some(length))` when it is there.
     fn find_end(&mut self, bytes: &[u8], limit: usize) -> Result<Option<usize>, Refusal> {
-        while self.at < bytes.len() {
+        loop {
+            if self.request_line_end != 0 {
+                self.skip_ordinary(bytes, limit);
+            }
+            if self.at >= bytes.len() {
+                return Ok(None);
+            }
             if self.at >= limit {
                 return Err(Refusal::new(431, "head_too_large"));
             }
@@ -127,7 +133,17 @@ impl Scan {
             }
             self.at += 1;
         }
-        Ok(None)
+    }
+
+    /// Goes on to the next byte of a field line that ends it or may not be in it.
+    fn skip_ordinary(&mut self, bytes: &[u8], limit: usize) {
+        let end = bytes.len().min(limit);
+        let rest = bytes.get(self.at..end).unwrap_or_default();
+        let ordinary = |byte: &u8| (b' '..0x7f).contains(byte) || *byte >= 0x80;
+        self.at += rest
+            .iter()
+            .position(|byte| !ordinary(byte))
+            .unwrap_or(rest.len());
     }
 
     /// Takes the CRLF at `at`. `Ok(true)` where it ends the head.
