@@ -123,11 +123,8 @@ fn assert_rows(address: SocketAddr, rows: &[Row]) {
             "{request}"
         );
         assert_eq!(answer.header("server"), Some("origin-guard"), "{request}");
-        assert_eq!(
-            answer.header("www-authenticate").is_some(),
-            *status == 401,
-            "{request}"
-        );
+        let challenge = (*status == 401).then_some(r#"Shared-Secret realm="origin-guard""#);
+        assert_eq!(answer.header("www-authenticate"), challenge, "{request}");
         let allow = (*status == 405).then_some("GET, HEAD");
         assert_eq!(answer.header("allow"), allow, "{request}");
         if target.starts_with("/protected") && *target != "/protected/" {

@@ -5,7 +5,7 @@
 mod support;
 
 use origin_guard::server::UNIX_PEER;
-use origin_guard::server::head::{Outcome, Scan, read};
+use origin_guard::server::head::{Outcome, Scan, TARGET_BYTES, read};
 use proptest::prelude::*;
 use support::corpus;
 
@@ -54,7 +54,11 @@ fn the_corpus_split_anywhere_reads_as_whole() {
     for entry in corpus::entries() {
         let whole = whole(&entry.input);
         let ends = 0..entry.input.len().min(2000);
-        for end in ends.clone() {
+        // A long input is decided at one of the limits.
+        let around = |limit: usize| limit - 40..limit + 40;
+        let limits = around(TARGET_BYTES).chain(around(LIMIT));
+        let limits = limits.filter(|end| (2000..entry.input.len()).contains(end));
+        for end in ends.clone().chain(limits) {
             assert_eq!(
                 split(&entry.input, [end].into_iter()),
                 whole,
