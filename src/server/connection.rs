@@ -135,7 +135,8 @@ impl Connection {
         if self.state != State::Head || self.written.is_some() {
             return Fate::Close;
         }
-        self.refuse(&Refusal::new(408, "head_timeout"), turn);
+        let held = std::mem::take(&mut self.input);
+        self.refuse(&Refusal::new(408, "head_timeout"), &held, turn);
         self.write(turn.now)
     }
 
@@ -232,7 +233,7 @@ impl Connection {
                             }
                             break;
                         }
-                        Outcome::Refused(refusal) => self.refuse(&refusal, turn),
+                        Outcome::Refused(refusal) => self.refuse(&refusal, rest, turn),
                         Outcome::Complete(head) => {
                             at += head.length;
                             self.scan = Scan::default();
@@ -302,12 +303,12 @@ impl Connection {
         self.enter(next, turn.now);
     }
 
-    fn refuse(&mut self, refusal: &Refusal, turn: &Turn<'_>) {
+    fn refuse(&mut self, refusal: &Refusal, bytes: &[u8], turn: &Turn<'_>) {
         answer::refuse(
             turn.service,
             refusal,
             self.peer,
-            false,
+            head::is_head(bytes),
             Persistence::Close,
             &mut self.output,
         );
@@ -318,7 +319,11 @@ impl Connection {
     fn end_of_input(&mut self, turn: &Turn<'_>) {
         self.read_closed = true;
         match self.state {
-            State::Head => self.refuse(&Refusal::bad("incomplete_head"), turn),
+            // RFC 9112, section 2.2: an empty line alone is no request.
+            State::Head if !b"\r\n".starts_with(&self.input) => {
+                let held = std::mem::take(&mut self.input);
+                self.refuse(&Refusal::bad("incomplete_head"), &held, turn);
+            }
             State::Lingering(_) => {}
             _ => self.enter(State::Closing { linger: false }, turn.now),
         }

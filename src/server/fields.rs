@@ -61,7 +61,7 @@ impl Framing {
             }
             codings.check(old)?;
         }
-        let body = length.unwrap_or(if close_by_coding { u64::MAX } else { 0 });
+        let body = length.map_or(if close_by_coding { u64::MAX } else { 0 }, number);
         if body > BODY_BYTES || (body > 0 && (awaits_continue || unknown_expectation)) {
             close = true;
         }
@@ -95,24 +95,30 @@ pub(crate) fn check_host(fields: &[httparse::Header<'_>], old: bool) -> Result<(
 }
 
 /// RFC 9110, section 8.6, and RFC 9112, section 6.3: digits, and every repetition
-/// equal. A number past `u64` is a large one.
-fn content_length(value: &[u8], mut known: Option<u64>) -> Result<u64, Refusal> {
+/// equal. Returns the digits without leading zeros, as many as there are.
+fn content_length<'a>(value: &'a [u8], mut known: Option<&'a [u8]>) -> Result<&'a [u8], Refusal> {
     const MALFORMED: Refusal = Refusal::bad("malformed_content_length");
     for member in value.split(|&byte| byte == b',') {
         let member = member.trim_ascii();
         if member.is_empty() || !member.iter().all(u8::is_ascii_digit) {
             return Err(MALFORMED);
         }
-        let length = member.iter().fold(0_u64, |sum, digit| {
-            sum.saturating_mul(10)
-                .saturating_add(u64::from(digit - b'0'))
-        });
+        let zeros = member.iter().take_while(|digit| **digit == b'0').count();
+        let length = &member[zeros..];
         if known.is_some_and(|known| known != length) {
             return Err(Refusal::bad("unequal_content_length"));
         }
         known = Some(length);
     }
     known.ok_or(MALFORMED)
+}
+
+/// A number past `u64` is a large one.
+fn number(digits: &[u8]) -> u64 {
+    digits.iter().fold(0, |sum: u64, digit| {
+        sum.saturating_mul(10)
+            .saturating_add(u64::from(digit - b'0'))
+    })
 }
 
 /// The transfer codings of all `Transfer-Encoding` fields, in order (RFC 9112, section 6.1).

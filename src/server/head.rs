@@ -73,6 +73,14 @@ pub enum Outcome {
     Refused(Refusal),
 }
 
+/// Whether what is refused is a HEAD request, whose answer has no body (RFC 9110, section 9.3.2).
+pub(crate) fn is_head(bytes: &[u8]) -> bool {
+    bytes
+        .strip_prefix(b"\r\n")
+        .unwrap_or(bytes)
+        .starts_with(b"HEAD ")
+}
+
 /// How far a head has been looked through, so that no byte is looked at twice.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Scan {
