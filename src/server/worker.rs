@@ -217,6 +217,8 @@ impl Worker {
         let Some(Some(connection)) = self.connections.get_mut(seat) else {
             return;
         };
+        // Before its answer can be seen: whoever has one is no longer the longest-idle.
+        self.seats.set_idle(seat, None);
         let turn = Turn {
             service: &*self.services[connection.door],
             limits: &self.limits,
