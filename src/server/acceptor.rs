@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use mio::net::UnixStream;
 use mio::{Events, Interest, Poll, Token, Waker};
-use rlimit::Resource;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::answer;
 use super::head::{Persistence, Refusal};
@@ -198,16 +198,25 @@ impl Server {
     }
 
     fn resume(&mut self) {
-        let over = self
-            .paused_until
-            .is_some_and(|until| until <= Instant::now());
-        if over || (self.paused_until.is_some() && self.taken() < self.max_connections) {
+        let Some(until) = self.paused_until else {
+            return;
+        };
+        let vacant =
+            self.may_resume_early && !self.is_shedding() && self.taken() < self.max_connections;
+        if vacant || until <= Instant::now() {
             self.paused_until = None;
         }
     }
 
     fn taken(&self) -> usize {
         self.workers.iter().map(|worker| worker.seats.taken()).sum()
+    }
+
+    /// Whether a worker has yet to look at a connection that it was told to close.
+    fn is_shedding(&self) -> bool {
+        self.workers
+            .iter()
+            .any(|worker| worker.seats.is_shedding())
     }
 
     /// Accepts what waits, at most `most` from each listener.
@@ -269,13 +278,19 @@ impl Server {
         match error.kind() {
             WouldBlock => self.listeners[number].ready = false,
             ConnectionAborted | ConnectionReset | Interrupted => {}
+            // The kernel looks for a free file before it looks for a connection.
+            _ if !self.listeners[number].listener.has_waiting() => {
+                self.listeners[number].ready = false;
+            }
             _ => {
                 let first = !std::mem::replace(&mut self.failing, true);
                 if first {
                     let connections = self.taken();
                     log::warn!("accept_failed error=\"{error}\" connections={connections}");
                 }
-                self.shed();
+                if !self.is_shedding() {
+                    self.shed();
+                }
                 // Where a place of our own does not help, others hold the files; then
                 // no more than one connection is given up in each pause.
                 self.pause(first);
@@ -313,13 +328,19 @@ fn fit_to_file_limit(wanted: usize, workers: usize, listeners: usize) -> usize {
     let others = OTHER_FILES + 2 * count(workers + listeners);
     let overlap = count(OVERLAP);
     let enough = count(wanted).saturating_add(others + overlap);
-    let raised = rlimit::getrlimit(Resource::NOFILE).and_then(|(soft, hard)| {
-        let raised = soft.max(hard.min(enough));
-        rlimit::setrlimit(Resource::NOFILE, raised, hard)
-            .map(|()| raised)
-            .or(Ok(soft))
-    });
-    let files = raised.unwrap_or(1024);
+    // No limit is `None`.
+    let now = getrlimit(Resource::Nofile);
+    let soft = now.current.unwrap_or(u64::MAX);
+    let raised = soft.max(now.maximum.unwrap_or(u64::MAX).min(enough));
+    let limit = Rlimit {
+        current: Some(raised),
+        maximum: now.maximum,
+    };
+    let files = if raised > soft && setrlimit(Resource::Nofile, limit).is_ok() {
+        raised
+    } else {
+        soft
+    };
     // Where the limit is tight, running into it and shedding is what keeps it.
     let room = files.saturating_sub(others);
     let room = room.saturating_sub(overlap.min(room / 4)).max(1);

@@ -4,11 +4,13 @@ use std::fmt;
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::AsFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use mio::net::{TcpListener, UnixListener};
 use mio::{Interest, Registry, Token, event::Source};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::Peer;
 use super::stream::{Stream, UNIX_PEER};
@@ -76,6 +78,17 @@ impl Listener {
                 Ok((Stream::Unix(stream), UNIX_PEER))
             }
         }
+    }
+
+    /// Whether a connection waits to be accepted; poll(2) says so without a file for it.
+    pub(crate) fn has_waiting(&self) -> bool {
+        let descriptor = match &self.socket {
+            Socket::Tcp(listener) => listener.as_fd(),
+            Socket::Unix(listener, _) => listener.as_fd(),
+        };
+        let mut asked = [PollFd::from_borrowed_fd(descriptor, PollFlags::IN)];
+        // Where the system does not say, accepting goes on as if one did.
+        !matches!(poll(&mut asked, Some(&Timespec::default())), Ok(0))
     }
 
     pub(crate) fn register(&mut self, to: &Registry, token: Token) -> io::Result<()> {

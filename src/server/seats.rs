@@ -50,6 +50,8 @@ pub(crate) struct Seats {
     /// Nanoseconds from `origin` plus 1; 0 where nobody sits or somebody is busy.
     idle_since: Box<[AtomicU64]>,
     taken: AtomicUsize,
+    /// Connections that the worker was told to close and has not looked at.
+    shedding: AtomicUsize,
     /// One past the highest seat ever taken.
     high: AtomicUsize,
     closed: AtomicBool,
@@ -63,6 +65,7 @@ impl Seats {
                 .take(count)
                 .collect(),
             taken: AtomicUsize::new(0),
+            shedding: AtomicUsize::new(0),
             high: AtomicUsize::new(0),
             closed: AtomicBool::new(false),
         }
@@ -120,5 +123,15 @@ impl Seats {
     /// Claims a victim, so that the next look finds another one.
     pub(crate) fn condemn(&self, seat: usize) {
         self.set_idle(seat, None);
+        self.shedding.fetch_add(1, SeqCst);
+    }
+
+    /// The worker has looked at a victim, and closed it if it was idle still.
+    pub(crate) fn judged(&self) {
+        self.shedding.fetch_sub(1, SeqCst);
+    }
+
+    pub(crate) fn is_shedding(&self) -> bool {
+        self.shedding.load(SeqCst) != 0
     }
 }

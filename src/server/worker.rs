@@ -204,8 +204,12 @@ impl Worker {
 
     fn shed(&mut self, seat: usize) {
         let idle = |connection: &Connection| connection.idle_since().is_some();
-        if self.connection(seat).is_some_and(idle) {
+        let closes = self.connection(seat).is_some_and(idle);
+        self.seats.judged();
+        if closes {
             self.close(seat);
+        } else {
+            self.vacancy.tell();
         }
     }
 

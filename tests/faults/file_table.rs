@@ -119,8 +119,16 @@ fn a_full_file_table_sheds_one_then_waits_without_spinning_and_recovers() {
     ]);
     let mut streams: Vec<_> = (0..5).map(|_| asked(&guard)).collect();
 
+    // The limit is on a file's number, so that one below it that is free would be taken.
+    let full = loop {
+        let files = open_files(guard.pid());
+        let highest = files.iter().max().expect("a file");
+        if files.len() as u64 == highest + 1 {
+            break Some(highest + 1);
+        }
+        streams.push(asked(&guard));
+    };
     let pid = Pid::from_raw(i32::try_from(guard.pid()).expect("a pid"));
-    let full = Some(open_files(guard.pid()));
     let limit = Rlimit {
         current: full,
         maximum: full,

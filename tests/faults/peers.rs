@@ -81,10 +81,13 @@ pub(crate) fn resident_kib(pid: u32) -> u64 {
     value.expect("VmRSS").parse().expect("KiB")
 }
 
-/// How many files the process holds open.
-pub(crate) fn open_files(pid: u32) -> u64 {
+/// The numbers of the files that the process holds open.
+pub(crate) fn open_files(pid: u32) -> Vec<u64> {
     let files = std::fs::read_dir(format!("/proc/{pid}/fd")).expect("its files");
-    files.count() as u64
+    let number = |name: std::ffi::OsString| name.to_str()?.parse().ok();
+    files
+        .filter_map(|file| number(file.expect("a file").file_name()))
+        .collect()
 }
 
 /// Closes with a reset instead of an end.
