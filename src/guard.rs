@@ -1,8 +1,10 @@
 //! The plain function: what a request presents -> [`Verdict`].
 
+use std::sync::Arc;
+
 use tiny_http::Request;
 
-use crate::secret::Secret;
+use crate::secret::Secrets;
 
 /// The guard's judgement of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,24 +15,26 @@ pub enum Verdict {
     NoSecret,
     /// The header is wrong, or there more than once.
     InvalidSecret,
-    /// The header is right.
+    /// The header holds the current secret.
     Granted,
+    /// The header holds one that rotation is to retire.
+    GrantedByPrevious,
 }
 
-/// Which header must hold which secret.
+/// Which header must hold one of which secrets.
 pub struct Guard {
     header: String,
-    secret: Option<Secret>,
+    secrets: Arc<Secrets>,
 }
 
 impl Guard {
-    /// `header` is a field name; without a `secret` every verdict is
+    /// `header` is a field name; while there are no `secrets` every verdict is
     /// [`Verdict::Misconfigured`].
     #[must_use]
-    pub fn new(header: &str, secret: Option<Secret>) -> Self {
+    pub fn new(header: &str, secrets: Arc<Secrets>) -> Self {
         Self {
             header: header.to_ascii_lowercase(),
-            secret,
+            secrets,
         }
     }
 
@@ -41,9 +45,6 @@ impl Guard {
     /// branch, so that requests of the same shape take the same time.
     #[must_use]
     pub fn judge(&self, request: &Request) -> Verdict {
-        let Some(secret) = &self.secret else {
-            return Verdict::Misconfigured;
-        };
         let fields = request.headers();
         let (mut count, mut at) = (0_usize, 0_usize);
         for (index, field) in fields.iter().enumerate() {
@@ -55,14 +56,20 @@ impl Guard {
             .get(at)
             .map_or(&b""[..], |field| field.value.as_bytes());
         let presented = [b"", value][count.min(1)];
-        let right = usize::from(secret.matches(presented));
+        let Some(found) = self.secrets.find(presented) else {
+            return Verdict::Misconfigured;
+        };
         let absent = usize::from(presented.is_empty());
-        // By `absent`, then by `right`. Two headers are wrong, whatever they hold.
+        // By `absent`, then by the match. Two headers are wrong, whatever they hold.
         [
-            [Verdict::InvalidSecret, Verdict::Granted],
-            [Verdict::NoSecret, Verdict::NoSecret],
-            [Verdict::InvalidSecret, Verdict::InvalidSecret],
-        ][if count > 1 { 2 } else { absent }][right]
+            [
+                Verdict::InvalidSecret,
+                Verdict::Granted,
+                Verdict::GrantedByPrevious,
+            ],
+            [Verdict::NoSecret; 3],
+            [Verdict::InvalidSecret; 3],
+        ][if count > 1 { 2 } else { absent }][found as usize]
     }
 
     fn is_header(&self, name: &[u8]) -> bool {

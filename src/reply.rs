@@ -13,7 +13,9 @@ const CHALLENGE: &str = "Shared-Secret realm=\"origin-guard\"";
 #[must_use]
 pub fn verdict(verdict: Verdict) -> Reply {
     let reply = match verdict {
-        Verdict::Granted => json_reply(200, "message", "Access granted"),
+        Verdict::Granted | Verdict::GrantedByPrevious => {
+            json_reply(200, "message", "Access granted")
+        }
         Verdict::Misconfigured => error(500, "Server configuration error"),
         Verdict::NoSecret => challenge("No secret provided"),
         Verdict::InvalidSecret => challenge("Invalid secret"),
