@@ -18,6 +18,8 @@ const LONGEST: f64 = 31_536_000.0;
 pub struct Config {
     /// `LISTEN`.
     pub listen: Vec<Address>,
+    /// Whether `LISTEN` is set; the default gives way to inherited sockets.
+    pub listen_is_set: bool,
     /// `SECRET_HEADER`.
     pub header: String,
     /// Where the secrets come from.
@@ -66,6 +68,7 @@ impl Config {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let (source, secrets) = reader.secrets();
         let header = reader.header();
+        let listen_is_set = variable("LISTEN").is_some_and(|text| !text.is_empty());
         let listen = reader.value("LISTEN", "0.0.0.0:8888", addresses);
         let workers = reader.value("WORKERS", &cores.to_string(), count(1, 1024));
         let limits = Limits {
@@ -93,6 +96,7 @@ impl Config {
         }
         Ok(Self {
             listen,
+            listen_is_set,
             header,
             source,
             secrets,

@@ -14,3 +14,4 @@ pub mod routes;
 pub mod secret;
 pub mod server;
 pub mod signals;
+pub mod systemd;

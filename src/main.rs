@@ -9,8 +9,8 @@ use origin_guard::guard::Guard;
 use origin_guard::keygen;
 use origin_guard::routes::origin::Origin;
 use origin_guard::secret::Secrets;
-use origin_guard::server::{Door, Server};
-use origin_guard::{log as events, reload, signals};
+use origin_guard::server::{Door, Inherited, Server};
+use origin_guard::{log as events, reload, signals, systemd};
 
 // sysexits(3)
 const EX_USAGE: u8 = 64;
@@ -35,6 +35,7 @@ fn serve() -> ExitCode {
         Ok(config) => config,
         Err(faults) => return fail(EX_CONFIG, &faults),
     };
+    let inherited = systemd::inherited_sockets();
     let journal = std::env::var_os("JOURNAL_STREAM").is_some();
     if let Err(error) = events::start(journal) {
         return fail(1, &format!("cannot start logging: {error}"));
@@ -48,7 +49,8 @@ fn serve() -> ExitCode {
         log::warn!("warning {warning}");
     }
 
-    let served = bind_and_run(config);
+    let served = inherited.and_then(|inherited| bind_and_run(config, inherited));
+    systemd::stopping();
     match served {
         Ok(0) => log::info!("stopped"),
         Ok(left) => log::warn!("stopped unfinished={left}"),
@@ -62,13 +64,19 @@ fn serve() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn bind_and_run(config: Config) -> Result<usize, String> {
+fn bind_and_run(config: Config, inherited: Vec<Inherited>) -> Result<usize, String> {
     let no_signals = |error| format!("to take signals: {error}");
     let stop = signals::stop_requests().map_err(no_signals)?;
     let secrets = Arc::new(Secrets::new(config.secrets));
     reload::start(config.source, Arc::clone(&secrets)).map_err(no_signals)?;
+    let addresses = if config.listen_is_set || inherited.is_empty() {
+        config.listen
+    } else {
+        Vec::new()
+    };
     let origin = Door {
-        addresses: config.listen,
+        addresses,
+        inherited,
         service: Arc::new(Origin {
             guard: Guard::new(&config.header, secrets),
             trusted_proxies: config.trusted_proxies,
@@ -80,6 +88,7 @@ fn bind_and_run(config: Config) -> Result<usize, String> {
     for address in server.addresses() {
         log::info!("listening address={address}");
     }
+    systemd::ready();
     server
         .run(stop, config.drain_timeout)
         .map_err(|error| format!("to wait for connections: {error}"))

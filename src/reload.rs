@@ -4,7 +4,7 @@ use std::io::{self, Read as _};
 use std::sync::Arc;
 
 use crate::secret::{Secrets, Source};
-use crate::signals;
+use crate::{signals, systemd};
 
 /// Reloads `secrets` from `source` at each SIGHUP from now on, on a thread of its own.
 ///
@@ -17,14 +17,18 @@ pub fn start(source: Source, secrets: Arc<Secrets>) -> io::Result<()> {
         .name("reload".into())
         .spawn(move || {
             // Signals that came during a reload are one more reload, however many.
+            let mut number = 0;
             while let Ok(1..) = requests.read(&mut [0; 256]) {
-                reload(&source, &secrets);
+                number += 1;
+                systemd::reloading();
+                reload(&source, &secrets, number);
+                systemd::ready();
             }
         })?;
     Ok(())
 }
 
-fn reload(source: &Source, secrets: &Secrets) {
+fn reload(source: &Source, secrets: &Secrets, number: u64) {
     if matches!(source, Source::Unset | Source::Environment) {
         log::warn!(
             "reload_ignored source={source} reason=\"the environment of a process does not \
@@ -39,8 +43,8 @@ fn reload(source: &Source, secrets: &Secrets) {
             for warning in loaded.warnings {
                 log::warn!("warning {warning}");
             }
-            log::info!("reloaded source={source} secrets={count}");
+            log::info!("reloaded number={number} source={source} secrets={count}");
         }
-        Err(fault) => log::error!("reload_failed kept=yes {fault}"),
+        Err(fault) => log::error!("reload_failed number={number} kept=yes {fault}"),
     }
 }

@@ -75,15 +75,21 @@ impl Server {
         let vacancy = Arc::new(Vacancy::new(waker));
         let mut listeners = Vec::new();
         let mut services = Vec::new();
-        for (door, Door { addresses, service }) in doors.into_iter().enumerate() {
-            services.push(service);
-            for address in addresses {
+        for (door, opened) in doors.into_iter().enumerate() {
+            services.push(opened.service);
+            let bound = opened.addresses.iter().map(|address| {
                 let doing = format!("listen on {address}");
-                let mut listener = Listener::bind(&address).map_err(failed(&doing))?;
+                Listener::bind(address).map_err(|error| SetupError { doing, error })
+            });
+            let inherited = opened.inherited.into_iter().map(|socket| {
+                Listener::inherit(socket).map_err(failed("take an inherited socket"))
+            });
+            for listener in bound.chain(inherited) {
+                let mut listener = listener?;
                 let token = Token(listeners.len());
                 listener
                     .register(poll.registry(), token)
-                    .map_err(failed(&doing))?;
+                    .map_err(failed("wait for connections"))?;
                 listeners.push(Bound {
                     listener,
                     door,

@@ -39,7 +39,9 @@ impl Guard {
     /// Starts it with these variables; `LISTEN` is `127.0.0.1:0` unless it is among them.
     pub fn with(variables: &[(&str, &str)]) -> Self {
         let mut command = command();
-        command.env("LISTEN", "127.0.0.1:0").envs(variables.iter().copied());
+        command
+            .env("LISTEN", "127.0.0.1:0")
+            .envs(variables.iter().copied());
         Self::spawn(&mut command)
     }
 
@@ -55,7 +57,11 @@ impl Guard {
                 shared.1.notify_all();
             }
         });
-        let mut guard = Self { child, log, address: SocketAddr::from(([0, 0, 0, 0], 0)) };
+        let mut guard = Self {
+            child,
+            log,
+            address: SocketAddr::from(([0, 0, 0, 0], 0)),
+        };
         let line = guard.wait_for_log(|line| line.contains("listening address="));
         let text = line.split("address=").nth(1).expect("an address").trim();
         if let Ok(address) = text.parse() {
@@ -91,7 +97,9 @@ impl Guard {
 
     /// Sends a signal by pid.
     pub fn signal(&self, signal: rustix::process::Signal) {
-        let pid = i32::try_from(self.pid()).ok().and_then(rustix::process::Pid::from_raw);
+        let pid = i32::try_from(self.pid())
+            .ok()
+            .and_then(rustix::process::Pid::from_raw);
         rustix::process::kill_process(pid.expect("a pid"), signal).expect("signalled");
     }
 
@@ -164,7 +172,11 @@ impl Answer {
                     assert!(text.is_empty(), "ends in a head: {}", text.escape_ascii());
                     return None;
                 }
-                Err(error) if text.is_empty() && error.kind() == std::io::ErrorKind::ConnectionReset => return None,
+                Err(error)
+                    if text.is_empty() && error.kind() == std::io::ErrorKind::ConnectionReset =>
+                {
+                    return None;
+                }
                 Err(error) => panic!("after {:?}: {error}", text.escape_ascii().to_string()),
             }
         }
@@ -181,7 +193,11 @@ impl Answer {
         let length = length.map_or(0, |(_, value)| value.parse().expect("a length"));
         let mut body = vec![0; if head { 0 } else { length }];
         stream.read_exact(&mut body).expect("the body");
-        Some(Self { status, headers, body })
+        Some(Self {
+            status,
+            headers,
+            body,
+        })
     }
 
     /// The value of the field `name` (lower case), if it is there once.
