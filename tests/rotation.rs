@@ -146,7 +146,7 @@ fn a_faulty_file_leaves_the_secrets_that_were() {
     assert!(line.contains(text(&file)), "{line}");
     assert_eq!(statuses(&guard), [200, 401]);
     folder.write("secrets", NEW);
-    reload(&guard, 1);
+    reload(&guard, 2);
     assert_eq!(statuses(&guard), [401, 200]);
 }
 
