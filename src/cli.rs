@@ -9,6 +9,8 @@ pub enum Command {
     Serve,
     /// `check`
     Check,
+    /// `keygen`
+    Keygen,
     /// `--help`
     Help,
     /// `--version`
@@ -21,6 +23,7 @@ origin-guard - lets an origin accept traffic from its gateway alone
 
 usage: origin-guard           serve
        origin-guard check     validate the configuration and print it
+       origin-guard keygen    print a fresh secret
        origin-guard --help | --version
 
 GET /protected is answered with 200 where the header X-Shared-Secret holds the
@@ -28,6 +31,10 @@ secret, and with 401 where it does not. GET /healthz answers 200 to anyone.
 
 variables:
   SHARED_SECRET    the secret; without it /protected answers 500
+  SHARED_SECRET_PREVIOUS  one that is accepted too, while it is replaced
+  SHARED_SECRET_FILE      instead of both: a secret a line, the current one
+                          first; SIGHUP reads it again. systemd's credential
+                          shared-secret is found by itself
   SECRET_HEADER    the header that holds it          [X-Shared-Secret]
   LISTEN           addresses, with commas: ADDR:PORT, [::]:PORT, unix:/path
                                                      [0.0.0.0:8888]
@@ -58,6 +65,7 @@ pub fn parse(mut arguments: lexopt::Parser) -> Result<Command, String> {
             Short('h') | Long("help") => Command::Help,
             Short('V') | Long("version") => Command::Version,
             Value(word) if word == "check" => Command::Check,
+            Value(word) if word == "keygen" => Command::Keygen,
             Value(word) => {
                 let word = word.to_string_lossy();
                 return Err(with_help(&format!("unknown command {word:?}")));

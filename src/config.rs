@@ -8,7 +8,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use crate::client::TrustedProxies;
-use crate::secret::{SHORT, Secret};
+use crate::secret::{Digest, Source};
 use crate::server::{Address, Limits, is_framing, is_token_byte};
 
 /// Longest time that a variable may set: a year.
@@ -18,10 +18,14 @@ const LONGEST: f64 = 31_536_000.0;
 pub struct Config {
     /// `LISTEN`.
     pub listen: Vec<Address>,
+    /// Whether `LISTEN` is set; the default gives way to inherited sockets.
+    pub listen_is_set: bool,
     /// `SECRET_HEADER`.
     pub header: String,
-    /// `SHARED_SECRET`; `None` where it is unset or empty.
-    pub secret: Option<Secret>,
+    /// Where the secrets come from.
+    pub source: Source,
+    /// The secrets that are there now, the current one first.
+    pub secrets: Vec<Digest>,
     /// `WORKERS`.
     pub workers: usize,
     /// The variables named like the limits.
@@ -62,7 +66,9 @@ impl Config {
             effective: Vec::new(),
         };
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let (secret, header) = (reader.secret(), reader.header());
+        let (source, secrets) = reader.secrets();
+        let header = reader.header();
+        let listen_is_set = variable("LISTEN").is_some_and(|text| !text.is_empty());
         let listen = reader.value("LISTEN", "0.0.0.0:8888", addresses);
         let workers = reader.value("WORKERS", &cores.to_string(), count(1, 1024));
         let limits = Limits {
@@ -90,8 +96,10 @@ impl Config {
         }
         Ok(Self {
             listen,
+            listen_is_set,
             header,
-            secret,
+            source,
+            secrets,
             workers,
             limits,
             drain_timeout,
@@ -159,34 +167,29 @@ impl Reader<'_> {
         value
     }
 
-    fn secret(&mut self) -> Option<Secret> {
-        const NAME: &str = "SHARED_SECRET";
-        let secret = self.text(NAME);
-        let shown = if secret.is_some() {
-            "(set, not shown)"
-        } else {
-            "(not set)"
+    fn secrets(&mut self) -> (Source, Vec<Digest>) {
+        let loaded = Source::find(self.variable)
+            .and_then(|source| Ok((source.load(self.variable)?, source)));
+        let (loaded, source) = match loaded {
+            Ok(loaded) => loaded,
+            Err(fault) => {
+                self.faults.push(fault);
+                return (Source::Unset, Vec::new());
+            }
         };
-        self.effective.push((NAME, shown.to_owned()));
-        let Some(mut secret) = secret else {
-            self.warnings.push(format!(
-                "{NAME} is not set: every request for /protected is answered with 500; \
+        self.warnings.extend(loaded.warnings);
+        if source == Source::Unset {
+            self.warnings.push(
+                "SHARED_SECRET is not set: every request for /protected is answered with 500; \
                  set it to what the gateway sends"
-            ));
-            return None;
-        };
-        if let Some(fault) = unpresentable(secret.as_bytes()) {
-            self.fault(NAME, fault);
+                    .into(),
+            );
         }
-        if secret.len() < SHORT {
-            self.warnings.push(format!(
-                "{NAME} is shorter than {SHORT} bytes and can be guessed; \
-                 take one from `openssl rand -hex 32`"
-            ));
-        }
-        let digested = Secret::new(&secret);
-        zeroize::Zeroize::zeroize(&mut secret);
-        Some(digested)
+        let count = loaded.digests.len();
+        self.effective.push(("secret_source", source.to_string()));
+        self.effective
+            .push(("secrets", format!("{count} (not shown)")));
+        (source, loaded.digests)
     }
 
     fn header(&mut self) -> String {
@@ -205,22 +208,6 @@ impl Reader<'_> {
             Ok(name.to_owned())
         })
     }
-}
-
-/// Why no header can hold `secret` (RFC 9110, section 5.5). Never shows its content.
-fn unpresentable(secret: &[u8]) -> Option<String> {
-    if secret.first() == Some(&b' ') || secret.last() == Some(&b' ') {
-        return Some(
-            "it begins or ends with a space, which HTTP takes off a header; remove it".into(),
-        );
-    }
-    let at = secret
-        .iter()
-        .position(|byte| !matches!(byte, b' '..=b'~'))?;
-    Some(format!(
-        "the byte at position {at} is no printable ASCII, so no gateway can send it; \
-         use letters, digits and signs (a line break at the end of a file is a common cause)"
-    ))
 }
 
 fn addresses(list: &str) -> Result<Vec<Address>, String> {

@@ -1,10 +1,11 @@
 //! The plain function: what a request presents -> [`Verdict`].
 
 use std::hint::black_box;
+use std::sync::Arc;
 
 use tiny_http::Request;
 
-use crate::secret::Secret;
+use crate::secret::Secrets;
 
 /// The guard's judgement of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,37 +16,41 @@ pub enum Verdict {
     NoSecret,
     /// The header is wrong, or there more than once.
     InvalidSecret,
-    /// The header is right.
+    /// The header holds the current secret.
     Granted,
+    /// The header holds one that rotation is to retire.
+    GrantedByPrevious,
 }
 
-/// By 4 for several headers, plus 2 for an empty one, plus 1 for a right one. Several
-/// are wrong, whatever they hold.
-static VERDICTS: [Verdict; 8] = [
-    Verdict::InvalidSecret,
-    Verdict::Granted,
-    Verdict::NoSecret,
-    Verdict::NoSecret,
-    Verdict::InvalidSecret,
-    Verdict::InvalidSecret,
-    Verdict::InvalidSecret,
-    Verdict::InvalidSecret,
-];
+/// By 8 for several headers, plus 4 for an empty one, plus what matches: 1 the current
+/// secret, 2 a previous one, 3 one that is both. Several are wrong, whatever they hold.
+static VERDICTS: [Verdict; 16] = {
+    let mut verdicts = [Verdict::InvalidSecret; 16];
+    verdicts[1] = Verdict::Granted;
+    verdicts[2] = Verdict::GrantedByPrevious;
+    verdicts[3] = Verdict::Granted;
+    let mut absent = 4;
+    while absent < 8 {
+        verdicts[absent] = Verdict::NoSecret;
+        absent += 1;
+    }
+    verdicts
+};
 
-/// Which header must hold which secret.
+/// Which header must hold one of which secrets.
 pub struct Guard {
     header: String,
-    secret: Option<Secret>,
+    secrets: Arc<Secrets>,
 }
 
 impl Guard {
-    /// `header` is a field name; without a `secret` every verdict is
+    /// `header` is a field name; while there are no `secrets` every verdict is
     /// [`Verdict::Misconfigured`].
     #[must_use]
-    pub fn new(header: &str, secret: Option<Secret>) -> Self {
+    pub fn new(header: &str, secrets: Arc<Secrets>) -> Self {
         Self {
             header: header.to_ascii_lowercase(),
-            secret,
+            secrets,
         }
     }
 
@@ -56,9 +61,6 @@ impl Guard {
     /// branch, so that requests of the same shape take the same time.
     #[must_use]
     pub fn judge(&self, request: &Request) -> Verdict {
-        let Some(secret) = &self.secret else {
-            return Verdict::Misconfigured;
-        };
         let fields = request.headers();
         let (mut count, mut at) = (0, 0);
         for (index, field) in fields.iter().enumerate() {
@@ -72,10 +74,12 @@ impl Guard {
             .get(at)
             .map_or(&b""[..], |field| field.value.as_bytes());
         let length = value.len() * black_box(count.min(1));
-        let right = secret.matches(value, length);
+        let Some(found) = self.secrets.matches(value, length) else {
+            return Verdict::Misconfigured;
+        };
         let absent = black_box(usize::from(length == 0));
         let several = black_box(count / 2).min(1);
-        VERDICTS[black_box(4 * several + 2 * absent + right)]
+        VERDICTS[black_box(8 * several + 4 * absent + found)]
     }
 
     fn is_header(&self, name: &[u8]) -> bool {

@@ -6,9 +6,11 @@ use std::sync::Arc;
 use origin_guard::cli::{self, Command};
 use origin_guard::config::Config;
 use origin_guard::guard::Guard;
+use origin_guard::keygen;
 use origin_guard::routes::origin::Origin;
-use origin_guard::server::{Door, Server};
-use origin_guard::{log as events, signals};
+use origin_guard::secret::Secrets;
+use origin_guard::server::{Door, Inherited, Server};
+use origin_guard::{log as events, reload, signals, systemd};
 
 // sysexits(3)
 const EX_USAGE: u8 = 64;
@@ -18,6 +20,10 @@ fn main() -> ExitCode {
     match cli::parse(lexopt::Parser::from_env()) {
         Ok(Command::Serve) => serve(),
         Ok(Command::Check) => check(),
+        Ok(Command::Keygen) => match keygen::secret() {
+            Ok(secret) => print(&secret),
+            Err(error) => fail(1, &format!("no randomness to be had: {error}")),
+        },
         Ok(Command::Help) => print(cli::HELP),
         Ok(Command::Version) => print(concat!("origin-guard ", env!("CARGO_PKG_VERSION"), "\n")),
         Err(fault) => fail(EX_USAGE, &fault),
@@ -29,11 +35,13 @@ fn serve() -> ExitCode {
         Ok(config) => config,
         Err(faults) => return fail(EX_CONFIG, &faults),
     };
+    let inherited = systemd::inherited_sockets();
     let journal = std::env::var_os("JOURNAL_STREAM").is_some();
     if let Err(error) = events::start(journal) {
         return fail(1, &format!("cannot start logging: {error}"));
     }
     log_panics();
+    deny_core_dumps();
     let version = env!("CARGO_PKG_VERSION");
     log::info!("starting version={version} pid={}", std::process::id());
     log::info!("config {}", config.on_one_line());
@@ -41,7 +49,7 @@ fn serve() -> ExitCode {
         log::warn!("warning {warning}");
     }
 
-    let served = bind_and_run(config);
+    let served = inherited.and_then(|inherited| bind_and_run(config, inherited));
     // The count of what was left out comes before the last word.
     events::flush();
     match served {
@@ -57,12 +65,21 @@ fn serve() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn bind_and_run(config: Config) -> Result<usize, String> {
-    let stop = signals::stop_requests().map_err(|error| format!("to take signals: {error}"))?;
+fn bind_and_run(config: Config, inherited: Vec<Inherited>) -> Result<usize, String> {
+    let no_signals = |error| format!("to take signals: {error}");
+    let stop = signals::stop_requests().map_err(no_signals)?;
+    let secrets = Arc::new(Secrets::new(config.secrets));
+    reload::start(config.source, Arc::clone(&secrets)).map_err(no_signals)?;
+    let addresses = if config.listen_is_set || inherited.is_empty() {
+        config.listen
+    } else {
+        Vec::new()
+    };
     let origin = Door {
-        addresses: config.listen,
+        addresses,
+        inherited,
         service: Arc::new(Origin {
-            guard: Guard::new(&config.header, config.secret),
+            guard: Guard::new(&config.header, secrets),
             trusted_proxies: config.trusted_proxies,
             access_log: config.access_log,
         }),
@@ -72,8 +89,9 @@ fn bind_and_run(config: Config) -> Result<usize, String> {
     for address in server.addresses() {
         log::info!("listening address={address}");
     }
+    systemd::ready();
     server
-        .run(stop, config.drain_timeout)
+        .run(stop, config.drain_timeout, systemd::stopping)
         .map_err(|error| format!("to wait for connections: {error}"))
 }
 
@@ -99,6 +117,14 @@ fn log_panics() {
         let place = panic.location().map(ToString::to_string);
         log::error!("panic at={}", place.unwrap_or_default());
     }));
+}
+
+/// A core dump would hold what clients presented, and the environment.
+fn deny_core_dumps() {
+    use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+    if let Err(error) = set_dumpable_behavior(DumpableBehavior::NotDumpable) {
+        log::warn!("core_dumps_possible error=\"{error}\"");
+    }
 }
 
 fn print(text: &str) -> ExitCode {

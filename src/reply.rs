@@ -23,7 +23,7 @@ static INVALID_SECRET: LazyLock<String> = LazyLock::new(|| body("error", "Invali
 #[must_use]
 pub fn verdict(verdict: Verdict) -> Reply {
     let (status, body) = match verdict {
-        Verdict::Granted => (200, &GRANTED),
+        Verdict::Granted | Verdict::GrantedByPrevious => (200, &GRANTED),
         Verdict::Misconfigured => (500, &MISCONFIGURED),
         Verdict::NoSecret => (401, &NO_SECRET),
         Verdict::InvalidSecret => (401, &INVALID_SECRET),

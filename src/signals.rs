@@ -3,7 +3,7 @@
 use std::io;
 
 use mio::net::UnixStream;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 /// A socket on which a byte arrives with each SIGTERM and SIGINT.
 ///
@@ -16,5 +16,16 @@ pub fn stop_requests() -> io::Result<UnixStream> {
         let handler = std::os::fd::AsFd::as_fd(&handler).try_clone_to_owned()?;
         signal_hook::low_level::pipe::register(signal, handler)?;
     }
+    Ok(requests)
+}
+
+/// A socket on which a byte arrives with each SIGHUP; reading from it blocks.
+///
+/// # Errors
+///
+/// If the system denies the sockets or the handler.
+pub fn reload_requests() -> io::Result<std::os::unix::net::UnixStream> {
+    let (requests, handler) = std::os::unix::net::UnixStream::pair()?;
+    signal_hook::low_level::pipe::register(SIGHUP, handler)?;
     Ok(requests)
 }

@@ -5,11 +5,12 @@ mod support;
 
 use std::io::Write as _;
 use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
 
 use origin_guard::client::TrustedProxies;
 use origin_guard::guard::Guard as Judge;
 use origin_guard::routes::origin::Origin;
-use origin_guard::secret::Secret;
+use origin_guard::secret::{Digest, Secrets};
 use origin_guard::server::Service as _;
 use support::{Answer, Guard, PATIENCE, SECRET};
 
@@ -167,8 +168,10 @@ fn another_header_can_hold_the_secret() {
 fn under_tiny_http(secret: Option<&str>) -> SocketAddr {
     let server = tiny_http::Server::http("127.0.0.1:0").expect("listens");
     let address = server.server_addr().to_ip().expect("TCP");
+    let digests = secret.map(|secret| Digest::of(secret.as_bytes()));
+    let digests = digests.into_iter().collect();
     let origin = Origin {
-        guard: Judge::new("X-Shared-Secret", secret.map(Secret::new)),
+        guard: Judge::new("X-Shared-Secret", Arc::new(Secrets::new(digests))),
         trusted_proxies: TrustedProxies::default(),
         access_log: false,
     };

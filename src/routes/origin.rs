@@ -36,8 +36,12 @@ impl Origin {
     fn protected(&self, request: &Request) -> Reply {
         let verdict = self.guard.judge(request);
         let reason = match verdict {
-            Verdict::Granted if is_reading(request) => return reply::verdict(verdict),
-            Verdict::Granted => return reply::no_store(reply::method_not_allowed(READING)),
+            Verdict::Granted | Verdict::GrantedByPrevious if is_reading(request) => {
+                return reply::verdict(verdict);
+            }
+            Verdict::Granted | Verdict::GrantedByPrevious => {
+                return reply::no_store(reply::method_not_allowed(READING));
+            }
             Verdict::Misconfigured => "misconfigured",
             Verdict::NoSecret => "no_secret",
             Verdict::InvalidSecret => "invalid_secret",

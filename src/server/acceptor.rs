@@ -75,15 +75,21 @@ impl Server {
         let vacancy = Arc::new(Vacancy::new(waker));
         let mut listeners = Vec::new();
         let mut services = Vec::new();
-        for (door, Door { addresses, service }) in doors.into_iter().enumerate() {
-            services.push(service);
-            for address in addresses {
+        for (door, opened) in doors.into_iter().enumerate() {
+            services.push(opened.service);
+            let bound = opened.addresses.iter().map(|address| {
                 let doing = format!("listen on {address}");
-                let mut listener = Listener::bind(&address).map_err(failed(&doing))?;
+                Listener::bind(address).map_err(|error| SetupError { doing, error })
+            });
+            let inherited = opened.inherited.into_iter().map(|socket| {
+                Listener::inherit(socket).map_err(failed("take an inherited socket"))
+            });
+            for listener in bound.chain(inherited) {
+                let mut listener = listener?;
                 let token = Token(listeners.len());
                 listener
                     .register(poll.registry(), token)
-                    .map_err(failed(&doing))?;
+                    .map_err(failed("wait for connections"))?;
                 listeners.push(Bound {
                     listener,
                     door,
@@ -128,12 +134,18 @@ impl Server {
 
     /// Serves until a byte can be read from `stop`, then drains: accepts no more, answers
     /// what is in flight and closes the rest. Returns how many connections were left
-    /// unfinished when `drain_timeout` had passed, or a second byte came.
+    /// unfinished when `drain_timeout` had passed, or a second byte came. `draining` hears
+    /// of the drain as it begins.
     ///
     /// # Errors
     ///
     /// If epoll(7) itself fails.
-    pub fn run(mut self, mut stop: UnixStream, drain_timeout: Duration) -> io::Result<usize> {
+    pub fn run(
+        mut self,
+        mut stop: UnixStream,
+        drain_timeout: Duration,
+        draining: impl FnOnce(),
+    ) -> io::Result<usize> {
         let registry = self.poll.registry();
         registry.register(&mut stop, STOP, Interest::READABLE)?;
         let mut events = Events::with_capacity(64);
@@ -142,6 +154,7 @@ impl Server {
             self.accept(ACCEPTS_PER_TURN);
         }
         read_off(&mut stop);
+        draining();
         // What the kernel has taken for this server is accepted, and so will be answered.
         self.paused_until = None;
         self.listeners
@@ -214,9 +227,7 @@ impl Server {
 
     /// Whether a worker has yet to look at a connection that it was told to close.
     fn is_shedding(&self) -> bool {
-        self.workers
-            .iter()
-            .any(|worker| worker.seats.is_shedding())
+        self.workers.iter().any(|worker| worker.seats.is_shedding())
     }
 
     /// Accepts what waits, at most `most` from each listener.

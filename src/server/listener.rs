@@ -33,6 +33,15 @@ impl fmt::Display for Address {
     }
 }
 
+/// A listening socket that came with the process; see `systemd.socket(5)`.
+#[derive(Debug)]
+pub enum Inherited {
+    /// A TCP socket.
+    Tcp(std::net::TcpListener),
+    /// A Unix socket, whose file is not this process's to remove.
+    Unix(std::os::unix::net::UnixListener),
+}
+
 pub(crate) struct Listener {
     socket: Socket,
     pub(crate) address: Address,
@@ -40,8 +49,9 @@ pub(crate) struct Listener {
 
 enum Socket {
     Tcp(TcpListener),
-    /// With device and inode of its file, so that only that one is removed.
-    Unix(UnixListener, (u64, u64)),
+    /// With device and inode of the file that was made for it, so that only that one
+    /// is removed.
+    Unix(UnixListener, Option<(u64, u64)>),
 }
 
 impl Listener {
@@ -58,8 +68,27 @@ impl Listener {
                 let listener = UnixListener::bind(path)?;
                 // Whoever could connect to a port on loopback can connect here too.
                 fs::set_permissions(path, fs::Permissions::from_mode(0o666))?;
-                let socket = Socket::Unix(listener, identity(path)?);
+                let socket = Socket::Unix(listener, Some(identity(path)?));
                 let address = address.clone();
+                Ok(Self { socket, address })
+            }
+        }
+    }
+
+    pub(crate) fn inherit(inherited: Inherited) -> io::Result<Self> {
+        match inherited {
+            Inherited::Tcp(listener) => {
+                listener.set_nonblocking(true)?;
+                let address = Address::Tcp(listener.local_addr()?);
+                let socket = Socket::Tcp(TcpListener::from_std(listener));
+                Ok(Self { socket, address })
+            }
+            Inherited::Unix(listener) => {
+                listener.set_nonblocking(true)?;
+                let address = listener.local_addr()?;
+                let path = address.as_pathname().unwrap_or(Path::new("(unnamed)"));
+                let address = Address::Unix(path.to_owned());
+                let socket = Socket::Unix(UnixListener::from_std(listener), None);
                 Ok(Self { socket, address })
             }
         }
@@ -101,8 +130,8 @@ impl Listener {
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        if let (Socket::Unix(_, bound), Address::Unix(path)) = (&self.socket, &self.address)
-            && identity(path).is_ok_and(|now| now == *bound)
+        if let (Socket::Unix(_, Some(made)), Address::Unix(path)) = (&self.socket, &self.address)
+            && identity(path).is_ok_and(|now| now == *made)
         {
             let _ = fs::remove_file(path);
         }

@@ -25,7 +25,7 @@ use tiny_http::{Request, Response};
 pub use acceptor::{Server, SetupError};
 pub(crate) use fields::{is_framing, is_token_byte};
 pub use head::Refusal;
-pub use listener::Address;
+pub use listener::{Address, Inherited};
 pub use stream::UNIX_PEER;
 
 /// What answers a request: a whole response in memory.
@@ -47,6 +47,8 @@ pub trait Service: Send + Sync + 'static {
 pub struct Door {
     /// Where to listen.
     pub addresses: Vec<Address>,
+    /// Sockets that listen already.
+    pub inherited: Vec<Inherited>,
     /// What answers.
     pub service: Arc<dyn Service>,
 }

@@ -5,11 +5,12 @@
 //! order and the same sizes, in small lots whose sides are drawn at random.
 
 use std::hint::black_box;
+use std::sync::Arc;
 
 use dudect_bencher::rand::RngExt as _;
 use dudect_bencher::{BenchRng, Class, CtRunner};
 use origin_guard::guard::{Guard, Verdict};
-use origin_guard::secret::Secret;
+use origin_guard::secret::{Digest, Secrets};
 use tiny_http::{Header, Request, TestRequest};
 
 /// Samples of each class, both sides together, unless `SAMPLES` says otherwise.
@@ -184,9 +185,10 @@ fn run(
 
 fn prepare(side: bool, case: Case) -> Sample {
     let header = Header::from_bytes(case.header, case.presented).expect("a header");
+    let secrets = Secrets::new(vec![Digest::of(case.secret.as_bytes())]);
     Sample {
         side,
-        guard: Guard::new(HEADER, Some(Secret::new(&case.secret))),
+        guard: Guard::new(HEADER, Arc::new(secrets)),
         request: TestRequest::new()
             .with_path("/protected")
             .with_header(header)

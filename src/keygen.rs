@@ -1,0 +1,17 @@
+//! Fresh secrets.
+
+use data_encoding::BASE64URL_NOPAD;
+use zeroize::Zeroizing;
+
+/// 256 random bits in unpadded base64url (RFC 4648, section 5), and a line break.
+///
+/// # Errors
+///
+/// If the system has no randomness.
+pub fn secret() -> Result<Zeroizing<String>, getrandom::Error> {
+    let mut bits = Zeroizing::new([0; 32]);
+    getrandom::fill(&mut *bits)?;
+    let mut text = Zeroizing::new(BASE64URL_NOPAD.encode(&*bits));
+    text.push('\n');
+    Ok(text)
+}
