@@ -2,8 +2,9 @@
 
 usage: run.py [SECONDS]   SECONDS of each run of wrk, 2 unless given
 
-All peers take their turn in each round, in an order that moves on from round to
-round; a ratio is that of two runs of one round, and what is printed is the median.
+Each peer is paired with a run of origin-guard right beside its own, before it in one
+round and after it in the next, because a shared machine changes from second to second;
+a ratio is that of one pair, and what is printed is the median.
 Everything runs on loopback, and ends by pid.
 """
 
@@ -151,22 +152,24 @@ def wrk(server, connections, seconds=SECONDS):
     return rate, percentile(50), percentile(99)
 
 
-def throughput(servers):
-    """results[connections][name] is a list of (rate, p50, p99), one a round."""
-    results = {count: {server.name: [] for server in servers} for count in CONNECTIONS}
-    for server in servers:
+def throughput(ours, peers):
+    """results[connections][name] is a list of pairs, one a round: ours and the peer's
+    (rate, p50, p99)."""
+    results = {count: {peer.name: [] for peer in peers} for count in CONNECTIONS}
+    for server in [ours, *peers]:
         wrk(server, 32, 1)
     for count in CONNECTIONS:
         for turn in range(ROUNDS):
-            for server in servers[turn % len(servers):] + servers[: turn % len(servers)]:
-                results[count][server.name].append(wrk(server, count))
+            for number, peer in enumerate(peers):
+                pair = [ours, peer] if (turn + number) % 2 == 0 else [peer, ours]
+                runs = {server.name: wrk(server, count) for server in pair}
+                results[count][peer.name].append((runs[ours.name], runs[peer.name]))
             print(f"  {count} connections, round {turn + 1} of {ROUNDS}", file=sys.stderr, flush=True)
     return results
 
 
 def ratio(results, count, name, column):
-    ours, theirs = results[count]["origin-guard"], results[count][name]
-    return statistics.median(a[column] / b[column] for a, b in zip(ours, theirs))
+    return statistics.median(mine[column] / theirs[column] for mine, theirs in results[count][name])
 
 
 def raise_file_limit():
@@ -257,13 +260,13 @@ def main():
         with socket.create_connection(("127.0.0.1", ours.port)) as connection:
             connection.sendall(f"GET /protected HTTP/1.1\r\nHost: x\r\nX-Shared-Secret: {SECRET}\r\n\r\n".encode())
             (folder / "response").write_bytes(connection.recv(65536))
-        servers = [ours] + [
+        others = [
             Server(name, command, folder, RESPONSE_FILE=folder / "response") for name, command in peers.items()
         ]
-        for server in servers:
+        for server in [ours, *others]:
             server.verify()
-        results = throughput(servers)
-        for server in servers:
+        results = throughput(ours, others)
+        for server in [ours, *others]:
             server.end()
         rest, full = memory(folder)
         start, attack = first_answer(), under_attack(folder)
