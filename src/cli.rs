@@ -2,6 +2,8 @@
 
 use lexopt::Arg::{Long, Short, Value};
 
+use crate::deploy;
+
 /// What the command line asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Command {
@@ -11,6 +13,8 @@ pub enum Command {
     Check,
     /// `keygen`
     Keygen,
+    /// `print`, with the text of the file that it names, if it names one
+    Print(Option<&'static str>),
     /// `--help`
     Help,
     /// `--version`
@@ -24,6 +28,7 @@ origin-guard - lets an origin accept traffic from its gateway alone
 usage: origin-guard           serve
        origin-guard check     validate the configuration and print it
        origin-guard keygen    print a fresh secret
+       origin-guard print     print a file for systemd or a proxy; alone, list them
        origin-guard --help | --version
 
 GET /protected is answered with 200 where the header X-Shared-Secret holds the
@@ -66,6 +71,7 @@ pub fn parse(mut arguments: lexopt::Parser) -> Result<Command, String> {
             Short('V') | Long("version") => Command::Version,
             Value(word) if word == "check" => Command::Check,
             Value(word) if word == "keygen" => Command::Keygen,
+            Value(word) if word == "print" => Command::Print(file(&mut arguments)?),
             Value(word) => {
                 let word = word.to_string_lossy();
                 return Err(with_help(&format!("unknown command {word:?}")));
@@ -80,6 +86,20 @@ pub fn parse(mut arguments: lexopt::Parser) -> Result<Command, String> {
         }
     }
     Ok(command.unwrap_or(Command::Serve))
+}
+
+/// The text of the file that comes next by its name.
+fn file(arguments: &mut lexopt::Parser) -> Result<Option<&'static str>, String> {
+    let Some(Value(name)) = arguments.next().map_err(|error| with_help(&error))? else {
+        return Ok(None);
+    };
+    let name = name.to_string_lossy();
+    match deploy::file(&name) {
+        Some(text) => Ok(Some(text)),
+        None => Err(format!(
+            "no file is called {name:?}; `origin-guard print` lists them"
+        )),
+    }
 }
 
 fn with_help(fault: &dyn std::fmt::Display) -> String {

@@ -5,6 +5,7 @@
 pub mod cli;
 pub mod client;
 pub mod config;
+pub mod deploy;
 pub mod guard;
 pub mod keygen;
 pub mod log;

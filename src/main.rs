@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use origin_guard::cli::{self, Command};
 use origin_guard::config::Config;
+use origin_guard::deploy;
 use origin_guard::guard::Guard;
 use origin_guard::keygen;
 use origin_guard::routes::origin::Origin;
@@ -24,6 +25,8 @@ fn main() -> ExitCode {
             Ok(secret) => print(&secret),
             Err(error) => fail(1, &format!("no randomness to be had: {error}")),
         },
+        Ok(Command::Print(Some(file))) => print(file),
+        Ok(Command::Print(None)) => print(&deploy::list()),
         Ok(Command::Help) => print(cli::HELP),
         Ok(Command::Version) => print(concat!("origin-guard ", env!("CARGO_PKG_VERSION"), "\n")),
         Err(fault) => fail(EX_USAGE, &fault),

@@ -162,3 +162,18 @@ fn help_and_version_are_printed() {
         assert_eq!(run(&[flag], &[]), (Some(0), version, String::new()));
     }
 }
+
+#[test]
+fn the_files_that_it_carries_are_listed_and_printed() {
+    let (status, list, _) = run(&["print"], &[]);
+    assert_eq!(status, Some(0));
+    for line in list.lines() {
+        let name = line.split(' ').next().expect("a name");
+        let (status, text, faults) = run(&["print", name], &[]);
+        assert_eq!((status, faults.as_str()), (Some(0), ""), "{name}");
+        assert!(text.starts_with('#'), "{name} says what it is: {text}");
+    }
+    let (status, text, faults) = run(&["print", "mail"], &[]);
+    assert_eq!((status, text.as_str()), (Some(64), ""));
+    assert!(faults.contains("\"mail\"") && faults.contains("origin-guard print"));
+}

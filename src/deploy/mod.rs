@@ -1,0 +1,36 @@
+//! The files that the binary carries, for `origin-guard print`.
+
+/// Each file's name on the command line, what it is for, and its text.
+pub const FILES: &[(&str, &str, &str)] = &[
+    (
+        "unit",
+        "origin-guard.service, for systemd",
+        include_str!("origin-guard.service"),
+    ),
+    (
+        "socket",
+        "origin-guard.socket, for systemd",
+        include_str!("origin-guard.socket"),
+    ),
+    (
+        "no-network",
+        "a drop-in for the service with the socket unit",
+        include_str!("no-network.conf"),
+    ),
+];
+
+/// The text of the file called `name` on the command line.
+#[must_use]
+pub fn file(name: &str) -> Option<&'static str> {
+    FILES
+        .iter()
+        .find(|(known, ..)| *known == name)
+        .map(|&(_, _, text)| text)
+}
+
+/// A line for each file: its name, and what it is for.
+#[must_use]
+pub fn list() -> String {
+    let line = |(name, purpose, _): &(&str, &str, &str)| format!("{name:<16} {purpose}");
+    FILES.iter().map(line).collect::<Vec<_>>().join("\n") + "\n"
+}
