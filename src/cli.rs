@@ -43,6 +43,8 @@ variables:
   SECRET_HEADER    the header that holds it          [X-Shared-Secret]
   LISTEN           addresses, with commas: ADDR:PORT, [::]:PORT, unix:/path
                                                      [0.0.0.0:8888]
+  ADMIN_LISTEN     addresses for /metrics, loopback or unix: unless
+                   ADMIN_ALLOW_REMOTE is 1           [none]
   WORKERS          threads that answer               [the number of cores]
   TRUSTED_PROXIES  whose X-Forwarded-For names the client in the log:
                    addresses, networks, unix         [none]

@@ -20,6 +20,8 @@ pub struct Config {
     pub listen: Vec<Address>,
     /// Whether `LISTEN` is set; the default gives way to inherited sockets.
     pub listen_is_set: bool,
+    /// `ADMIN_LISTEN`; none unless it is set.
+    pub admin_listen: Vec<Address>,
     /// `SECRET_HEADER`.
     pub header: String,
     /// Where the secrets come from.
@@ -70,6 +72,7 @@ impl Config {
         let header = reader.header();
         let listen_is_set = variable("LISTEN").is_some_and(|text| !text.is_empty());
         let listen = reader.value("LISTEN", "0.0.0.0:8888", addresses);
+        let admin_listen = reader.admin_listen(&listen);
         let workers = reader.value("WORKERS", &cores.to_string(), count(1, 1024));
         let limits = Limits {
             max_connections: reader.value("MAX_CONNECTIONS", "10000", count(1, 1_000_000)),
@@ -86,17 +89,14 @@ impl Config {
                 )
             })
         });
-        let access_log = reader.value("ACCESS_LOG", "0", |text| match text {
-            "0" => Ok(false),
-            "1" => Ok(true),
-            _ => Err(format!("{text:?} is neither 0 nor 1")),
-        });
+        let access_log = reader.value("ACCESS_LOG", "0", switch);
         if !reader.faults.is_empty() {
             return Err(Faults(reader.faults));
         }
         Ok(Self {
             listen,
             listen_is_set,
+            admin_listen,
             header,
             source,
             secrets,
@@ -192,6 +192,28 @@ impl Reader<'_> {
         (source, loaded.digests)
     }
 
+    fn admin_listen(&mut self, others: &[Address]) -> Vec<Address> {
+        let remote = self.value("ADMIN_ALLOW_REMOTE", "0", switch);
+        self.value("ADMIN_LISTEN", "", |list| {
+            if list.is_empty() {
+                return Ok(Vec::new());
+            }
+            let addresses = addresses(list)?;
+            for address in &addresses {
+                if is_taken(others, address) {
+                    return Err(format!("{address} is in LISTEN too; choose another one"));
+                }
+                if !remote && !address.is_local() {
+                    return Err(format!(
+                        "{address} can be reached from other machines; write 127.0.0.1:PORT or \
+                         unix:/path, or set ADMIN_ALLOW_REMOTE=1"
+                    ));
+                }
+            }
+            Ok(addresses)
+        })
+    }
+
     fn header(&mut self) -> String {
         self.value("SECRET_HEADER", "X-Shared-Secret", |name| {
             if let Some(at) = name.bytes().position(|byte| !is_token_byte(byte)) {
@@ -224,7 +246,7 @@ fn addresses(list: &str) -> Result<Vec<Address>, String> {
                 .map_err(|_| format!("{member:?} is no address; {REMEDY}"))?;
             Address::Tcp(address)
         };
-        if addresses.contains(&address) && !matches!(address, Address::Tcp(a) if a.port() == 0) {
+        if is_taken(&addresses, &address) {
             return Err(format!("{member} is there twice; name it once"));
         }
         addresses.push(address);
@@ -240,6 +262,19 @@ fn addresses(list: &str) -> Result<Vec<Address>, String> {
             "[::]:{v6} takes IPv4 too, so 0.0.0.0:{v4} is taken; leave 0.0.0.0:{v4} out"
         )),
         _ => Ok(addresses),
+    }
+}
+
+/// Port 0 is another port each time.
+fn is_taken(addresses: &[Address], address: &Address) -> bool {
+    addresses.contains(address) && !matches!(address, Address::Tcp(a) if a.port() == 0)
+}
+
+fn switch(text: &str) -> Result<bool, String> {
+    match text {
+        "0" => Ok(false),
+        "1" => Ok(true),
+        _ => Err(format!("{text:?} is neither 0 nor 1")),
     }
 }
 

@@ -6,12 +6,10 @@ use std::sync::Arc;
 use origin_guard::cli::{self, Command};
 use origin_guard::config::Config;
 use origin_guard::deploy;
-use origin_guard::guard::Guard;
-use origin_guard::keygen;
-use origin_guard::routes::origin::Origin;
 use origin_guard::secret::Secrets;
-use origin_guard::server::{Door, Inherited, Server};
-use origin_guard::{log as events, reload, signals, systemd};
+use origin_guard::server::{Private, Server};
+use origin_guard::systemd::Passed;
+use origin_guard::{doors, keygen, log as events, metrics, reload, signals, systemd, watchdog};
 
 // sysexits(3)
 const EX_USAGE: u8 = 64;
@@ -43,6 +41,7 @@ fn serve() -> ExitCode {
     if let Err(error) = events::start(journal) {
         return fail(1, &format!("cannot start logging: {error}"));
     }
+    metrics::start();
     log_panics();
     deny_core_dumps();
     let version = env!("CARGO_PKG_VERSION");
@@ -68,33 +67,24 @@ fn serve() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn bind_and_run(config: Config, inherited: Vec<Inherited>) -> Result<usize, String> {
+fn bind_and_run(mut config: Config, inherited: Vec<Passed>) -> Result<usize, String> {
     let no_signals = |error| format!("to take signals: {error}");
     let stop = signals::stop_requests().map_err(no_signals)?;
-    let secrets = Arc::new(Secrets::new(config.secrets));
-    reload::start(config.source, Arc::clone(&secrets)).map_err(no_signals)?;
-    let addresses = if config.listen_is_set || inherited.is_empty() {
-        config.listen
-    } else {
-        Vec::new()
-    };
-    let origin = Door {
-        addresses,
-        inherited,
-        service: Arc::new(Origin {
-            guard: Guard::new(&config.header, secrets),
-            trusted_proxies: config.trusted_proxies,
-            access_log: config.access_log,
-        }),
-    };
-    let server = Server::bind(vec![origin], config.limits, config.workers)
+    let secrets = Arc::new(Secrets::new(std::mem::take(&mut config.secrets)));
+    reload::start(config.source.clone(), Arc::clone(&secrets)).map_err(no_signals)?;
+    let private = Private::new().map_err(|error| format!("to name the private door: {error}"))?;
+    let private = Arc::new(private);
+    let (limits, workers, drain_timeout) = (config.limits, config.workers, config.drain_timeout);
+    let doors = doors::open(config, inherited, secrets, Arc::clone(&private));
+    let server = Server::bind(doors, limits, workers)
         .map_err(|setup| format!("to {}: {}", setup.doing, setup.error))?;
     for address in server.addresses() {
         log::info!("listening address={address}");
     }
     systemd::ready();
+    watchdog::start(private, workers).map_err(|error| format!("to start the watchdog: {error}"))?;
     server
-        .run(stop, config.drain_timeout, systemd::stopping)
+        .run(stop, drain_timeout, systemd::stopping)
         .map_err(|error| format!("to wait for connections: {error}"))
 }
 

@@ -3,6 +3,7 @@
 use std::io::{self, Read as _};
 use std::sync::Arc;
 
+use crate::metrics::{Counter, count};
 use crate::secret::{Secrets, Source};
 use crate::{signals, systemd};
 
@@ -30,6 +31,7 @@ pub fn start(source: Source, secrets: Arc<Secrets>) -> io::Result<()> {
 
 fn reload(source: &Source, secrets: &Secrets, number: u64) {
     if matches!(source, Source::Unset | Source::Environment) {
+        count(Counter::ReloadIgnored);
         log::warn!(
             "reload_ignored source={source} reason=\"the environment of a process does not \
              change; use SHARED_SECRET_FILE or restart\""
@@ -38,13 +40,17 @@ fn reload(source: &Source, secrets: &Secrets, number: u64) {
     }
     match source.load(&|name| std::env::var_os(name)) {
         Ok(loaded) => {
-            let count = loaded.digests.len();
+            let number_of_them = loaded.digests.len();
             secrets.replace(loaded.digests);
             for warning in loaded.warnings {
                 log::warn!("warning {warning}");
             }
-            log::info!("reloaded number={number} source={source} secrets={count}");
+            count(Counter::ReloadSucceeded);
+            log::info!("reloaded number={number} source={source} secrets={number_of_them}");
         }
-        Err(fault) => log::error!("reload_failed number={number} kept=yes {fault}"),
+        Err(fault) => {
+            count(Counter::ReloadFailed);
+            log::error!("reload_failed number={number} kept=yes {fault}");
+        }
     }
 }

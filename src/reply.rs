@@ -60,6 +60,15 @@ pub fn healthy() -> Reply {
     no_store(json_reply(200, &body("status", "ok")))
 }
 
+/// `text` in the text format of Prometheus.
+#[must_use]
+pub fn metrics(text: &str) -> Reply {
+    no_store(bare(200, text.into())).with_header(header(
+        "Content-Type",
+        "text/plain; version=0.0.4; charset=utf-8",
+    ))
+}
+
 /// Keeps caches away (RFC 9111, section 5.2.2.5).
 #[must_use]
 pub fn no_store(reply: Reply) -> Reply {

@@ -4,22 +4,39 @@
 //! nothing.
 
 use std::io;
+use std::time::Duration;
 
 use listenfd::ListenFd;
 use sd_notify::NotifyState;
 
 use crate::server::Inherited;
 
-/// Takes the sockets that a socket unit passes. Only once, and before any other thread
-/// runs: it takes their variables out of the environment.
+/// A socket of a socket unit.
+#[derive(Debug)]
+pub struct Passed {
+    /// Its `FileDescriptorName=`.
+    pub name: String,
+    /// The socket.
+    pub socket: Inherited,
+}
+
+/// Takes the sockets that a socket unit passes, each with its `FileDescriptorName=`.
+/// Only once, and before any other thread runs: it takes their variables out of the
+/// environment.
 ///
 /// # Errors
 ///
 /// Which of them is no listening TCP or Unix socket.
-pub fn inherited_sockets() -> Result<Vec<Inherited>, String> {
+pub fn inherited_sockets() -> Result<Vec<Passed>, String> {
+    let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
     let mut passed = ListenFd::from_env();
     (0..passed.len())
-        .filter_map(|index| inherited_socket(&mut passed, index).transpose())
+        .zip(names.split(':').chain(std::iter::repeat("")))
+        .filter_map(|(index, name)| {
+            let socket = inherited_socket(&mut passed, index).transpose()?;
+            let name = name.to_owned();
+            Some(socket.map(|socket| Passed { name, socket }))
+        })
         .collect::<io::Result<_>>()
         .map_err(|error| format!("to take a socket of the socket unit: {error}"))
 }
@@ -47,6 +64,23 @@ pub fn reloading() {
 /// `STOPPING=1`: it drains.
 pub fn stopping() {
     tell(&[NotifyState::Stopping]);
+}
+
+/// Whether somebody hears what is told.
+#[must_use]
+pub fn listens() -> bool {
+    std::env::var_os("NOTIFY_SOCKET").is_some()
+}
+
+/// How often `WATCHDOG=1` must come at the least; `None` where nobody waits for it.
+#[must_use]
+pub fn watchdog() -> Option<Duration> {
+    sd_notify::watchdog_enabled()
+}
+
+/// `WATCHDOG=1`, with a line for `systemctl status`.
+pub fn alive(status: &str) {
+    tell(&[NotifyState::Watchdog, NotifyState::Status(status)]);
 }
 
 fn tell(states: &[NotifyState<'_>]) {

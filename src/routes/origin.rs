@@ -2,15 +2,12 @@
 
 use tiny_http::{Method, Request};
 
+use super::{READING, is_reading, path, shown_path};
 use crate::client::TrustedProxies;
 use crate::guard::{Guard, Verdict};
+use crate::metrics::{Counter, count};
 use crate::server::{Peer, Refusal, Reply, Service};
 use crate::{log as events, reply};
-
-const READING: &str = "GET, HEAD";
-
-/// Longest path that a log line shows, in bytes.
-const SHOWN: usize = 256;
 
 /// What answers at the origin's door.
 pub struct Origin {
@@ -24,28 +21,32 @@ pub struct Origin {
 
 impl Origin {
     fn route(&self, request: &Request) -> Reply {
-        match path(request) {
-            "/protected" => self.protected(request),
-            "/healthz" if is_reading(request) => reply::healthy(),
-            "/healthz" => reply::method_not_allowed(READING),
-            "*" if *request.method() == Method::Options => reply::options(READING),
-            _ => reply::error(404, "Not found"),
-        }
+        let (counter, reply) = match path(request) {
+            "/protected" => return self.protected(request),
+            "/healthz" if is_reading(request) => (Counter::Healthy, reply::healthy()),
+            "/healthz" => (
+                Counter::MethodNotAllowed,
+                reply::method_not_allowed(READING),
+            ),
+            "*" if *request.method() == Method::Options => {
+                (Counter::Options, reply::options(READING))
+            }
+            _ => (Counter::NotFound, reply::error(404, "Not found")),
+        };
+        count(counter);
+        reply
     }
 
     fn protected(&self, request: &Request) -> Reply {
         let verdict = self.guard.judge(request);
-        let reason = match verdict {
-            Verdict::Granted | Verdict::GrantedByPrevious if is_reading(request) => {
-                return reply::verdict(verdict);
-            }
-            Verdict::Granted | Verdict::GrantedByPrevious => {
-                return reply::no_store(reply::method_not_allowed(READING));
-            }
-            Verdict::Misconfigured => "misconfigured",
-            Verdict::NoSecret => "no_secret",
-            Verdict::InvalidSecret => "invalid_secret",
+        let (counter, reason) = match verdict {
+            Verdict::Granted => return granted(request, Counter::SecretCurrent),
+            Verdict::GrantedByPrevious => return granted(request, Counter::SecretPrevious),
+            Verdict::Misconfigured => (Counter::Misconfigured, "misconfigured"),
+            Verdict::NoSecret => (Counter::NoSecret, "no_secret"),
+            Verdict::InvalidSecret => (Counter::InvalidSecret, "invalid_secret"),
         };
+        count(counter);
         let client = self.trusted_proxies.client(request);
         let path = shown_path(request);
         events::refusal(format_args!(
@@ -72,6 +73,7 @@ impl Service for Origin {
 
     fn refuse(&self, refusal: &Refusal, peer: Peer) -> Reply {
         let Refusal { status, reason } = refusal;
+        count(Counter::refused(*status));
         let client = TrustedProxies::peer(peer);
         events::refusal(format_args!(
             "refused status={status} reason={reason} client={client}"
@@ -80,27 +82,12 @@ impl Service for Origin {
     }
 }
 
-/// The path, without the query, which may hold what no log should.
-fn path(request: &Request) -> &str {
-    let url = request.url();
-    url.split_once('?').map_or(url, |(path, _)| path)
-}
-
-/// The path for a log line: printable ASCII without spaces, and short.
-fn shown_path(request: &Request) -> String {
-    path(request)
-        .bytes()
-        .take(SHOWN)
-        .map(|byte| {
-            if byte.is_ascii_graphic() {
-                char::from(byte)
-            } else {
-                '?'
-            }
-        })
-        .collect()
-}
-
-fn is_reading(request: &Request) -> bool {
-    matches!(request.method(), Method::Get | Method::Head)
+fn granted(request: &Request, by: Counter) -> Reply {
+    count(by);
+    if is_reading(request) {
+        count(Counter::Granted);
+        return reply::verdict(Verdict::Granted);
+    }
+    count(Counter::MethodNotAllowed);
+    reply::no_store(reply::method_not_allowed(READING))
 }

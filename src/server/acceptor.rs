@@ -15,6 +15,7 @@ use super::seats::{Seats, Vacancy};
 use super::stream::Stream;
 use super::worker::{self, Handle};
 use super::{Door, Limits, Peer, Service};
+use crate::metrics::{Counter, count};
 
 const STOP: Token = Token(usize::MAX);
 const VACANCY: Token = Token(usize::MAX - 1);
@@ -39,6 +40,8 @@ pub struct Server {
     paused_until: Option<Instant>,
     /// Whether a place that becomes free ends the pause.
     may_resume_early: bool,
+    /// How many connections came by a private door.
+    private_calls: usize,
     /// Whether the last accept failed, so that a failure that lasts is logged once.
     failing: bool,
 }
@@ -84,18 +87,25 @@ impl Server {
             let inherited = opened.inherited.into_iter().map(|socket| {
                 Listener::inherit(socket).map_err(failed("take an inherited socket"))
             });
-            for listener in bound.chain(inherited) {
-                let mut listener = listener?;
-                let token = Token(listeners.len());
-                listener
-                    .register(poll.registry(), token)
-                    .map_err(failed("wait for connections"))?;
+            let private = opened
+                .private
+                .into_iter()
+                .map(|private| Listener::private(private).map_err(failed("open the private door")));
+            for listener in bound.chain(inherited).chain(private) {
                 listeners.push(Bound {
-                    listener,
+                    listener: listener?,
                     door,
                     ready: true,
                 });
             }
+        }
+        // A crowd at the others must not keep the private ones from their turn.
+        listeners.sort_by_key(|bound| !bound.listener.is_private());
+        for (number, bound) in listeners.iter_mut().enumerate() {
+            bound
+                .listener
+                .register(poll.registry(), Token(number))
+                .map_err(failed("wait for connections"))?;
         }
         let max_connections = fit_to_file_limit(limits.max_connections, workers, listeners.len());
         let services: Arc<[_]> = services.into();
@@ -108,6 +118,7 @@ impl Server {
                     limits,
                     Seats::new(origin, max_connections + OVERLAP),
                     Arc::clone(&vacancy),
+                    workers,
                 )
             })
             .collect::<Result<_, _>>()
@@ -121,6 +132,7 @@ impl Server {
             max_connections,
             paused_until: None,
             may_resume_early: false,
+            private_calls: 0,
             failing: false,
         })
     }
@@ -129,7 +141,7 @@ impl Server {
     pub fn addresses(&self) -> impl Iterator<Item = String> {
         self.listeners
             .iter()
-            .map(|bound| bound.listener.address.to_string())
+            .filter_map(|bound| Some(bound.listener.address.as_ref()?.to_string()))
     }
 
     /// Serves until a byte can be read from `stop`, then drains: accepts no more, answers
@@ -155,11 +167,12 @@ impl Server {
         }
         read_off(&mut stop);
         draining();
-        // What the kernel has taken for this server is accepted, and so will be answered.
+        // What the kernel has taken for this server alone is accepted, and so will be
+        // answered; what waits at a shared socket is for the next one.
         self.paused_until = None;
         self.listeners
             .iter_mut()
-            .for_each(|bound| bound.ready = true);
+            .for_each(|bound| bound.ready = !bound.listener.is_shared);
         self.accept(usize::MAX);
         self.listeners.clear();
 
@@ -237,17 +250,23 @@ impl Server {
                 if self.paused_until.is_some() || !self.listeners[number].ready {
                     break;
                 }
-                if self.taken() >= self.max_connections + OVERLAP {
-                    return self.pause(true);
+                let bound = &self.listeners[number];
+                let (door, private) = (bound.door, bound.listener.is_private());
+                if !private && self.taken() >= self.max_connections + OVERLAP {
+                    self.pause(true);
+                    break;
                 }
-                let bound = &mut self.listeners[number];
-                let door = bound.door;
                 match bound.listener.accept() {
                     Ok((stream, peer)) => {
                         if std::mem::take(&mut self.failing) {
                             log::info!("accept_recovered connections={}", self.taken());
                         }
-                        self.admit(stream, peer, door);
+                        count(Counter::Accepted);
+                        if private {
+                            self.admit_privately(stream, peer, door);
+                        } else {
+                            self.admit(stream, peer, door);
+                        }
                     }
                     Err(error) => self.accept_failed(number, &error),
                 }
@@ -257,7 +276,8 @@ impl Server {
 
     fn admit(&mut self, stream: Stream, peer: Peer, door: usize) {
         if self.taken() >= self.max_connections && !self.shed() {
-            return turn_away(&*self.services[door], stream, peer);
+            turn_away(&*self.services[door], stream, peer);
+            return count(Counter::ClosedFull);
         }
         let least = self
             .workers
@@ -266,6 +286,14 @@ impl Server {
         if let Some(worker) = least {
             worker.accept(stream, peer, door);
         }
+    }
+
+    /// Each worker in turn, so that whoever calls as often as there are workers has
+    /// talked to all of them.
+    fn admit_privately(&mut self, stream: Stream, peer: Peer, door: usize) {
+        let next = self.private_calls % self.workers.len();
+        self.private_calls = self.private_calls.wrapping_add(1);
+        self.workers[next].accept(stream, peer, door);
     }
 
     /// Closes the longest-idle connection. `false` where none is idle.

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::head::{self, Outcome, Persistence, Refusal, Scan};
 use super::stream::Stream;
 use super::{Limits, Peer, Service, answer};
+use crate::metrics::{self, Counter};
 
 /// Answers that may wait for a slow reader; past it reading stops.
 const OUTPUT_BYTES: usize = 64 * 1024;
@@ -57,8 +58,8 @@ pub(crate) enum Fate {
     Wait,
     /// There is more to do without either.
     Again,
-    /// Close it.
-    Close,
+    /// Close it, for this reason.
+    Close(Counter),
 }
 
 /// What one turn of a connection happens under.
@@ -88,6 +89,10 @@ pub(crate) struct Connection {
     scan: Scan,
     output: Vec<u8>,
     read_closed: bool,
+    /// Why it is about to be closed, once that is so.
+    reason: Counter,
+    /// Answers in the current turn.
+    answers: u32,
 }
 
 impl Connection {
@@ -104,6 +109,8 @@ impl Connection {
             scan: Scan::default(),
             output: Vec::new(),
             read_closed: false,
+            reason: Counter::ClosedPeer,
+            answers: 0,
         }
     }
 
@@ -115,6 +122,24 @@ impl Connection {
     pub(crate) fn idle_since(&self) -> Option<Instant> {
         let idle = matches!(self.state, State::Fresh | State::Idle | State::Lingering(_));
         (idle && self.output.is_empty()).then_some(self.since)
+    }
+
+    /// Bytes of memory that it holds between its turns.
+    pub(crate) fn held(&self) -> usize {
+        self.input.len() + self.output.len()
+    }
+
+    /// Gives back the memory that it holds, because all connections together hold too much.
+    pub(crate) fn give_up(&mut self, turn: &Turn<'_>) -> Fate {
+        if self.state == State::Head && self.output.is_empty() {
+            let held = std::mem::take(&mut self.input);
+            self.refuse(&Refusal::new(503, "memory"), &held, turn);
+            let fate = self.write(turn.now);
+            if self.output.is_empty() {
+                return fate;
+            }
+        }
+        Fate::Close(Counter::ClosedMemory)
     }
 
     pub(crate) fn deadline(&self, limits: &Limits) -> Instant {
@@ -132,9 +157,19 @@ impl Connection {
 
     /// Its deadline has passed.
     pub(crate) fn expire(&mut self, turn: &Turn<'_>) -> Fate {
-        if self.state != State::Head || self.written.is_some() {
-            return Fate::Close;
-        }
+        let reason = match self.state {
+            _ if self.written.is_some() => Counter::ClosedWriteTimeout,
+            State::Fresh => Counter::ClosedHeadTimeout,
+            State::Idle => Counter::ClosedIdle,
+            State::Body(_) => Counter::ClosedBodyTimeout,
+            State::Closing { .. } => Counter::ClosedWriteTimeout,
+            State::Lingering(_) => self.reason,
+            State::Head => return self.expire_in_head(turn),
+        };
+        Fate::Close(reason)
+    }
+
+    fn expire_in_head(&mut self, turn: &Turn<'_>) -> Fate {
         let held = std::mem::take(&mut self.input);
         self.refuse(&Refusal::new(408, "head_timeout"), &held, turn);
         self.write(turn.now)
@@ -146,7 +181,11 @@ impl Connection {
         if borrowed {
             std::mem::swap(&mut self.output, &mut scratch.output);
         }
+        self.answers = 0;
         let fate = self.advance(turn, &mut scratch.input);
+        if self.answers > 0 {
+            metrics::answered(self.answers, turn.now.elapsed());
+        }
         if borrowed {
             let rest = self.output.as_slice().into();
             std::mem::swap(&mut self.output, &mut scratch.output);
@@ -161,7 +200,7 @@ impl Connection {
         if !self.output.is_empty() || !self.input.is_empty() {
             let held = std::mem::take(&mut self.input);
             let fate = self.process(&held, turn);
-            if fate == Fate::Close || self.is_held_up() {
+            if matches!(fate, Fate::Close(_)) || self.is_held_up() {
                 return fate;
             }
         }
@@ -180,10 +219,10 @@ impl Connection {
                 Ok(read) => read,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return self.write(turn.now),
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                Err(_) => return Fate::Close,
+                Err(_) => return Fate::Close(Counter::ClosedError),
             };
             let fate = self.process(&buffer[..held + read], turn);
-            if fate == Fate::Close || self.is_held_up() {
+            if matches!(fate, Fate::Close(_)) || self.is_held_up() {
                 return fate;
             }
             if read < space && !turn.ends {
@@ -202,7 +241,7 @@ impl Connection {
             used += self.consume(&bytes[used..], turn);
             let was_held_up = self.is_held_up();
             let fate = self.write(turn.now);
-            if fate == Fate::Close || self.is_held_up() || !was_held_up {
+            if matches!(fate, Fate::Close(_)) || self.is_held_up() || !was_held_up {
                 // Right-sized, and nothing at all where nothing is left.
                 self.input = bytes[used..].to_vec();
                 return fate;
@@ -295,6 +334,14 @@ impl Connection {
                 &mut self.output,
             ),
         }
+        self.answers += 1;
+        if persistence == Persistence::Close {
+            self.reason = if last {
+                Counter::ClosedDrain
+            } else {
+                Counter::ClosedAnswered
+            };
+        }
         let next = match (persistence, head.body) {
             (Persistence::Close, body) => State::Closing { linger: body > 0 },
             (_, 0) => State::Idle,
@@ -313,6 +360,12 @@ impl Connection {
             &mut self.output,
         );
         self.input = Vec::new();
+        self.answers += 1;
+        self.reason = match refusal.status {
+            408 => Counter::ClosedHeadTimeout,
+            503 => Counter::ClosedMemory,
+            _ => Counter::ClosedRefused,
+        };
         self.enter(State::Closing { linger: true }, turn.now);
     }
 
@@ -339,11 +392,11 @@ impl Connection {
         let mut sent = 0;
         while sent < self.output.len() {
             match self.stream.write(&self.output[sent..]) {
-                Ok(0) => return Fate::Close,
+                Ok(0) => return Fate::Close(Counter::ClosedError),
                 Ok(count) => sent += count,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(_) => return Fate::Close,
+                Err(_) => return Fate::Close(Counter::ClosedError),
             }
         }
         self.output.drain(..sent);
@@ -359,13 +412,13 @@ impl Connection {
         match self.state {
             State::Closing { linger: true } if !self.read_closed => {
                 if self.stream.shutdown_write().is_err() {
-                    return Fate::Close;
+                    return Fate::Close(Counter::ClosedError);
                 }
                 self.enter(State::Lingering(LINGER_BYTES), now);
                 Fate::Wait
             }
-            State::Closing { .. } | State::Lingering(0) => Fate::Close,
-            State::Lingering(_) if self.read_closed => Fate::Close,
+            State::Closing { .. } | State::Lingering(0) => Fate::Close(self.reason),
+            State::Lingering(_) if self.read_closed => Fate::Close(self.reason),
             _ => Fate::Wait,
         }
     }

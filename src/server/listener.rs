@@ -7,13 +7,14 @@ use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use mio::net::{TcpListener, UnixListener};
 use mio::{Interest, Registry, Token, event::Source};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::Peer;
 use super::stream::{Stream, UNIX_PEER};
+use super::{Peer, Private};
 
 /// Where to listen.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +23,17 @@ pub enum Address {
     Tcp(SocketAddr),
     /// `unix:/path`.
     Unix(PathBuf),
+}
+
+impl Address {
+    /// Whether only this machine can reach it.
+    #[must_use]
+    pub fn is_local(&self) -> bool {
+        match self {
+            Self::Tcp(address) => address.ip().to_canonical().is_loopback(),
+            Self::Unix(_) => true,
+        }
+    }
 }
 
 impl fmt::Display for Address {
@@ -44,7 +56,10 @@ pub enum Inherited {
 
 pub(crate) struct Listener {
     socket: Socket,
-    pub(crate) address: Address,
+    /// `None` for the one that nobody else needs to know of.
+    pub(crate) address: Option<Address>,
+    /// Whether another process holds it too, and keeps what has not been accepted.
+    pub(crate) is_shared: bool,
 }
 
 enum Socket {
@@ -52,6 +67,7 @@ enum Socket {
     /// With device and inode of the file that was made for it, so that only that one
     /// is removed.
     Unix(UnixListener, Option<(u64, u64)>),
+    Private(UnixListener, Arc<Private>),
 }
 
 impl Listener {
@@ -59,9 +75,13 @@ impl Listener {
         match address {
             Address::Tcp(wanted) => {
                 let listener = TcpListener::bind(*wanted)?;
-                let address = Address::Tcp(listener.local_addr()?);
+                let address = Some(Address::Tcp(listener.local_addr()?));
                 let socket = Socket::Tcp(listener);
-                Ok(Self { socket, address })
+                Ok(Self {
+                    socket,
+                    address,
+                    is_shared: false,
+                })
             }
             Address::Unix(path) => {
                 remove_stale(path)?;
@@ -69,8 +89,12 @@ impl Listener {
                 // Whoever could connect to a port on loopback can connect here too.
                 fs::set_permissions(path, fs::Permissions::from_mode(0o666))?;
                 let socket = Socket::Unix(listener, Some(identity(path)?));
-                let address = address.clone();
-                Ok(Self { socket, address })
+                let address = Some(address.clone());
+                Ok(Self {
+                    socket,
+                    address,
+                    is_shared: false,
+                })
             }
         }
     }
@@ -79,19 +103,41 @@ impl Listener {
         match inherited {
             Inherited::Tcp(listener) => {
                 listener.set_nonblocking(true)?;
-                let address = Address::Tcp(listener.local_addr()?);
+                let address = Some(Address::Tcp(listener.local_addr()?));
                 let socket = Socket::Tcp(TcpListener::from_std(listener));
-                Ok(Self { socket, address })
+                Ok(Self {
+                    socket,
+                    address,
+                    is_shared: true,
+                })
             }
             Inherited::Unix(listener) => {
                 listener.set_nonblocking(true)?;
                 let address = listener.local_addr()?;
                 let path = address.as_pathname().unwrap_or(Path::new("(unnamed)"));
-                let address = Address::Unix(path.to_owned());
+                let address = Some(Address::Unix(path.to_owned()));
                 let socket = Socket::Unix(UnixListener::from_std(listener), None);
-                Ok(Self { socket, address })
+                Ok(Self {
+                    socket,
+                    address,
+                    is_shared: true,
+                })
             }
         }
+    }
+
+    pub(crate) fn private(private: Arc<Private>) -> io::Result<Self> {
+        let socket = Socket::Private(private.bind()?, private);
+        let address = None;
+        Ok(Self {
+            socket,
+            address,
+            is_shared: false,
+        })
+    }
+
+    pub(crate) fn is_private(&self) -> bool {
+        matches!(self.socket, Socket::Private(..))
     }
 
     pub(crate) fn accept(&self) -> io::Result<(Stream, Peer)> {
@@ -106,6 +152,13 @@ impl Listener {
                 let (stream, _) = listener.accept()?;
                 Ok((Stream::Unix(stream), UNIX_PEER))
             }
+            Socket::Private(listener, private) => {
+                let (stream, peer) = listener.accept()?;
+                if !private.admits(&peer) {
+                    return Err(io::ErrorKind::ConnectionAborted.into());
+                }
+                Ok((Stream::Unix(stream), UNIX_PEER))
+            }
         }
     }
 
@@ -113,7 +166,7 @@ impl Listener {
     pub(crate) fn has_waiting(&self) -> bool {
         let descriptor = match &self.socket {
             Socket::Tcp(listener) => listener.as_fd(),
-            Socket::Unix(listener, _) => listener.as_fd(),
+            Socket::Unix(listener, _) | Socket::Private(listener, _) => listener.as_fd(),
         };
         let mut asked = [PollFd::from_borrowed_fd(descriptor, PollFlags::IN)];
         // Where the system does not say, accepting goes on as if one did.
@@ -123,14 +176,17 @@ impl Listener {
     pub(crate) fn register(&mut self, to: &Registry, token: Token) -> io::Result<()> {
         match &mut self.socket {
             Socket::Tcp(listener) => listener.register(to, token, Interest::READABLE),
-            Socket::Unix(listener, _) => listener.register(to, token, Interest::READABLE),
+            Socket::Unix(listener, _) | Socket::Private(listener, _) => {
+                listener.register(to, token, Interest::READABLE)
+            }
         }
     }
 }
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        if let (Socket::Unix(_, Some(made)), Address::Unix(path)) = (&self.socket, &self.address)
+        if let (Socket::Unix(_, Some(made)), Some(Address::Unix(path))) =
+            (&self.socket, &self.address)
             && identity(path).is_ok_and(|now| now == *made)
         {
             let _ = fs::remove_file(path);

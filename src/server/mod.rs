@@ -10,6 +10,7 @@ mod connection;
 mod fields;
 pub mod head;
 mod listener;
+mod private;
 mod seats;
 mod stream;
 mod target;
@@ -26,6 +27,7 @@ pub use acceptor::{Server, SetupError};
 pub(crate) use fields::{is_framing, is_token_byte};
 pub use head::Refusal;
 pub use listener::{Address, Inherited};
+pub use private::Private;
 pub use stream::UNIX_PEER;
 
 /// What answers a request: a whole response in memory.
@@ -49,6 +51,8 @@ pub struct Door {
     pub addresses: Vec<Address>,
     /// Sockets that listen already.
     pub inherited: Vec<Inherited>,
+    /// The way in for this process alone, past every limit.
+    pub private: Option<Arc<Private>>,
     /// What answers.
     pub service: Arc<dyn Service>,
 }

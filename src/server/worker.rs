@@ -11,7 +11,11 @@ use super::connection::{Connection, Fate, Scratch, Turn};
 use super::seats::{Seats, Vacancy};
 use super::stream::Stream;
 use super::{Limits, Peer, Service};
+use crate::metrics::{Counter, count};
 
+/// What heads that have half come and answers that nobody takes may hold in all workers
+/// together, in bytes. It bounds what any number of hostile connections can cost.
+const HELD_BYTES: usize = 16 * 1024 * 1024;
 const INBOX: Token = Token(usize::MAX);
 /// How far apart looks at the deadlines are, at the least.
 const TICK: Duration = Duration::from_millis(50);
@@ -64,6 +68,7 @@ pub(crate) fn start(
     limits: Limits,
     seats: Seats,
     vacancy: Arc<Vacancy>,
+    workers: usize,
 ) -> io::Result<Handle> {
     let poll = Poll::new()?;
     let waker = Waker::new(poll.registry(), INBOX)?;
@@ -79,6 +84,8 @@ pub(crate) fn start(
         connections: Vec::new(),
         free: Vec::new(),
         again: Vec::new(),
+        held: 0,
+        may_hold: HELD_BYTES / workers,
         next_look: None,
         draining: None,
         vacancy,
@@ -107,6 +114,9 @@ struct Worker {
     free: Vec<usize>,
     /// Connections with more to do that no readiness will tell of.
     again: Vec<usize>,
+    /// Bytes that the connections hold between their turns, and how many they may.
+    held: usize,
+    may_hold: usize,
     /// No deadline passes before this.
     next_look: Option<Instant>,
     /// When a drain ends.
@@ -195,7 +205,7 @@ impl Worker {
         self.connections[seat] = Some(connection);
         if let Err(error) = registered {
             log::error!("register_failed error=\"{error}\"");
-            self.close(seat);
+            self.close(seat, Counter::ClosedError);
             return;
         }
         // Its first request has mostly come by now; epoll would say so a call later.
@@ -207,7 +217,7 @@ impl Worker {
         let closes = self.connection(seat).is_some_and(idle);
         self.seats.judged();
         if closes {
-            self.close(seat);
+            self.close(seat, Counter::ClosedShed);
         } else {
             self.vacancy.tell();
         }
@@ -230,7 +240,13 @@ impl Worker {
             ends,
             draining: self.draining.is_some(),
         };
-        let fate = connection.turn(&turn, &mut self.scratch);
+        self.held -= connection.held();
+        let mut fate = connection.turn(&turn, &mut self.scratch);
+        let held = connection.held();
+        if held > 0 && self.held + held > self.may_hold && !matches!(fate, Fate::Close(_)) {
+            fate = connection.give_up(&turn);
+        }
+        self.held += connection.held();
         self.settle(seat, fate);
     }
 
@@ -239,7 +255,7 @@ impl Worker {
             return;
         };
         match fate {
-            Fate::Close => return self.close(seat),
+            Fate::Close(reason) => return self.close(seat, reason),
             Fate::Again if connection.queued => {}
             Fate::Again => {
                 connection.queued = true;
@@ -269,7 +285,7 @@ impl Worker {
                     .idle_since()
                     .is_some_and(|since| since + GRACE <= now);
             let fate = if drained {
-                Fate::Close
+                Fate::Close(Counter::ClosedDrain)
             } else if connection.deadline(&self.limits) <= now {
                 let turn = Turn {
                     service: &*self.services[connection.door],
@@ -278,7 +294,10 @@ impl Worker {
                     ends: false,
                     draining: self.draining.is_some(),
                 };
-                connection.expire(&turn)
+                self.held -= connection.held();
+                let fate = connection.expire(&turn);
+                self.held += connection.held();
+                fate
             } else {
                 Fate::Wait
             };
@@ -287,9 +306,12 @@ impl Worker {
         self.next_look = self.next_look.map(|look| look.max(now + TICK));
     }
 
-    fn close(&mut self, seat: usize) {
+    fn close(&mut self, seat: usize, reason: Counter) {
+        count(reason);
         // Dropping the socket closes it, which also takes it out of the epoll set.
-        self.connections[seat] = None;
+        if let Some(connection) = self.connections[seat].take() {
+            self.held -= connection.held();
+        }
         self.free.push(seat);
         self.seats.leave(seat);
         self.vacancy.tell();

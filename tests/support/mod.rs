@@ -72,6 +72,23 @@ impl Guard {
         guard
     }
 
+    /// The address of its second listener.
+    pub fn second_address(&self) -> SocketAddr {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let listening: Vec<_> = self
+                .log()
+                .iter()
+                .filter_map(|line| Some(line.split_once("listening address=")?.1.to_owned()))
+                .collect();
+            if let Some(address) = listening.get(1) {
+                return address.trim().parse().expect("an address");
+            }
+            assert!(Instant::now() < deadline, "only {listening:?}");
+            std::thread::yield_now();
+        }
+    }
+
     /// The process id.
     pub fn pid(&self) -> u32 {
         self.child.id()
