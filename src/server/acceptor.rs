@@ -78,14 +78,15 @@ impl Server {
         let vacancy = Arc::new(Vacancy::new(waker));
         let mut listeners = Vec::new();
         let mut services = Vec::new();
+        let patience = limits.write_timeout;
         for (door, opened) in doors.into_iter().enumerate() {
             services.push(opened.service);
             let bound = opened.addresses.iter().map(|address| {
                 let doing = format!("listen on {address}");
-                Listener::bind(address).map_err(|error| SetupError { doing, error })
+                Listener::bind(address, patience).map_err(|error| SetupError { doing, error })
             });
             let inherited = opened.inherited.into_iter().map(|socket| {
-                Listener::inherit(socket).map_err(failed("take an inherited socket"))
+                Listener::inherit(socket, patience).map_err(failed("take an inherited socket"))
             });
             let private = opened
                 .private

@@ -139,6 +139,7 @@ impl Connection {
                 return fate;
             }
         }
+        self.stream.forget_unsent();
         Fate::Close(Counter::ClosedMemory)
     }
 
@@ -166,6 +167,9 @@ impl Connection {
             State::Lingering(_) => self.reason,
             State::Head => return self.expire_in_head(turn),
         };
+        if reason == Counter::ClosedWriteTimeout {
+            self.stream.forget_unsent();
+        }
         Fate::Close(reason)
     }
 

@@ -8,10 +8,12 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use mio::net::{TcpListener, UnixListener};
 use mio::{Interest, Registry, Token, event::Source};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::net::sockopt;
 
 use super::stream::{Stream, UNIX_PEER};
 use super::{Peer, Private};
@@ -54,6 +56,11 @@ pub enum Inherited {
     Unix(std::os::unix::net::UnixListener),
 }
 
+/// What the kernel may hold of answers that a peer does not take, and of requests that
+/// are not read, in bytes and for each connection. Grown by itself it would be megabytes.
+const SEND_BUFFER: usize = 8 * 1024;
+const RECEIVE_BUFFER: usize = 16 * 1024;
+
 pub(crate) struct Listener {
     socket: Socket,
     /// `None` for the one that nobody else needs to know of.
@@ -71,10 +78,12 @@ enum Socket {
 }
 
 impl Listener {
-    pub(crate) fn bind(address: &Address) -> io::Result<Self> {
+    /// Peers that take nothing for `patience` are given up by the kernel too.
+    pub(crate) fn bind(address: &Address, patience: Duration) -> io::Result<Self> {
         match address {
             Address::Tcp(wanted) => {
                 let listener = TcpListener::bind(*wanted)?;
+                bound_buffers(&listener, patience)?;
                 let address = Some(Address::Tcp(listener.local_addr()?));
                 let socket = Socket::Tcp(listener);
                 Ok(Self {
@@ -99,9 +108,10 @@ impl Listener {
         }
     }
 
-    pub(crate) fn inherit(inherited: Inherited) -> io::Result<Self> {
+    pub(crate) fn inherit(inherited: Inherited, patience: Duration) -> io::Result<Self> {
         match inherited {
             Inherited::Tcp(listener) => {
+                bound_buffers(&listener, patience)?;
                 listener.set_nonblocking(true)?;
                 let address = Some(Address::Tcp(listener.local_addr()?));
                 let socket = Socket::Tcp(TcpListener::from_std(listener));
@@ -153,8 +163,9 @@ impl Listener {
                 Ok((Stream::Unix(stream), UNIX_PEER))
             }
             Socket::Private(listener, private) => {
-                let (stream, peer) = listener.accept()?;
-                if !private.admits(&peer) {
+                // mio leaves abstract names out of what it returns.
+                let (stream, _) = listener.accept()?;
+                if !private.admits(&stream.peer_addr()?) {
                     return Err(io::ErrorKind::ConnectionAborted.into());
                 }
                 Ok((Stream::Unix(stream), UNIX_PEER))
@@ -192,6 +203,15 @@ impl Drop for Listener {
             let _ = fs::remove_file(path);
         }
     }
+}
+
+/// Connections have these settings from their listener (tcp(7), socket(7)).
+fn bound_buffers(listener: impl AsFd, patience: Duration) -> io::Result<()> {
+    sockopt::set_socket_send_buffer_size(&listener, SEND_BUFFER)?;
+    sockopt::set_socket_recv_buffer_size(&listener, RECEIVE_BUFFER)?;
+    let milliseconds = u32::try_from(patience.as_millis()).unwrap_or(u32::MAX);
+    sockopt::set_tcp_user_timeout(&listener, milliseconds)?;
+    Ok(())
 }
 
 fn identity(path: &Path) -> io::Result<(u64, u64)> {

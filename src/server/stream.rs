@@ -2,9 +2,11 @@
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr};
+use std::time::Duration;
 
 use mio::net::{TcpStream, UnixStream};
 use mio::{Interest, Registry, Token, event::Source};
+use rustix::net::sockopt;
 
 /// The peer address that stands for "a Unix socket": no TCP peer has port 0.
 pub const UNIX_PEER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
@@ -19,6 +21,14 @@ impl Stream {
         match self {
             Self::Tcp(stream) => stream.shutdown(Shutdown::Write),
             Self::Unix(stream) => stream.shutdown(Shutdown::Write),
+        }
+    }
+
+    /// Has closing drop what the peer has not taken, rather than keep it for a while
+    /// (`SO_LINGER`, socket(7)).
+    pub(crate) fn forget_unsent(&self) {
+        if let Self::Tcp(stream) = self {
+            let _ = sockopt::set_socket_linger(stream, Some(Duration::ZERO));
         }
     }
 }

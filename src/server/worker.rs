@@ -15,7 +15,7 @@ use crate::metrics::{Counter, count};
 
 /// What heads that have half come and answers that nobody takes may hold in all workers
 /// together, in bytes. It bounds what any number of hostile connections can cost.
-const HELD_BYTES: usize = 16 * 1024 * 1024;
+const HELD_BYTES: usize = 8 * 1024 * 1024;
 const INBOX: Token = Token(usize::MAX);
 /// How far apart looks at the deadlines are, at the least.
 const TICK: Duration = Duration::from_millis(50);
