@@ -5,7 +5,12 @@ TARGET := $(shell rustc -vV | sed -n 's/^host: //p')
 DIST := target/dist/origin-guard
 FUZZ_SECONDS ?= 600
 
-.PHONY: run test check dist bench timing fuzz clean
+PREFIX ?= /usr/local
+DESTDIR ?=
+BINARY ?= $(DIST)
+UNITS := $(DESTDIR)$(PREFIX)/lib/systemd/system
+
+.PHONY: run test check dist install bench timing fuzz clean
 
 # Builds and serves with a one-time secret; prints the line that tries it.
 run:
@@ -28,6 +33,14 @@ dist:
 	RUSTFLAGS='-C target-feature=+crt-static' $(CARGO) build --release --target $(TARGET)
 	mkdir -p $(dir $(DIST))
 	install -m 0755 target/$(TARGET)/release/origin-guard $(DIST)
+
+# Binary and units; then `systemctl daemon-reload`. BINARY is what is installed.
+install: $(if $(filter $(DIST),$(BINARY)),dist)
+	install -D -m 0755 $(BINARY) $(DESTDIR)$(PREFIX)/bin/origin-guard
+	mkdir -p $(UNITS)
+	$(BINARY) print unit | sed 's|/usr/local/bin/|$(PREFIX)/bin/|' >$(UNITS)/origin-guard.service
+	$(BINARY) print socket >$(UNITS)/origin-guard.socket
+	chmod 0644 $(UNITS)/origin-guard.service $(UNITS)/origin-guard.socket
 
 bench: dist
 	python3 tests/bench/run.py

@@ -221,14 +221,16 @@ impl Totals {
         self.family(&ACCEPTED).saturating_sub(self.family(&CLOSED))
     }
 
-    /// `connections=12 requests=345 granted=333`, for systemd's `STATUS=`.
+    /// `connections=12 requests=345 granted=333 by_previous=0 denied=12`, for systemd's
+    /// `STATUS=`.
     #[must_use]
     pub fn status(&self) -> String {
         format!(
-            "connections={} requests={} granted={} denied={}",
+            "connections={} requests={} granted={} by_previous={} denied={}",
             self.open(),
             self.family(&REQUESTS),
             self.counts[Counter::Granted as usize],
+            self.counts[Counter::SecretPrevious as usize],
             self.counts[Counter::NoSecret as usize]
                 + self.counts[Counter::InvalidSecret as usize]
                 + self.counts[Counter::Misconfigured as usize],

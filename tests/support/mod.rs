@@ -228,6 +228,11 @@ impl Answer {
     }
 }
 
+/// A line on the real stderr: libtest captures what the macros print.
+pub fn say(line: &str) {
+    let _ = std::io::stderr().write_all(format!("{line}\n").as_bytes());
+}
+
 /// Whether `program` can be run; where it cannot, says so on the real stderr with
 /// the remedy, and fails under `REQUIRE_ALL=1`.
 pub fn installed(program: &str, remedy: &str) -> bool {
@@ -236,10 +241,9 @@ pub fn installed(program: &str, remedy: &str) -> bool {
         .chain(["/usr/sbin".into(), "/sbin".into()])
         .any(|folder| folder.join(program).is_file());
     if !found {
-        let line = format!("SKIPPED: needs {program}; {remedy}\n");
+        let line = format!("SKIPPED: needs {program}; {remedy}");
         assert!(std::env::var("REQUIRE_ALL").as_deref() != Ok("1"), "{line}");
-        // The handle, not the macro: libtest captures the macro's output.
-        let _ = std::io::stderr().write_all(line.as_bytes());
+        say(&line);
     }
     found
 }

@@ -1,0 +1,258 @@
+//! The unit and the socket unit on a real systemd, booted in a container of its own.
+//!
+//! What is installed is what `make install` places; traffic stays in the container's
+//! own network namespace.
+
+#[path = "systemd/load.rs"]
+mod load;
+#[path = "systemd/machine.rs"]
+mod machine;
+mod support;
+
+use std::time::Instant;
+
+use load::Load;
+use machine::Machine;
+use support::{Answer, PATIENCE};
+
+const SECRET_FILE: &str = "/etc/origin-guard/shared-secret";
+const OLD: &str = "old-secret-0123456789abcdef";
+const NEW: &str = "new-secret-0123456789abcdef";
+
+/// A machine with binary, units and a secret, as the README installs them.
+fn installed() -> Option<Machine> {
+    let machine = Machine::boot()?;
+    machine.install();
+    machine.sh("mkdir -p /etc/origin-guard");
+    write_secrets(&machine, OLD);
+    Some(machine)
+}
+
+/// Like an operator: a fresh file that takes the old one's place.
+fn write_secrets(machine: &Machine, text: &str) {
+    machine.sh(&format!(
+        "umask 077; printf '%s\n' '{text}' > {SECRET_FILE}.new && mv {SECRET_FILE}.new {SECRET_FILE}"
+    ));
+}
+
+fn status(machine: &Machine, secret: &str) -> u16 {
+    machine.within_network(|| {
+        let mut stream = load::connect().expect("connects");
+        load::ask(&mut stream, secret).expect("an answer").status
+    })
+}
+
+fn main_pid(machine: &Machine) -> String {
+    machine.show("MainPID")
+}
+
+/// Waits until `done` holds.
+fn wait_until(machine: &Machine, what: &str, done: impl Fn() -> bool) {
+    let since = Instant::now();
+    while !done() {
+        assert!(
+            since.elapsed() < PATIENCE,
+            "not in time: {what}\n{}",
+            machine.journal()
+        );
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn the_service_installs_starts_and_is_ready() {
+    let Some(machine) = installed() else { return };
+    machine.sh("systemctl enable --now origin-guard");
+    // `start` returns after READY=1, so nobody has to wait.
+    assert_eq!(status(&machine, OLD), 200);
+    assert_eq!(status(&machine, NEW), 401);
+    assert_eq!(machine.show("ActiveState"), "active");
+    assert_eq!(machine.show("DynamicUser"), "yes");
+    wait_until(&machine, "a status", || {
+        machine.show("StatusText").contains("granted=")
+    });
+    let journal = machine.sh("journalctl -u origin-guard -o json --output-fields=PRIORITY,MESSAGE");
+    let of = |event: &str| {
+        let line = journal.lines().find(|line| line.contains(event));
+        line.unwrap_or_else(|| panic!("no {event} in {journal}"))
+            .to_owned()
+    };
+    assert!(of("listening address").contains(r#""PRIORITY":"6""#));
+    assert!(of("denied reason=invalid_secret").contains(r#""PRIORITY":"4""#));
+    assert!(!journal.contains(OLD), "the secret is in the journal");
+}
+
+#[test]
+fn the_exposure_is_small_and_smaller_without_a_network() {
+    let Some(machine) = installed() else { return };
+    let exposure = || {
+        machine.sh("systemctl daemon-reload");
+        let said = machine.sh("systemd-analyze security --no-pager origin-guard.service");
+        let line = said.lines().last().expect("a line").to_owned();
+        let figure = line.split("service: ").nth(1).expect("a figure");
+        let figure = figure.split(' ').next().expect("a figure").parse::<f64>();
+        figure.unwrap_or_else(|_| panic!("{line}"))
+    };
+    let alone = exposure();
+    machine.take_the_network_away();
+    let without = exposure();
+    support::say(&format!(
+        "exposure: {alone} alone, {without} without a network"
+    ));
+    assert!(alone <= 1.2, "{alone}");
+    assert!(
+        without <= 0.3,
+        "{without} {}",
+        machine.sh("systemd-analyze security --no-pager origin-guard.service | grep ✗")
+    );
+    // And it works like that, on the sockets that systemd opened.
+    machine.sh("systemctl start origin-guard.socket");
+    assert_eq!(status(&machine, OLD), 200);
+    assert_eq!(machine.show("PrivateNetwork"), "yes");
+    wait_until(&machine, "a look at itself", || {
+        machine.show("StatusText").contains("granted=1")
+    });
+}
+
+#[test]
+fn a_reload_keeps_serving_and_a_restart_brings_a_new_credential() {
+    let Some(machine) = installed() else { return };
+    machine.sh("systemctl start origin-guard.socket origin-guard");
+    let pid = main_pid(&machine);
+    let load = Load::start(&machine, 4, OLD);
+    for _ in 0..1000 {
+        machine.sh("systemctl reload origin-guard");
+    }
+    load.some_more();
+    let report = load.stop();
+    assert_eq!(report.lost, Vec::<String>::new());
+    assert_eq!(main_pid(&machine), pid);
+    let journal = machine.journal();
+    assert!(journal.contains("reloaded number="), "{journal}");
+    support::say(&format!(
+        "1000 reloads, {} requests, none lost",
+        report.answered
+    ));
+
+    write_secrets(&machine, &format!("{NEW}\n{OLD}"));
+    machine.sh("systemctl restart origin-guard");
+    assert_eq!([OLD, NEW].map(|secret| status(&machine, secret)), [200; 2]);
+    wait_until(&machine, "a count of those with the old one", || {
+        machine.show("StatusText").contains("by_previous=1")
+    });
+    write_secrets(&machine, NEW);
+    machine.sh("systemctl restart origin-guard");
+    assert_eq!(
+        [OLD, NEW].map(|secret| status(&machine, secret)),
+        [401, 200]
+    );
+}
+
+#[test]
+fn a_hundred_restarts_lose_no_request_and_refuse_no_connection() {
+    let Some(machine) = installed() else { return };
+    machine.sh("systemctl start origin-guard.socket origin-guard");
+    let load = Load::start(&machine, 8, OLD);
+    for _ in 0..100 {
+        let before = main_pid(&machine);
+        machine.sh("systemctl restart origin-guard");
+        assert_ne!(main_pid(&machine), before);
+    }
+    load.some_more();
+    let report = load.stop();
+    assert_eq!(report.lost, Vec::<String>::new());
+    assert!(report.said_close > 0, "an answer says that it is the last");
+    support::say(&format!(
+        "100 restarts, {} requests, {} asked again on a new connection, none lost",
+        report.answered, report.retried
+    ));
+}
+
+#[test]
+fn a_crash_under_load_refuses_no_connection() {
+    let Some(machine) = installed() else { return };
+    machine.sh("systemctl start origin-guard.socket origin-guard");
+    let load = Load::start(&machine, 4, OLD);
+    let mut recoveries = Vec::new();
+    for _ in 0..10 {
+        load.some_more();
+        let pid = main_pid(&machine);
+        let killed = Instant::now();
+        machine.sh(&format!("kill -KILL {pid}"));
+        // This connection is made while nobody accepts.
+        assert_eq!(status(&machine, OLD), 200);
+        recoveries.push(killed.elapsed().as_millis());
+        assert_ne!(main_pid(&machine), pid);
+    }
+    load.some_more();
+    let report = load.stop();
+    assert_eq!(report.lost, Vec::<String>::new());
+    recoveries.sort_unstable();
+    support::say(&format!(
+        "from SIGKILL to the next 200: {} ms (median), {} ms at most",
+        recoveries[recoveries.len() / 2],
+        recoveries[recoveries.len() - 1]
+    ));
+}
+
+#[test]
+fn the_watchdog_ends_what_hangs() {
+    let Some(machine) = installed() else { return };
+    machine.write(
+        "/etc/systemd/system/origin-guard.service.d/soon.conf",
+        "[Service]\nWatchdogSec=2\n",
+    );
+    machine.sh("systemctl daemon-reload; systemctl start origin-guard.socket origin-guard");
+    let pid = main_pid(&machine);
+    machine.sh(&format!("kill -STOP {pid}"));
+    // It waits in the backlog until there is somebody.
+    assert_eq!(status(&machine, OLD), 200);
+    assert_ne!(main_pid(&machine), pid);
+    let journal = machine.journal();
+    assert!(journal.contains("Watchdog timeout"), "{journal}");
+}
+
+#[test]
+fn a_fault_that_stays_ends_the_attempts_and_is_named() {
+    let Some(machine) = installed() else { return };
+    write_secrets(&machine, "");
+    let started = machine.try_sh("systemctl start origin-guard");
+    assert!(!started.status.success());
+    wait_until(&machine, "a unit that has failed", || {
+        machine.show("ActiveState") == "failed"
+    });
+    let journal = machine.journal();
+    assert!(journal.contains("holds no secret"), "{journal}");
+    write_secrets(&machine, OLD);
+    machine.sh("systemctl reset-failed origin-guard; systemctl start origin-guard");
+    assert_eq!(status(&machine, OLD), 200);
+}
+
+#[test]
+fn unix_sockets_and_one_for_the_operator_are_inherited() {
+    let Some(machine) = installed() else { return };
+    machine.write(
+        "/etc/systemd/system/origin-guard.socket.d/unix.conf",
+        "[Socket]\nListenStream=\nListenStream=/run/origin-guard.sock\n",
+    );
+    machine.write(
+        "/etc/systemd/system/origin-guard-admin.socket",
+        "[Socket]\nListenStream=/run/origin-guard-admin.sock\nFileDescriptorName=admin\n\
+         Service=origin-guard.service\n",
+    );
+    machine.sh("systemctl daemon-reload; \
+         systemctl start origin-guard.socket origin-guard-admin.socket origin-guard");
+    let ask = |socket: &str, path: &str| {
+        use std::io::Write as _;
+        let mut stream = machine.connect_unix(socket);
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: test\r\n\r\n").expect("sent");
+        Answer::read(&mut stream, false).expect("an answer")
+    };
+    assert_eq!(ask("/run/origin-guard.sock", "/protected").status, 401);
+    assert_eq!(ask("/run/origin-guard.sock", "/metrics").status, 404);
+    let metrics = ask("/run/origin-guard-admin.sock", "/metrics");
+    assert_eq!(metrics.status, 200);
+    let text = String::from_utf8(metrics.body).expect("UTF-8");
+    let counted = "origin_guard_requests_total{verdict=\"no_secret\",status=\"401\"} 1\n";
+    assert!(text.contains(counted), "{text}");
+}
