@@ -41,12 +41,21 @@ fn reload(source: &Source, secrets: &Secrets, number: u64) {
     match source.load(&|name| std::env::var_os(name)) {
         Ok(loaded) => {
             let number_of_them = loaded.digests.len();
-            secrets.replace(loaded.digests);
+            let changed = secrets.replace(loaded.digests);
             for warning in loaded.warnings {
                 log::warn!("warning {warning}");
             }
             count(Counter::ReloadSucceeded);
-            log::info!("reloaded number={number} source={source} secrets={number_of_them}");
+            log::info!(
+                "reloaded number={number} source={source} secrets={number_of_them} \
+                 changed={changed}"
+            );
+            if !changed && matches!(source, Source::Credential(_)) {
+                log::info!(
+                    "credential_unchanged reason=\"systemd before version 260 reads a credential \
+                     when it starts a service; restart it\""
+                );
+            }
         }
         Err(fault) => {
             count(Counter::ReloadFailed);

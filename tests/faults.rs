@@ -5,12 +5,16 @@ mod support;
 
 #[path = "faults/accepting.rs"]
 mod accepting;
+#[path = "faults/clock.rs"]
+mod clock;
 #[path = "faults/crowds.rs"]
 mod crowds;
 #[path = "faults/draining.rs"]
 mod draining;
 #[path = "faults/file_table.rs"]
 mod file_table;
+#[path = "faults/memory.rs"]
+mod memory;
 #[path = "faults/peers.rs"]
 mod peers;
 #[path = "faults/stalls.rs"]

@@ -50,12 +50,15 @@ impl Secrets {
         }
     }
 
-    /// Replaces them all at once. Those replaced are wiped.
-    pub fn replace(&self, digests: Vec<Digest>) {
+    /// Replaces them all at once, and tells whether any is another one now. Those
+    /// replaced are wiped.
+    pub fn replace(&self, digests: Vec<Digest>) -> bool {
         let mut held = self.digests.write().unwrap_or_else(PoisonError::into_inner);
         let old = std::mem::replace(&mut *held, digests);
+        let equal = |(old, new): (&Digest, &Digest)| constant_time_eq_32(&old.0, &new.0);
+        let same = old.len() == held.len() && old.iter().zip(&*held).all(equal);
         drop(held);
-        drop(old);
+        !same
     }
 
     /// Which of them `presented`, cut to its first `length` bytes, is: 0 for none, 1 for

@@ -59,7 +59,7 @@ pub enum Inherited {
 /// What the kernel may hold of answers that a peer does not take, and of requests that
 /// are not read, in bytes and for each connection. Grown by itself it would be megabytes.
 const SEND_BUFFER: usize = 8 * 1024;
-const RECEIVE_BUFFER: usize = 16 * 1024;
+const RECEIVE_BUFFER: usize = 8 * 1024;
 
 pub(crate) struct Listener {
     socket: Socket,

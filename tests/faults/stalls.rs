@@ -1,12 +1,14 @@
 //! Peers that stop in the middle: of reading, of a body, between requests; and a
 //! stderr that nobody reads.
 
+use std::fs::File;
 use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
-use crate::peers::{assert_ends, assert_granted, resident_kib};
+use crate::peers::{assert_ends, assert_granted, eventually, resident_kib};
 use crate::support::{self, Answer, Guard, PATIENCE, SECRET, granted_request};
 
 /// Sends requests and reads nothing until the guard takes no more of them, or closes.
@@ -167,4 +169,38 @@ fn a_stderr_that_nobody_reads_holds_up_no_answer() {
         .expect("an end");
     assert_eq!(status.expect("its own child").code(), Some(0));
     drop(stderr);
+}
+
+#[test]
+fn a_full_disk_under_stderr_holds_up_no_answer() {
+    let socket = std::env::temp_dir().join(format!("origin-guard-full-{}", std::process::id()));
+    let mut command = support::command();
+    command
+        .env("SHARED_SECRET", SECRET)
+        .env("LISTEN", format!("unix:{}", socket.display()))
+        .env("ACCESS_LOG", "1")
+        // full(4): every write is ENOSPC.
+        .stderr(
+            File::options()
+                .write(true)
+                .open("/dev/full")
+                .expect("full(4)"),
+        );
+    let mut child = Killed(command.spawn().expect("starts"));
+    eventually("it listens", || UnixStream::connect(&socket).is_ok());
+    let mut stream = UnixStream::connect(&socket).expect("connects");
+    for _ in 0..2000 {
+        stream
+            .write_all(granted_request().as_bytes())
+            .expect("sent");
+        let answer = Answer::read(&mut stream, false).expect("an answer");
+        assert_eq!(answer.status, 200);
+    }
+    drop(stream);
+    let pid = i32::try_from(child.0.id())
+        .ok()
+        .and_then(rustix::process::Pid::from_raw);
+    rustix::process::kill_process(pid.expect("a pid"), rustix::process::Signal::TERM)
+        .expect("signalled");
+    assert_eq!(child.0.wait().expect("its own child").code(), Some(0));
 }

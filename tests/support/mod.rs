@@ -233,6 +233,13 @@ pub fn say(line: &str) {
     let _ = std::io::stderr().write_all(format!("{line}\n").as_bytes());
 }
 
+/// Says what is not tested here, and fails under `REQUIRE_ALL=1`.
+pub fn skip(why: &str) {
+    let line = format!("SKIPPED: {why}");
+    assert!(std::env::var("REQUIRE_ALL").as_deref() != Ok("1"), "{line}");
+    say(&line);
+}
+
 /// Whether `program` can be run; where it cannot, says so on the real stderr with
 /// the remedy, and fails under `REQUIRE_ALL=1`.
 pub fn installed(program: &str, remedy: &str) -> bool {
@@ -241,9 +248,7 @@ pub fn installed(program: &str, remedy: &str) -> bool {
         .chain(["/usr/sbin".into(), "/sbin".into()])
         .any(|folder| folder.join(program).is_file());
     if !found {
-        let line = format!("SKIPPED: needs {program}; {remedy}");
-        assert!(std::env::var("REQUIRE_ALL").as_deref() != Ok("1"), "{line}");
-        say(&line);
+        skip(&format!("needs {program}; {remedy}"));
     }
     found
 }
