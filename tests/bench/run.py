@@ -30,6 +30,7 @@ SECRET = "benchmark-secret-0123456789abcdef"
 SECONDS = int(sys.argv[1]) if len(sys.argv) > 1 else 2
 ROUNDS = 5
 CONNECTIONS = (2, 32, 128)
+ROTATING = "itself with two secrets and metrics"
 IDLE = 10_000
 HOSTILE = 4_000
 
@@ -100,8 +101,8 @@ class Server:
         self.process.wait()
 
 
-def guard(folder, **environment):
-    return Server("origin-guard", [GUARD], folder, LISTEN="127.0.0.1:@PORT@", **environment)
+def guard(folder, name="origin-guard", **environment):
+    return Server(name, [GUARD], folder, LISTEN="127.0.0.1:@PORT@", **environment)
 
 
 def build():
@@ -263,6 +264,9 @@ def main():
         others = [
             Server(name, command, folder, RESPONSE_FILE=folder / "response") for name, command in peers.items()
         ]
+        others.append(guard(folder, ROTATING, SHARED_SECRET_PREVIOUS="previous-" + SECRET,
+                            ADMIN_LISTEN=f"127.0.0.1:{free_port()}"))
+        peers[ROTATING] = None
         for server in [ours, *others]:
             server.verify()
         results = throughput(ours, others)
@@ -305,6 +309,8 @@ def report(results, peers, rest, full, start, attack):
         bar("Tornado", count, 0, least=15)
         bar("floor", count, 0, least=0.85)
     bar("axum", 2, 1, most=1.0)
+    for count in CONNECTIONS[1:]:
+        bar(ROTATING, count, 0, most=1.03)
     print("| | measured | bar | |\n| --- | ---: | --- | --- |")
     for what, value, good, wanted in bars:
         print(f"| {what} | {value} | {wanted} | {'met' if good else '**missed**'} |")
