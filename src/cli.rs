@@ -32,7 +32,8 @@ usage: origin-guard           serve
        origin-guard --help | --version
 
 GET /protected is answered with 200 where the header X-Shared-Secret holds the
-secret, and with 401 where it does not. GET /healthz answers 200 to anyone.
+secret, and with 401 where it does not; so is /verify, which a proxy asks about each
+request, whatever its method. GET /healthz answers 200 to anyone.
 
 variables:
   SHARED_SECRET    the secret; without it /protected answers 500

@@ -22,18 +22,24 @@ static INVALID_SECRET: LazyLock<String> = LazyLock::new(|| body("error", "Invali
 /// The contract's answer to a verdict.
 #[must_use]
 pub fn verdict(verdict: Verdict) -> Reply {
-    let (status, body) = match verdict {
-        Verdict::Granted | Verdict::GrantedByPrevious => (200, &GRANTED),
-        Verdict::Misconfigured => (500, &MISCONFIGURED),
-        Verdict::NoSecret => (401, &NO_SECRET),
-        Verdict::InvalidSecret => (401, &INVALID_SECRET),
-    };
+    let (status, body) = answer_to(verdict);
     let reply = no_store(json_reply(status, body));
     if status == 401 {
         // RFC 9110, section 15.5.2, demands a challenge.
         return reply.with_header(header("WWW-Authenticate", CHALLENGE));
     }
     reply
+}
+
+/// The answer to a proxy that asks for a verdict. Where that denies, the body stands in
+/// `X-Guard-Body` too: nginx shows the body of a subrequest to nobody.
+#[must_use]
+pub fn decision(of: Verdict) -> Reply {
+    let reply = verdict(of);
+    match answer_to(of) {
+        (200, _) => reply,
+        (_, body) => reply.with_header(header("X-Guard-Body", body)),
+    }
 }
 
 /// `{"error": message}` with `status`.
@@ -81,6 +87,15 @@ pub fn refusal(status: u16) -> Reply {
         })
         .collect();
     error(status, &message)
+}
+
+fn answer_to(verdict: Verdict) -> (u16, &'static str) {
+    match verdict {
+        Verdict::Granted | Verdict::GrantedByPrevious => (200, GRANTED.as_str()),
+        Verdict::Misconfigured => (500, MISCONFIGURED.as_str()),
+        Verdict::NoSecret => (401, NO_SECRET.as_str()),
+        Verdict::InvalidSecret => (401, INVALID_SECRET.as_str()),
+    }
 }
 
 fn body(key: &str, value: &str) -> String {

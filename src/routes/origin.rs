@@ -1,4 +1,4 @@
-//! The origin's door: `/protected` and `/healthz`.
+//! The origin's door: `/protected`, `/verify` for proxies, and `/healthz`.
 
 use tiny_http::{Method, Request};
 
@@ -26,6 +26,7 @@ impl Origin {
     fn route(&self, request: &Request) -> Reply {
         match path(request) {
             "/protected" => self.protected(request),
+            path if is_verify(path) => self.verify(request),
             "/healthz" if is_reading(request) => reply::healthy(),
             "/healthz" => reply::method_not_allowed(READING),
             "*" if *request.method() == Method::Options => reply::options(READING),
@@ -34,24 +35,41 @@ impl Origin {
     }
 
     fn protected(&self, request: &Request) -> Reply {
+        let verdict = self.judge(request);
+        if verdict.is_granted() && !is_reading(request) {
+            return reply::no_store(reply::method_not_allowed(READING));
+        }
+        reply::verdict(verdict)
+    }
+
+    /// What a proxy asks, with the method of the request that it asks about or its own.
+    fn verify(&self, request: &Request) -> Reply {
+        reply::decision(self.judge(request))
+    }
+
+    /// The verdict; one that denies is logged.
+    fn judge(&self, request: &Request) -> Verdict {
         let verdict = self.guard.judge(request);
         let reason = match verdict {
-            Verdict::Granted | Verdict::GrantedByPrevious if is_reading(request) => {
-                return reply::verdict(verdict);
-            }
-            Verdict::Granted | Verdict::GrantedByPrevious => {
-                return reply::no_store(reply::method_not_allowed(READING));
-            }
+            Verdict::Granted | Verdict::GrantedByPrevious => return verdict,
             Verdict::Misconfigured => "misconfigured",
             Verdict::NoSecret => "no_secret",
             Verdict::InvalidSecret => "invalid_secret",
         };
         let client = self.trusted_proxies.client(request);
-        let path = shown_path(request);
-        events::refusal(format_args!(
-            "denied reason={reason} client={client} path={path}"
-        ));
-        reply::verdict(verdict)
+        let path = shown(path(request));
+        match self.trusted_proxies.forwarded_uri(request) {
+            Some(uri) => {
+                let uri = shown(without_query(uri));
+                events::refusal(format_args!(
+                    "denied reason={reason} client={client} path={path} uri={uri}"
+                ));
+            }
+            None => events::refusal(format_args!(
+                "denied reason={reason} client={client} path={path}"
+            )),
+        }
+        verdict
     }
 }
 
@@ -62,7 +80,7 @@ impl Service for Origin {
             log::info!(
                 "request method={} path={} status={} client={}",
                 request.method(),
-                shown_path(request),
+                shown(path(request)),
                 reply.status_code().0,
                 self.trusted_proxies.client(request)
             );
@@ -82,14 +100,22 @@ impl Service for Origin {
 
 /// The path, without the query, which may hold what no log should.
 fn path(request: &Request) -> &str {
-    let url = request.url();
+    without_query(request.url())
+}
+
+fn without_query(url: &str) -> &str {
     url.split_once('?').map_or(url, |(path, _)| path)
 }
 
-/// The path for a log line: printable ASCII without spaces, and short.
-fn shown_path(request: &Request) -> String {
-    path(request)
-        .bytes()
+/// `/verify`, and everything below it: some proxies append the path they ask about.
+fn is_verify(path: &str) -> bool {
+    path.strip_prefix("/verify")
+        .is_some_and(|below| below.is_empty() || below.starts_with('/'))
+}
+
+/// A path for a log line: printable ASCII without spaces, and short.
+fn shown(path: &str) -> String {
+    path.bytes()
         .take(SHOWN)
         .map(|byte| {
             if byte.is_ascii_graphic() {
