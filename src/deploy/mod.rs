@@ -17,6 +17,26 @@ pub const FILES: &[(&str, &str, &str)] = &[
         "a drop-in for the service with the socket unit",
         include_str!("no-network.conf"),
     ),
+    (
+        "nginx",
+        "nginx asks the guard before it asks the backend",
+        include_str!("nginx.conf"),
+    ),
+    (
+        "caddy",
+        "Caddy asks the guard before it asks the backend",
+        include_str!("Caddyfile"),
+    ),
+    (
+        "haproxy",
+        "HAProxy asks the guard before it asks the backend",
+        include_str!("haproxy.cfg"),
+    ),
+    (
+        "haproxy-lua",
+        "how HAProxy asks; haproxy loads it",
+        include_str!("haproxy.lua"),
+    ),
 ];
 
 /// The text of the file called `name` on the command line.
