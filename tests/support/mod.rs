@@ -7,6 +7,7 @@ pub mod corpus;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
@@ -211,13 +212,19 @@ impl Answer {
     }
 }
 
+/// Where `program` is, if it is installed.
+pub fn path_of(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .chain(["/usr/sbin".into(), "/sbin".into()])
+        .map(|folder| folder.join(program))
+        .find(|path| path.is_file())
+}
+
 /// Whether `program` can be run; where it cannot, says so on the real stderr with
 /// the remedy, and fails under `REQUIRE_ALL=1`.
 pub fn installed(program: &str, remedy: &str) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&path)
-        .chain(["/usr/sbin".into(), "/sbin".into()])
-        .any(|folder| folder.join(program).is_file());
+    let found = path_of(program).is_some();
     if !found {
         let line = format!("SKIPPED: needs {program}; {remedy}\n");
         assert!(std::env::var("REQUIRE_ALL").as_deref() != Ok("1"), "{line}");
