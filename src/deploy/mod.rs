@@ -37,6 +37,16 @@ pub const FILES: &[(&str, &str, &str)] = &[
         "how HAProxy asks; haproxy loads it",
         include_str!("haproxy.lua"),
     ),
+    (
+        "traefik",
+        "Traefik asks the guard before it asks the backend; not tested here",
+        include_str!("traefik.yml"),
+    ),
+    (
+        "envoy",
+        "Envoy asks the guard before it asks the backend; not tested here",
+        include_str!("envoy.yaml"),
+    ),
 ];
 
 /// The text of the file called `name` on the command line.

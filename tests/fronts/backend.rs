@@ -172,6 +172,13 @@ fn parse(head: &[u8], seen: &mut Seen) -> Result<(), String> {
     if lengths + codings > 1 || !chunked || !number {
         return Err("is framed in more than one way".into());
     }
+    // A tunnel of anything else could hold requests that no guard has seen.
+    if seen
+        .field("upgrade")
+        .is_some_and(|upgrade| !upgrade.eq_ignore_ascii_case("websocket"))
+    {
+        return Err("upgrades to something else than a WebSocket".into());
+    }
     Ok(())
 }
 
