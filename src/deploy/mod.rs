@@ -34,7 +34,7 @@ pub const FILES: &[(&str, &str, &str)] = &[
     ),
     (
         "haproxy-lua",
-        "how HAProxy asks; haproxy loads it",
+        "how HAProxy asks; haproxy and haproxy-gateway load it",
         include_str!("haproxy.lua"),
     ),
     (
@@ -46,6 +46,21 @@ pub const FILES: &[(&str, &str, &str)] = &[
         "envoy",
         "Envoy asks the guard before it asks the backend; not tested here",
         include_str!("envoy.yaml"),
+    ),
+    (
+        "nginx-gateway",
+        "nginx as the gateway: API key in, shared secret out",
+        include_str!("nginx-gateway.conf"),
+    ),
+    (
+        "caddy-gateway",
+        "Caddy as the gateway: API key in, shared secret out",
+        include_str!("Caddyfile-gateway"),
+    ),
+    (
+        "haproxy-gateway",
+        "HAProxy as the gateway: API key in, shared secret out",
+        include_str!("haproxy-gateway.cfg"),
     ),
 ];
 

@@ -179,6 +179,16 @@ fn parse(head: &[u8], seen: &mut Seen) -> Result<(), String> {
     {
         return Err("upgrades to something else than a WebSocket".into());
     }
+    // RFC 9110, section 7.6.1: what it names is dropped on the way.
+    let options = seen.field("connection").unwrap_or_default().split(',');
+    for option in options.map(str::trim).filter(|option| !option.is_empty()) {
+        if !["close", "keep-alive", "upgrade"]
+            .iter()
+            .any(|known| option.eq_ignore_ascii_case(known))
+        {
+            return Err(format!("a Connection that names {option}"));
+        }
+    }
     Ok(())
 }
 
