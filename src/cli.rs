@@ -3,9 +3,10 @@
 use lexopt::Arg::{Long, Short, Value};
 
 use crate::deploy;
+use crate::keys::cli::{self as keys, KeysCommand};
 
 /// What the command line asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
     /// Nothing: serve.
     Serve,
@@ -15,6 +16,8 @@ pub enum Command {
     Keygen,
     /// `print`, with the text of the file that it names, if it names one
     Print(Option<&'static str>),
+    /// `keys`
+    Keys(KeysCommand),
     /// `--help`
     Help,
     /// `--version`
@@ -29,6 +32,7 @@ usage: origin-guard           serve
        origin-guard check     validate the configuration and print it
        origin-guard keygen    print a fresh secret
        origin-guard print     print a file for systemd or a proxy; alone, list them
+       origin-guard keys COMMAND  make and mend the API keys of a gateway
        origin-guard --help | --version
 
 GET /protected is answered with 200 where the header X-Shared-Secret holds the
@@ -72,6 +76,9 @@ pub fn parse(mut arguments: lexopt::Parser) -> Result<Command, String> {
             Value(word) if word == "check" => Command::Check,
             Value(word) if word == "keygen" => Command::Keygen,
             Value(word) if word == "print" => Command::Print(file(&mut arguments)?),
+            Value(word) if word == "keys" => {
+                keys::parse(&mut arguments)?.map_or(Command::Help, Command::Keys)
+            }
             Value(word) => {
                 let word = word.to_string_lossy();
                 return Err(with_help(&format!("unknown command {word:?}")));

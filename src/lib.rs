@@ -8,6 +8,7 @@ pub mod config;
 pub mod deploy;
 pub mod guard;
 pub mod keygen;
+pub mod keys;
 pub mod log;
 pub mod reload;
 pub mod reply;

@@ -8,6 +8,7 @@ use origin_guard::config::Config;
 use origin_guard::deploy;
 use origin_guard::guard::Guard;
 use origin_guard::keygen;
+use origin_guard::keys::commands as keys;
 use origin_guard::routes::origin::Origin;
 use origin_guard::secret::Secrets;
 use origin_guard::server::{Door, Inherited, Server};
@@ -27,6 +28,10 @@ fn main() -> ExitCode {
         },
         Ok(Command::Print(Some(file))) => print(file),
         Ok(Command::Print(None)) => print(&deploy::list()),
+        Ok(Command::Keys(command)) => match keys::run(command, |name| std::env::var_os(name)) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(fault) => fail(fault.status(), &fault),
+        },
         Ok(Command::Help) => print(cli::HELP),
         Ok(Command::Version) => print(concat!("origin-guard ", env!("CARGO_PKG_VERSION"), "\n")),
         Err(fault) => fail(EX_USAGE, &fault),
