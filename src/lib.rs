@@ -6,6 +6,7 @@ pub mod cli;
 pub mod client;
 pub mod config;
 pub mod deploy;
+pub mod doors;
 pub mod guard;
 pub mod keygen;
 pub mod keys;

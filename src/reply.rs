@@ -8,15 +8,44 @@ use serde_json::json;
 use tiny_http::{Header, Response, StatusCode};
 
 use crate::guard::Verdict;
+use crate::keys::KeyVerdict;
 use crate::server::Reply;
 
 const CHALLENGE: &str = "Shared-Secret realm=\"origin-guard\"";
+
+/// RFC 6750, section 3: without an error where nothing was presented.
+const KEY_CHALLENGE: &str = "Bearer";
+const INVALID_KEY_CHALLENGE: &str = "Bearer error=\"invalid_token\"";
+
+/// The gateway's field that names the consumer.
+pub const CONSUMER: &str = "X-Consumer";
+/// The gateway's field that holds the consumer's metadata, compact JSON in ASCII.
+pub const CONSUMER_METADATA: &str = "X-Consumer-Metadata";
+
+/// The fields that answers hold already, and those that `Response` keeps to itself.
+const OWN_FIELDS: [&str; 13] = [
+    CONSUMER,
+    CONSUMER_METADATA,
+    "Cache-Control",
+    "Connection",
+    "Content-Length",
+    "Content-Type",
+    "Date",
+    "Server",
+    "Trailer",
+    "Transfer-Encoding",
+    "Upgrade",
+    "WWW-Authenticate",
+    "Allow",
+];
 
 // The bodies of the contract do not change; each is made once.
 static GRANTED: LazyLock<String> = LazyLock::new(|| body("message", "Access granted"));
 static MISCONFIGURED: LazyLock<String> =
     LazyLock::new(|| body("error", "Server configuration error"));
 static NO_SECRET: LazyLock<String> = LazyLock::new(|| body("error", "No secret provided"));
+static NO_KEY: LazyLock<String> = LazyLock::new(|| body("error", "No API key provided"));
+static INVALID_KEY: LazyLock<String> = LazyLock::new(|| body("error", "Invalid API key"));
 static INVALID_SECRET: LazyLock<String> = LazyLock::new(|| body("error", "Invalid secret"));
 
 /// The contract's answer to a verdict.
@@ -34,6 +63,41 @@ pub fn verdict(verdict: Verdict) -> Reply {
         return reply.with_header(header("WWW-Authenticate", CHALLENGE));
     }
     reply
+}
+
+/// The gateway's answer to a verdict; what a client presents in vain is the same to it,
+/// whyever that is.
+#[must_use]
+pub fn key_verdict(verdict: KeyVerdict) -> Reply {
+    let (status, body, challenge) = match verdict {
+        KeyVerdict::Granted => (200, &GRANTED, None),
+        KeyVerdict::Misconfigured => (500, &MISCONFIGURED, None),
+        KeyVerdict::NoKey => (401, &NO_KEY, Some(KEY_CHALLENGE)),
+        KeyVerdict::Malformed | KeyVerdict::Unknown | KeyVerdict::Revoked | KeyVerdict::Expired => {
+            (401, &INVALID_KEY, Some(INVALID_KEY_CHALLENGE))
+        }
+    };
+    let reply = no_store(json_reply(status, body));
+    match challenge {
+        Some(challenge) => reply.with_header(header("WWW-Authenticate", challenge)),
+        None => reply,
+    }
+}
+
+/// Whether answers use the field `name` themselves.
+#[must_use]
+pub fn is_own_field(name: &str) -> bool {
+    OWN_FIELDS.iter().any(|own| name.eq_ignore_ascii_case(own))
+}
+
+/// A field whose value comes from data: `tiny_http` would take a CR or LF in it
+/// (CVE-2026-66753). `None` where the value is not printable ASCII.
+#[must_use]
+pub fn data_field(name: &str, value: &str) -> Option<Header> {
+    let is_printable = value.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+    is_printable
+        .then(|| Header::from_bytes(name, value).ok())
+        .flatten()
 }
 
 /// `{"error": message}` with `status`.
@@ -118,7 +182,7 @@ fn date() -> Header {
     })
 }
 
-/// `tiny_http` takes CR and LF in a value (CVE-2026-66753), so only constants come here.
+/// For constants alone; see [`data_field`].
 fn header(name: &'static str, value: &'static str) -> Header {
     Header::from_bytes(name, value).expect("constants are ASCII")
 }

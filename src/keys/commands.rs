@@ -2,7 +2,6 @@
 //!
 //! What was asked for comes on stdout, what else there is to say on stderr.
 
-use std::collections::HashSet;
 use std::ffi::OsString;
 use std::io::{self, BufWriter, Read as _, Write};
 use std::path::{Path, PathBuf};
@@ -12,6 +11,7 @@ use zeroize::Zeroizing;
 
 use super::cli::{Action, KeysCommand};
 use super::edit::{Change, edit};
+use super::id::Ids;
 use super::metadata::Metadata;
 use super::reader;
 use super::record::{self, Record};
@@ -60,7 +60,7 @@ fn parse_id(text: &str) -> Result<Id, Fault> {
 }
 
 /// Makes a key with an id that is not among `taken`.
-fn fresh(taken: &HashSet<Id>) -> Result<Key, Fault> {
+fn fresh(taken: &Ids) -> Result<Key, Fault> {
     loop {
         let key = Key::fresh()
             .map_err(|error| Fault::System(format!("no randomness to be had: {error}")))?;
@@ -104,7 +104,7 @@ struct Add {
 }
 
 impl Change for Add {
-    fn added(&mut self, taken: &HashSet<Id>) -> Result<Option<Record>, Fault> {
+    fn added(&mut self, taken: &Ids) -> Result<Option<Record>, Fault> {
         let key = fresh(taken)?;
         if let Some(record) = &mut self.record {
             record.digest = key.digest();
@@ -189,7 +189,7 @@ impl Change for Revoke {
         true
     }
 
-    fn added(&mut self, _: &HashSet<Id>) -> Result<Option<Record>, Fault> {
+    fn added(&mut self, _: &Ids) -> Result<Option<Record>, Fault> {
         self.found
             .as_ref()
             .map(|_| None)
@@ -266,7 +266,7 @@ impl Change for Rotate {
         true
     }
 
-    fn added(&mut self, taken: &HashSet<Id>) -> Result<Option<Record>, Fault> {
+    fn added(&mut self, taken: &Ids) -> Result<Option<Record>, Fault> {
         let mut record = self.found.take().ok_or(no_such_key(self.id))??;
         let key = fresh(taken)?;
         record.digest = key.digest();
@@ -306,7 +306,7 @@ impl Change for Remove {
         keep
     }
 
-    fn added(&mut self, _: &HashSet<Id>) -> Result<Option<Record>, Fault> {
+    fn added(&mut self, _: &Ids) -> Result<Option<Record>, Fault> {
         if self.count == 0 {
             return Err(Fault::Key(format!(
                 "{:?} has no key; `origin-guard keys list` shows who has",

@@ -1,14 +1,14 @@
 //! Changing the file: it is copied key by key, under the lock, and replaced as a whole.
 
-use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
 
+use super::Fault;
 use super::file::{Locked, Successor};
+use super::id::Ids;
 use super::reader::{self, Rest, Stopped};
 use super::record::{Record, Unknown, VERSION};
-use super::{Fault, Id};
 
 /// What is changed.
 pub(super) trait Change {
@@ -19,7 +19,7 @@ pub(super) trait Change {
 
     /// The key to add behind them, whose id is not among `taken`. An error leaves the
     /// file as it is.
-    fn added(&mut self, taken: &HashSet<Id>) -> Result<Option<Record>, Fault>;
+    fn added(&mut self, taken: &Ids) -> Result<Option<Record>, Fault>;
 }
 
 /// Makes `change` to the file at `path`. With `create` one is made where none is.

@@ -1,6 +1,8 @@
 //! A key's short id, for people and logs.
 
+use std::collections::HashSet;
 use std::fmt;
+use std::hash::{BuildHasherDefault, Hasher};
 
 use super::text::BASE32;
 
@@ -36,6 +38,30 @@ impl Id {
             .map(Self)
     }
 }
+
+/// Ids are as good as random already, so a set of them needs no hash.
+#[derive(Default)]
+pub(super) struct Unhashed(u64);
+
+impl Hasher for Unhashed {
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u64(u64::from(*byte));
+        }
+    }
+
+    fn write_u64(&mut self, id: u64) {
+        // To both ends: a table takes its places from one and its tags from the other.
+        self.0 = self.0.rotate_left(8) ^ id ^ (id << (u64::BITS - BITS));
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+/// A set of ids.
+pub(super) type Ids = HashSet<Id, BuildHasherDefault<Unhashed>>;
 
 /// The first 64 bits of a digest.
 pub(super) fn leading(digest: &[u8; 32]) -> u64 {

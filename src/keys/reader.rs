@@ -1,7 +1,6 @@
 //! The file's bytes -> [`Record`]s, one after the other, so that a million of them need
 //! no more room than one.
 
-use std::collections::HashSet;
 use std::fmt;
 use std::io::{self, BufReader, Read};
 
@@ -11,6 +10,7 @@ use serde_json::error::Category;
 use serde_json::value::RawValue;
 
 use super::Id;
+use super::id::Ids;
 use super::metadata::Metadata;
 use super::record::{self, Record, Unknown, VERSION};
 use super::time::Time;
@@ -21,7 +21,7 @@ const BUFFER: usize = 1 << 16;
 #[derive(Default)]
 pub(super) struct Rest {
     /// The ids of all of them.
-    pub(super) ids: HashSet<Id>,
+    pub(super) ids: Ids,
     /// Fields beside `version` and `keys`.
     pub(super) unknown: Vec<Unknown>,
 }
@@ -46,7 +46,7 @@ pub(super) fn read(
         number: 0,
         failed: None,
         rest: Rest {
-            ids: HashSet::new(),
+            ids: Ids::default(),
             unknown: Vec::new(),
         },
     };

@@ -2,15 +2,11 @@
 
 use tiny_http::{Method, Request};
 
+use super::shared::{self, READING, is_reading, path, shown_path};
 use crate::client::TrustedProxies;
 use crate::guard::{Guard, Verdict};
 use crate::server::{Peer, Refusal, Reply, Service};
 use crate::{log as events, reply};
-
-const READING: &str = "GET, HEAD";
-
-/// Longest path that a log line shows, in bytes.
-const SHOWN: usize = 256;
 
 /// What answers at the origin's door.
 pub struct Origin {
@@ -26,8 +22,7 @@ impl Origin {
     fn route(&self, request: &Request) -> Reply {
         match path(request) {
             "/protected" => self.protected(request),
-            "/healthz" if is_reading(request) => reply::healthy(),
-            "/healthz" => reply::method_not_allowed(READING),
+            "/healthz" => shared::healthz(request),
             "*" if *request.method() == Method::Options => reply::options(READING),
             _ => reply::error(404, "Not found"),
         }
@@ -59,48 +54,12 @@ impl Service for Origin {
     fn answer(&self, request: &Request) -> Reply {
         let reply = self.route(request);
         if self.access_log {
-            log::info!(
-                "request method={} path={} status={} client={}",
-                request.method(),
-                shown_path(request),
-                reply.status_code().0,
-                self.trusted_proxies.client(request)
-            );
+            shared::log_request(request, &reply, &self.trusted_proxies);
         }
         reply
     }
 
     fn refuse(&self, refusal: &Refusal, peer: Peer) -> Reply {
-        let Refusal { status, reason } = refusal;
-        let client = TrustedProxies::peer(peer);
-        events::refusal(format_args!(
-            "refused status={status} reason={reason} client={client}"
-        ));
-        reply::refusal(*status)
+        shared::refuse(refusal, peer)
     }
-}
-
-/// The path, without the query, which may hold what no log should.
-fn path(request: &Request) -> &str {
-    let url = request.url();
-    url.split_once('?').map_or(url, |(path, _)| path)
-}
-
-/// The path for a log line: printable ASCII without spaces, and short.
-fn shown_path(request: &Request) -> String {
-    path(request)
-        .bytes()
-        .take(SHOWN)
-        .map(|byte| {
-            if byte.is_ascii_graphic() {
-                char::from(byte)
-            } else {
-                '?'
-            }
-        })
-        .collect()
-}
-
-fn is_reading(request: &Request) -> bool {
-    matches!(request.method(), Method::Get | Method::Head)
 }

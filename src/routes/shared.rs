@@ -1,0 +1,68 @@
+//! What every door does alike: paths, and the lines that the log has of a request.
+
+use tiny_http::{Method, Request};
+
+use crate::client::TrustedProxies;
+use crate::server::{Peer, Refusal, Reply};
+use crate::{log as events, reply};
+
+/// The methods of a path that is only read.
+pub(super) const READING: &str = "GET, HEAD";
+
+/// Longest path that a log line shows, in bytes.
+const SHOWN: usize = 256;
+
+/// The path, without the query, which may hold what no log should.
+pub(super) fn path(request: &Request) -> &str {
+    let url = request.url();
+    url.split_once('?').map_or(url, |(path, _)| path)
+}
+
+/// The path for a log line: printable ASCII without spaces, and short.
+pub(super) fn shown_path(request: &Request) -> String {
+    path(request)
+        .bytes()
+        .take(SHOWN)
+        .map(|byte| {
+            if byte.is_ascii_graphic() {
+                char::from(byte)
+            } else {
+                '?'
+            }
+        })
+        .collect()
+}
+
+pub(super) fn is_reading(request: &Request) -> bool {
+    matches!(request.method(), Method::Get | Method::Head)
+}
+
+/// `/healthz`, which anyone may ask for.
+pub(super) fn healthz(request: &Request) -> Reply {
+    if is_reading(request) {
+        reply::healthy()
+    } else {
+        reply::method_not_allowed(READING)
+    }
+}
+
+/// Logs an answered request.
+pub(super) fn log_request(request: &Request, reply: &Reply, trusted: &TrustedProxies) {
+    log::info!(
+        "request method={} path={} status={} client={}",
+        request.method(),
+        shown_path(request),
+        reply.status_code().0,
+        trusted.client(request)
+    );
+}
+
+/// Logs and answers what the loop refuses.
+pub(super) fn refuse(refusal: &Refusal, peer: Peer) -> Reply {
+    let Refusal { status, reason } = refusal;
+    let client = TrustedProxies::peer(peer);
+    events::refusal(format_args!(
+        "refused status={status} reason={reason} client={client}"
+    ));
+    reply::refusal(*status)
+}
