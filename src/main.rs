@@ -6,12 +6,10 @@ use std::sync::Arc;
 use origin_guard::cli::{self, Command};
 use origin_guard::config::Config;
 use origin_guard::deploy;
-use origin_guard::guard::Guard;
 use origin_guard::keygen;
-use origin_guard::routes::origin::Origin;
-use origin_guard::secret::Secrets;
-use origin_guard::server::{Door, Inherited, Server};
-use origin_guard::{log as events, reload, signals, systemd};
+use origin_guard::keys::commands as keys;
+use origin_guard::server::{Inherited, Server};
+use origin_guard::{doors, log as events, reload, signals, systemd};
 
 // sysexits(3)
 const EX_USAGE: u8 = 64;
@@ -27,6 +25,10 @@ fn main() -> ExitCode {
         },
         Ok(Command::Print(Some(file))) => print(file),
         Ok(Command::Print(None)) => print(&deploy::list()),
+        Ok(Command::Keys(command)) => match keys::run(command, |name| std::env::var_os(name)) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(fault) => fail(fault.status(), &fault),
+        },
         Ok(Command::Help) => print(cli::HELP),
         Ok(Command::Version) => print(concat!("origin-guard ", env!("CARGO_PKG_VERSION"), "\n")),
         Err(fault) => fail(EX_USAGE, &fault),
@@ -68,26 +70,17 @@ fn serve() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn bind_and_run(config: Config, inherited: Vec<Inherited>) -> Result<usize, String> {
+fn bind_and_run(mut config: Config, inherited: Vec<Inherited>) -> Result<usize, String> {
     let no_signals = |error| format!("to take signals: {error}");
     let stop = signals::stop_requests().map_err(no_signals)?;
-    let secrets = Arc::new(Secrets::new(config.secrets));
-    reload::start(config.source, Arc::clone(&secrets)).map_err(no_signals)?;
-    let addresses = if config.listen_is_set || inherited.is_empty() {
-        config.listen
-    } else {
-        Vec::new()
-    };
-    let origin = Door {
-        addresses,
-        inherited,
-        service: Arc::new(Origin {
-            guard: Guard::new(&config.header, secrets),
-            trusted_proxies: config.trusted_proxies,
-            access_log: config.access_log,
-        }),
-    };
-    let server = Server::bind(vec![origin], config.limits, config.workers)
+    let secrets = Arc::new(config.take_secrets());
+    let keys = config
+        .gateway
+        .as_ref()
+        .and_then(|gateway| gateway.keys.clone());
+    reload::start(config.source.clone(), Arc::clone(&secrets), keys).map_err(no_signals)?;
+    let doors = doors::open(&config, inherited, &secrets);
+    let server = Server::bind(doors, config.limits, config.workers)
         .map_err(|setup| format!("to {}: {}", setup.doing, setup.error))?;
     for address in server.addresses() {
         log::info!("listening address={address}");

@@ -8,15 +8,48 @@ use serde_json::json;
 use tiny_http::{Header, Response, StatusCode};
 
 use crate::guard::Verdict;
+use crate::keys::KeyVerdict;
 use crate::server::Reply;
 
 const CHALLENGE: &str = "Shared-Secret realm=\"origin-guard\"";
+
+/// RFC 6750, section 3: without an error where nothing was presented.
+const KEY_CHALLENGE: &str = "Bearer";
+const INVALID_KEY_CHALLENGE: &str = "Bearer error=\"invalid_token\"";
+
+/// The gateway's field that names the consumer.
+pub const CONSUMER: &str = "X-Consumer";
+/// The gateway's field that holds the consumer's metadata, compact JSON in ASCII.
+pub const CONSUMER_METADATA: &str = "X-Consumer-Metadata";
+
+/// The field that repeats the body of a denial.
+const GUARD_BODY: &str = "X-Guard-Body";
+
+/// The fields that answers hold already, and those that `Response` keeps to itself.
+const OWN_FIELDS: [&str; 14] = [
+    CONSUMER,
+    CONSUMER_METADATA,
+    GUARD_BODY,
+    "Cache-Control",
+    "Connection",
+    "Content-Length",
+    "Content-Type",
+    "Date",
+    "Server",
+    "Trailer",
+    "Transfer-Encoding",
+    "Upgrade",
+    "WWW-Authenticate",
+    "Allow",
+];
 
 // The bodies of the contract do not change; each is made once.
 static GRANTED: LazyLock<String> = LazyLock::new(|| body("message", "Access granted"));
 static MISCONFIGURED: LazyLock<String> =
     LazyLock::new(|| body("error", "Server configuration error"));
 static NO_SECRET: LazyLock<String> = LazyLock::new(|| body("error", "No secret provided"));
+static NO_KEY: LazyLock<String> = LazyLock::new(|| body("error", "No API key provided"));
+static INVALID_KEY: LazyLock<String> = LazyLock::new(|| body("error", "Invalid API key"));
 static INVALID_SECRET: LazyLock<String> = LazyLock::new(|| body("error", "Invalid secret"));
 
 /// The contract's answer to a verdict.
@@ -31,15 +64,56 @@ pub fn verdict(verdict: Verdict) -> Reply {
     reply
 }
 
-/// The answer to a proxy that asks for a verdict. Where that denies, the body stands in
-/// `X-Guard-Body` too: nginx shows the body of a subrequest to nobody.
+/// The contract's answer to a proxy that asks for a verdict.
 #[must_use]
 pub fn decision(of: Verdict) -> Reply {
-    let reply = verdict(of);
-    match answer_to(of) {
-        (200, _) => reply,
-        (_, body) => reply.with_header(header("X-Guard-Body", body)),
+    let (status, body) = answer_to(of);
+    for_proxy(verdict(of), status, body)
+}
+
+/// The gateway's answer to a verdict; what a client presents in vain is the same to it,
+/// whyever that is.
+#[must_use]
+pub fn key_verdict(verdict: KeyVerdict) -> Reply {
+    let (status, body, challenge) = match verdict {
+        KeyVerdict::Granted => (200, GRANTED.as_str(), None),
+        KeyVerdict::Misconfigured => (500, MISCONFIGURED.as_str(), None),
+        KeyVerdict::NoKey => (401, NO_KEY.as_str(), Some(KEY_CHALLENGE)),
+        KeyVerdict::Malformed | KeyVerdict::Unknown | KeyVerdict::Revoked | KeyVerdict::Expired => {
+            (401, INVALID_KEY.as_str(), Some(INVALID_KEY_CHALLENGE))
+        }
+    };
+    let reply = for_proxy(no_store(json_reply(status, body)), status, body);
+    match challenge {
+        Some(challenge) => reply.with_header(header("WWW-Authenticate", challenge)),
+        None => reply,
     }
+}
+
+/// Where the guard denies, the body stands in a field too: nginx shows the body of a
+/// subrequest to nobody.
+fn for_proxy(reply: Reply, status: u16, body: &'static str) -> Reply {
+    if status == 200 {
+        reply
+    } else {
+        reply.with_header(header(GUARD_BODY, body))
+    }
+}
+
+/// Whether answers use the field `name` themselves.
+#[must_use]
+pub fn is_own_field(name: &str) -> bool {
+    OWN_FIELDS.iter().any(|own| name.eq_ignore_ascii_case(own))
+}
+
+/// A field whose value comes from data: `tiny_http` would take a CR or LF in it
+/// (CVE-2026-66753). `None` where the value is not printable ASCII.
+#[must_use]
+pub fn data_field(name: &str, value: &str) -> Option<Header> {
+    let is_printable = value.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+    is_printable
+        .then(|| Header::from_bytes(name, value).ok())
+        .flatten()
 }
 
 /// `{"error": message}` with `status`.
@@ -133,7 +207,7 @@ fn date() -> Header {
     })
 }
 
-/// `tiny_http` takes CR and LF in a value (CVE-2026-66753), so only constants come here.
+/// For constants alone; see [`data_field`].
 fn header(name: &'static str, value: &'static str) -> Header {
     Header::from_bytes(name, value).expect("constants are ASCII")
 }

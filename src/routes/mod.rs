@@ -1,3 +1,5 @@
 //! Which paths a door serves: plain functions `&Request -> Response`.
 
+pub mod gateway;
 pub mod origin;
+mod shared;

@@ -4,6 +4,8 @@
 #![allow(unreachable_pub, reason = "a module of several test crates")]
 
 pub mod corpus;
+pub mod folder;
+pub mod keys;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
