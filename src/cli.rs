@@ -3,9 +3,10 @@
 use lexopt::Arg::{Long, Short, Value};
 
 use crate::deploy;
+use crate::keys::cli::{self as keys, KeysCommand};
 
 /// What the command line asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
     /// Nothing: serve.
     Serve,
@@ -15,6 +16,8 @@ pub enum Command {
     Keygen,
     /// `print`, with the text of the file that it names, if it names one
     Print(Option<&'static str>),
+    /// `keys`
+    Keys(KeysCommand),
     /// `--help`
     Help,
     /// `--version`
@@ -29,10 +32,31 @@ usage: origin-guard           serve
        origin-guard check     validate the configuration and print it
        origin-guard keygen    print a fresh secret
        origin-guard print     print a file for systemd or a proxy; alone, list them
+       origin-guard keys      add, list, revoke, rotate, rm, verify: API keys
        origin-guard --help | --version
 
 GET /protected is answered with 200 where the header X-Shared-Secret holds the
-secret, and with 401 where it does not. GET /healthz answers 200 to anyone.
+secret, and with 401 where it does not; so is /verify, which a proxy asks about each
+request, whatever its method. GET /healthz answers 200 to anyone.
+
+A gateway asks /authorize, on a door of its own (GATEWAY_LISTEN), about each
+request: 200 with X-Shared-Secret, X-Consumer and X-Consumer-Metadata where its
+API key is good, 401 where it is not.
+
+keys, in the file that API_KEYS_FILE or --file PATH names; a running guard sees
+each change within two seconds:
+  keys add CONSUMER   make one and print it, once
+    --expires WHEN    90d, 12h, 30m; 2027-01-31, its first second in UTC; or
+                      2027-01-31T12:00:00Z             [never]
+    --metadata JSON   an object, sent as X-Consumer-Metadata
+  keys list [--json]  id, state, times and consumer of each
+  keys revoke ID      end one at once
+  keys rotate ID --overlap 24h
+                      make and print one in its place; the old one is good for
+                      the overlap, the new one as long as the old one was made to
+  keys rm CONSUMER    remove all that the consumer has
+  keys verify         tell whose the key on stdin is; exit status 1 if it is not
+                      good, and why
 
 variables:
   SHARED_SECRET    the secret; without it /protected answers 500
@@ -41,10 +65,16 @@ variables:
                           first; SIGHUP reads it again. systemd's credential
                           shared-secret is found by itself
   SECRET_HEADER    the header that holds it          [X-Shared-Secret]
-  LISTEN           addresses, with commas: ADDR:PORT, [::]:PORT, unix:/path
+  LISTEN           addresses, with commas: ADDR:PORT, [::]:PORT, unix:/path;
+                   none where there is a gateway's door alone
                                                      [0.0.0.0:8888]
   ADMIN_LISTEN     addresses for /metrics, loopback or unix: unless
                    ADMIN_ALLOW_REMOTE is 1           [none]
+  GATEWAY_LISTEN   where /authorize is answered: unix:/path or loopback
+                   addresses, because the answers hold the secret  [nowhere]
+  API_KEYS_FILE    the file of keys; without it /authorize answers 500
+  API_KEY_HEADER   the header that holds the key; Authorization with the scheme
+                   Bearer, another one the key alone [Authorization]
   WORKERS          threads that answer               [the number of cores]
   TRUSTED_PROXIES  whose X-Forwarded-For names the client in the log:
                    addresses, networks, unix         [none]
@@ -56,8 +86,9 @@ variables:
   WRITE_TIMEOUT    seconds without progress          [10]
   DRAIN_TIMEOUT    seconds to finish after SIGTERM   [5]
 
-exit status: 0 after SIGTERM or SIGINT, 1 where an address cannot be had,
-64 for a faulty command line, 78 for a faulty variable
+exit status: 0 after SIGTERM or SIGINT, 1 where an address or a file cannot be
+had, or a key is not good; 64 for a faulty command line, 78 for a faulty variable
+or file of keys
 ";
 
 /// Reads the command line.
@@ -74,6 +105,9 @@ pub fn parse(mut arguments: lexopt::Parser) -> Result<Command, String> {
             Value(word) if word == "check" => Command::Check,
             Value(word) if word == "keygen" => Command::Keygen,
             Value(word) if word == "print" => Command::Print(file(&mut arguments)?),
+            Value(word) if word == "keys" => {
+                keys::parse(&mut arguments)?.map_or(Command::Help, Command::Keys)
+            }
             Value(word) => {
                 let word = word.to_string_lossy();
                 return Err(with_help(&format!("unknown command {word:?}")));

@@ -79,6 +79,19 @@ impl TrustedProxies {
         }
     }
 
+    /// What a trusted proxy says that the client asked for: `X-Forwarded-Uri`, a path
+    /// with its query.
+    #[must_use]
+    pub fn forwarded_uri<'a>(&self, request: &'a Request) -> Option<&'a str> {
+        let peer = Client::of(request.remote_addr().copied().unwrap_or(UNIX_PEER));
+        if !self.trusts(peer) {
+            return None;
+        }
+        let mut fields = request.headers().iter().rev();
+        let field = fields.find(|field| field.field.equiv("X-Forwarded-Uri"))?;
+        Some(field.value.as_str())
+    }
+
     /// The client of a connection that no request is known of.
     #[must_use]
     pub fn peer(peer: Peer) -> Client {

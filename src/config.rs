@@ -1,5 +1,7 @@
 //! The environment -> [`Config`]; every fault named at once.
 
+mod gateway;
+
 use std::ffi::OsString;
 use std::fmt::{self, Display};
 use std::net::SocketAddr;
@@ -8,15 +10,17 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use crate::client::TrustedProxies;
-use crate::secret::{Digest, Source};
+use crate::secret::{Digest, Loaded, Secrets, Source, Text};
 use crate::server::{Address, Limits, is_framing, is_token_byte};
+
+pub use gateway::Gateway;
 
 /// Longest time that a variable may set: a year.
 const LONGEST: f64 = 31_536_000.0;
 
 /// What the environment asks for.
 pub struct Config {
-    /// `LISTEN`.
+    /// `LISTEN`; nothing where it is `none`.
     pub listen: Vec<Address>,
     /// Whether `LISTEN` is set; the default gives way to inherited sockets.
     pub listen_is_set: bool,
@@ -28,6 +32,10 @@ pub struct Config {
     pub source: Source,
     /// The secrets that are there now, the current one first.
     pub secrets: Vec<Digest>,
+    /// The text of the current one, where the gateway's door hands it out.
+    pub secret_text: Option<Text>,
+    /// The gateway's door, where `GATEWAY_LISTEN` opens it.
+    pub gateway: Option<Gateway>,
     /// `WORKERS`.
     pub workers: usize,
     /// The variables named like the limits.
@@ -68,11 +76,18 @@ impl Config {
             effective: Vec::new(),
         };
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let (source, secrets) = reader.secrets();
+        let (source, loaded) = reader.secrets();
         let header = reader.header();
+        let gateway = reader.gateway(&header);
         let listen_is_set = variable("LISTEN").is_some_and(|text| !text.is_empty());
-        let listen = reader.value("LISTEN", "0.0.0.0:8888", addresses);
-        let admin_listen = reader.admin_listen(&listen);
+        let has_other_door = variable("GATEWAY_LISTEN").is_some_and(|text| !text.is_empty());
+        let listen = reader.value("LISTEN", "0.0.0.0:8888", |list| match list {
+            "none" if has_other_door => Ok(Vec::new()),
+            "none" => Err("none leaves no door; leave it out, or set GATEWAY_LISTEN".into()),
+            _ => addresses(list),
+        });
+        let admin_listen = reader.admin_listen();
+        reader.each_address_once(&listen, gateway.as_ref(), &admin_listen);
         let workers = reader.value("WORKERS", &cores.to_string(), count(1, 1024));
         let limits = Limits {
             max_connections: reader.value("MAX_CONNECTIONS", "10000", count(1, 1_000_000)),
@@ -99,7 +114,9 @@ impl Config {
             admin_listen,
             header,
             source,
-            secrets,
+            secrets: loaded.digests,
+            secret_text: loaded.current.filter(|_| gateway.is_some()),
+            gateway,
             workers,
             limits,
             drain_timeout,
@@ -112,6 +129,17 @@ impl Config {
 }
 
 impl Config {
+    /// Takes the secrets out, for the guard; with the text of the current one where there
+    /// is a gateway's door.
+    #[must_use]
+    pub fn take_secrets(&mut self) -> Secrets {
+        let digests = std::mem::take(&mut self.secrets);
+        match self.gateway {
+            None => Secrets::new(digests),
+            Some(_) => Secrets::with_text(digests, self.secret_text.take()),
+        }
+    }
+
     /// The effective values as `NAME=value`, quoted where they hold a space.
     #[must_use]
     pub fn on_one_line(&self) -> String {
@@ -167,17 +195,17 @@ impl Reader<'_> {
         value
     }
 
-    fn secrets(&mut self) -> (Source, Vec<Digest>) {
+    fn secrets(&mut self) -> (Source, Loaded) {
         let loaded = Source::find(self.variable)
             .and_then(|source| Ok((source.load(self.variable)?, source)));
-        let (loaded, source) = match loaded {
+        let (mut loaded, source) = match loaded {
             Ok(loaded) => loaded,
             Err(fault) => {
                 self.faults.push(fault);
-                return (Source::Unset, Vec::new());
+                return (Source::Unset, Loaded::default());
             }
         };
-        self.warnings.extend(loaded.warnings);
+        self.warnings.append(&mut loaded.warnings);
         if source == Source::Unset {
             self.warnings.push(
                 "SHARED_SECRET is not set: every request for /protected is answered with 500; \
@@ -189,47 +217,75 @@ impl Reader<'_> {
         self.effective.push(("secret_source", source.to_string()));
         self.effective
             .push(("secrets", format!("{count} (not shown)")));
-        (source, loaded.digests)
+        (source, loaded)
     }
 
-    fn admin_listen(&mut self, others: &[Address]) -> Vec<Address> {
+    fn admin_listen(&mut self) -> Vec<Address> {
         let remote = self.value("ADMIN_ALLOW_REMOTE", "0", switch);
         self.value("ADMIN_LISTEN", "", |list| {
             if list.is_empty() {
                 return Ok(Vec::new());
             }
             let addresses = addresses(list)?;
-            for address in &addresses {
-                if is_taken(others, address) {
-                    return Err(format!("{address} is in LISTEN too; choose another one"));
-                }
-                if !remote && !address.is_local() {
-                    return Err(format!(
-                        "{address} can be reached from other machines; write 127.0.0.1:PORT or \
-                         unix:/path, or set ADMIN_ALLOW_REMOTE=1"
-                    ));
-                }
+            match addresses.iter().find(|address| !address.is_local()) {
+                Some(open) if !remote => Err(format!(
+                    "{open} can be reached from other machines; write 127.0.0.1:PORT or \
+                     unix:/path, or set ADMIN_ALLOW_REMOTE=1"
+                )),
+                _ => Ok(addresses),
             }
-            Ok(addresses)
         })
     }
 
     fn header(&mut self) -> String {
         self.value("SECRET_HEADER", "X-Shared-Secret", |name| {
-            if let Some(at) = name.bytes().position(|byte| !is_token_byte(byte)) {
-                return Err(format!(
-                    "the byte at position {at} cannot stand in a header's name; \
-                     use letters, digits and hyphens"
-                ));
-            }
-            if is_framing(name) || name.eq_ignore_ascii_case("host") {
-                return Err(format!(
-                    "{name} has a meaning of its own in HTTP; choose another header"
-                ));
-            }
+            field_name(name)?;
             Ok(name.to_owned())
         })
     }
+
+    fn each_address_once(
+        &mut self,
+        listen: &[Address],
+        gateway: Option<&Gateway>,
+        admin: &[Address],
+    ) {
+        let gateway = gateway.map_or(&[][..], |gateway| &gateway.listen);
+        for (name, addresses, first, others) in [
+            ("GATEWAY_LISTEN", gateway, "LISTEN", listen),
+            ("ADMIN_LISTEN", admin, "LISTEN", listen),
+            ("ADMIN_LISTEN", admin, "GATEWAY_LISTEN", gateway),
+        ] {
+            let shared = |address: &&Address| is_fixed(address) && others.contains(address);
+            if let Some(address) = addresses.iter().find(shared) {
+                self.fault(
+                    name,
+                    format!("{address} is in {first} too; each door needs an address of its own"),
+                );
+            }
+        }
+    }
+}
+
+/// Whether `name` can be that of a field which a client or a gateway sets.
+fn field_name(name: &str) -> Result<(), String> {
+    if let Some(at) = name.bytes().position(|byte| !is_token_byte(byte)) {
+        return Err(format!(
+            "the byte at position {at} cannot stand in a header's name; \
+             use letters, digits and hyphens"
+        ));
+    }
+    if is_framing(name) || name.eq_ignore_ascii_case("host") {
+        return Err(format!(
+            "{name} has a meaning of its own in HTTP; choose another header"
+        ));
+    }
+    Ok(())
+}
+
+/// Whether no other address is it: with port 0 the system chooses one.
+fn is_fixed(address: &Address) -> bool {
+    !matches!(address, Address::Tcp(address) if address.port() == 0)
 }
 
 fn addresses(list: &str) -> Result<Vec<Address>, String> {
@@ -246,7 +302,7 @@ fn addresses(list: &str) -> Result<Vec<Address>, String> {
                 .map_err(|_| format!("{member:?} is no address; {REMEDY}"))?;
             Address::Tcp(address)
         };
-        if is_taken(&addresses, &address) {
+        if addresses.contains(&address) && is_fixed(&address) {
             return Err(format!("{member} is there twice; name it once"));
         }
         addresses.push(address);
@@ -263,11 +319,6 @@ fn addresses(list: &str) -> Result<Vec<Address>, String> {
         )),
         _ => Ok(addresses),
     }
-}
-
-/// Port 0 is another port each time.
-fn is_taken(addresses: &[Address], address: &Address) -> bool {
-    addresses.contains(address) && !matches!(address, Address::Tcp(a) if a.port() == 0)
 }
 
 fn switch(text: &str) -> Result<bool, String> {

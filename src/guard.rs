@@ -22,6 +22,14 @@ pub enum Verdict {
     GrantedByPrevious,
 }
 
+impl Verdict {
+    /// Whether the request presents a secret that is accepted.
+    #[must_use]
+    pub fn is_granted(self) -> bool {
+        matches!(self, Self::Granted | Self::GrantedByPrevious)
+    }
+}
+
 /// By 8 for several headers, plus 4 for an empty one, plus what matches: 1 the current
 /// secret, 2 a previous one, 3 one that is both. Several are wrong, whatever they hold.
 static VERDICTS: [Verdict; 16] = {

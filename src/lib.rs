@@ -9,6 +9,7 @@ pub mod deploy;
 pub mod doors;
 pub mod guard;
 pub mod keygen;
+pub mod keys;
 pub mod log;
 pub mod metrics;
 pub mod reload;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use origin_guard::cli::{self, Command};
 use origin_guard::config::Config;
 use origin_guard::deploy;
-use origin_guard::secret::Secrets;
+use origin_guard::keys::commands as keys;
 use origin_guard::server::{Private, Server};
 use origin_guard::systemd::Passed;
 use origin_guard::{doors, keygen, log as events, metrics, reload, signals, systemd, watchdog};
@@ -25,6 +25,10 @@ fn main() -> ExitCode {
         },
         Ok(Command::Print(Some(file))) => print(file),
         Ok(Command::Print(None)) => print(&deploy::list()),
+        Ok(Command::Keys(command)) => match keys::run(command, |name| std::env::var_os(name)) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(fault) => fail(fault.status(), &fault),
+        },
         Ok(Command::Help) => print(cli::HELP),
         Ok(Command::Version) => print(concat!("origin-guard ", env!("CARGO_PKG_VERSION"), "\n")),
         Err(fault) => fail(EX_USAGE, &fault),
@@ -70,21 +74,25 @@ fn serve() -> ExitCode {
 fn bind_and_run(mut config: Config, inherited: Vec<Passed>) -> Result<usize, String> {
     let no_signals = |error| format!("to take signals: {error}");
     let stop = signals::stop_requests().map_err(no_signals)?;
-    let secrets = Arc::new(Secrets::new(std::mem::take(&mut config.secrets)));
-    reload::start(config.source.clone(), Arc::clone(&secrets)).map_err(no_signals)?;
+    let secrets = Arc::new(config.take_secrets());
+    let keys = config
+        .gateway
+        .as_ref()
+        .and_then(|gateway| gateway.keys.clone());
+    reload::start(config.source.clone(), Arc::clone(&secrets), keys).map_err(no_signals)?;
     let private = Private::new().map_err(|error| format!("to name the private door: {error}"))?;
     let private = Arc::new(private);
-    let (limits, workers, drain_timeout) = (config.limits, config.workers, config.drain_timeout);
-    let doors = doors::open(config, inherited, secrets, Arc::clone(&private));
-    let server = Server::bind(doors, limits, workers)
+    let doors = doors::open(&config, inherited, &secrets, &private);
+    let server = Server::bind(doors, config.limits, config.workers)
         .map_err(|setup| format!("to {}: {}", setup.doing, setup.error))?;
     for address in server.addresses() {
         log::info!("listening address={address}");
     }
     systemd::ready();
-    watchdog::start(private, workers).map_err(|error| format!("to start the watchdog: {error}"))?;
+    watchdog::start(private, config.workers)
+        .map_err(|error| format!("to start the watchdog: {error}"))?;
     server
-        .run(stop, drain_timeout, systemd::stopping)
+        .run(stop, config.drain_timeout, systemd::stopping)
         .map_err(|error| format!("to wait for connections: {error}"))
 }
 

@@ -8,32 +8,112 @@ use serde_json::json;
 use tiny_http::{Header, Response, StatusCode};
 
 use crate::guard::Verdict;
+use crate::keys::KeyVerdict;
 use crate::server::Reply;
 
 const CHALLENGE: &str = "Shared-Secret realm=\"origin-guard\"";
+
+/// RFC 6750, section 3: without an error where nothing was presented.
+const KEY_CHALLENGE: &str = "Bearer";
+const INVALID_KEY_CHALLENGE: &str = "Bearer error=\"invalid_token\"";
+
+/// The gateway's field that names the consumer.
+pub const CONSUMER: &str = "X-Consumer";
+/// The gateway's field that holds the consumer's metadata, compact JSON in ASCII.
+pub const CONSUMER_METADATA: &str = "X-Consumer-Metadata";
+
+/// The field that repeats the body of a denial.
+const GUARD_BODY: &str = "X-Guard-Body";
+
+/// The fields that answers hold already, and those that `Response` keeps to itself.
+const OWN_FIELDS: [&str; 14] = [
+    CONSUMER,
+    CONSUMER_METADATA,
+    GUARD_BODY,
+    "Cache-Control",
+    "Connection",
+    "Content-Length",
+    "Content-Type",
+    "Date",
+    "Server",
+    "Trailer",
+    "Transfer-Encoding",
+    "Upgrade",
+    "WWW-Authenticate",
+    "Allow",
+];
 
 // The bodies of the contract do not change; each is made once.
 static GRANTED: LazyLock<String> = LazyLock::new(|| body("message", "Access granted"));
 static MISCONFIGURED: LazyLock<String> =
     LazyLock::new(|| body("error", "Server configuration error"));
 static NO_SECRET: LazyLock<String> = LazyLock::new(|| body("error", "No secret provided"));
+static NO_KEY: LazyLock<String> = LazyLock::new(|| body("error", "No API key provided"));
+static INVALID_KEY: LazyLock<String> = LazyLock::new(|| body("error", "Invalid API key"));
 static INVALID_SECRET: LazyLock<String> = LazyLock::new(|| body("error", "Invalid secret"));
 
 /// The contract's answer to a verdict.
 #[must_use]
 pub fn verdict(verdict: Verdict) -> Reply {
-    let (status, body) = match verdict {
-        Verdict::Granted | Verdict::GrantedByPrevious => (200, &GRANTED),
-        Verdict::Misconfigured => (500, &MISCONFIGURED),
-        Verdict::NoSecret => (401, &NO_SECRET),
-        Verdict::InvalidSecret => (401, &INVALID_SECRET),
-    };
+    let (status, body) = answer_to(verdict);
     let reply = no_store(json_reply(status, body));
     if status == 401 {
         // RFC 9110, section 15.5.2, demands a challenge.
         return reply.with_header(header("WWW-Authenticate", CHALLENGE));
     }
     reply
+}
+
+/// The contract's answer to a proxy that asks for a verdict.
+#[must_use]
+pub fn decision(of: Verdict) -> Reply {
+    let (status, body) = answer_to(of);
+    for_proxy(verdict(of), status, body)
+}
+
+/// The gateway's answer to a verdict; what a client presents in vain is the same to it,
+/// whyever that is.
+#[must_use]
+pub fn key_verdict(verdict: KeyVerdict) -> Reply {
+    let (status, body, challenge) = match verdict {
+        KeyVerdict::Granted => (200, GRANTED.as_str(), None),
+        KeyVerdict::Misconfigured => (500, MISCONFIGURED.as_str(), None),
+        KeyVerdict::NoKey => (401, NO_KEY.as_str(), Some(KEY_CHALLENGE)),
+        KeyVerdict::Malformed | KeyVerdict::Unknown | KeyVerdict::Revoked | KeyVerdict::Expired => {
+            (401, INVALID_KEY.as_str(), Some(INVALID_KEY_CHALLENGE))
+        }
+    };
+    let reply = for_proxy(no_store(json_reply(status, body)), status, body);
+    match challenge {
+        Some(challenge) => reply.with_header(header("WWW-Authenticate", challenge)),
+        None => reply,
+    }
+}
+
+/// Where the guard denies, the body stands in a field too: nginx shows the body of a
+/// subrequest to nobody.
+fn for_proxy(reply: Reply, status: u16, body: &'static str) -> Reply {
+    if status == 200 {
+        reply
+    } else {
+        reply.with_header(header(GUARD_BODY, body))
+    }
+}
+
+/// Whether answers use the field `name` themselves.
+#[must_use]
+pub fn is_own_field(name: &str) -> bool {
+    OWN_FIELDS.iter().any(|own| name.eq_ignore_ascii_case(own))
+}
+
+/// A field whose value comes from data: `tiny_http` would take a CR or LF in it
+/// (CVE-2026-66753). `None` where the value is not printable ASCII.
+#[must_use]
+pub fn data_field(name: &str, value: &str) -> Option<Header> {
+    let is_printable = value.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+    is_printable
+        .then(|| Header::from_bytes(name, value).ok())
+        .flatten()
 }
 
 /// `{"error": message}` with `status`.
@@ -92,6 +172,15 @@ pub fn refusal(status: u16) -> Reply {
     error(status, &message)
 }
 
+fn answer_to(verdict: Verdict) -> (u16, &'static str) {
+    match verdict {
+        Verdict::Granted | Verdict::GrantedByPrevious => (200, GRANTED.as_str()),
+        Verdict::Misconfigured => (500, MISCONFIGURED.as_str()),
+        Verdict::NoSecret => (401, NO_SECRET.as_str()),
+        Verdict::InvalidSecret => (401, INVALID_SECRET.as_str()),
+    }
+}
+
 fn body(key: &str, value: &str) -> String {
     json!({ key: value }).to_string()
 }
@@ -127,7 +216,7 @@ fn date() -> Header {
     })
 }
 
-/// `tiny_http` takes CR and LF in a value (CVE-2026-66753), so only constants come here.
+/// For constants alone; see [`data_field`].
 fn header(name: &'static str, value: &'static str) -> Header {
     Header::from_bytes(name, value).expect("constants are ASCII")
 }

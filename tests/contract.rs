@@ -78,6 +78,18 @@ fn configured() -> Vec<Row> {
         rows.push(row(method, "/protected", &["wrong"], 401, INVALID));
         rows.push(row(method, "/protected", &[SECRET], 405, NOT_ALLOWED));
     }
+    for method in [
+        "GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE",
+    ] {
+        for target in ["/verify", "/verify?a", "/verify/", "/verify/b/../c?d"] {
+            rows.push(row(method, target, &[], 401, ABSENT));
+            rows.push(row(method, target, &["wrong"], 401, INVALID));
+            rows.push(row(method, target, &[SECRET, SECRET], 401, INVALID));
+            rows.push(row(method, target, &[SECRET], 200, GRANTED));
+        }
+        rows.push(row(method, "/verifying", &[SECRET], 404, NOT_FOUND));
+        rows.push(row(method, "/%76erify", &[SECRET], 404, NOT_FOUND));
+    }
     rows
 }
 
@@ -87,6 +99,8 @@ fn unconfigured() -> Vec<Row> {
         row("GET", "/protected", &[""], 500, MISCONFIGURED),
         row("GET", "/protected", &[SECRET], 500, MISCONFIGURED),
         row("POST", "/protected", &[SECRET, SECRET], 500, MISCONFIGURED),
+        row("GET", "/verify", &[SECRET], 500, MISCONFIGURED),
+        row("PUT", "/verify/a", &[], 500, MISCONFIGURED),
         row("GET", "/nothing", &[], 404, NOT_FOUND),
         row("GET", "/healthz", &[], 200, OK),
     ]
@@ -128,7 +142,18 @@ fn assert_rows(address: SocketAddr, rows: &[Row]) {
         assert_eq!(answer.header("www-authenticate"), challenge, "{request}");
         let allow = (*status == 405).then_some("GET, HEAD");
         assert_eq!(answer.header("allow"), allow, "{request}");
-        if target.starts_with("/protected") && *target != "/protected/" {
+        let asked = [
+            "/verify",
+            "/verify?a",
+            "/verify/",
+            "/verify/b/../c?d",
+            "/verify/a",
+        ];
+        let asked = asked.contains(target);
+        // nginx shows this to the client, and never the body of a subrequest.
+        let again = (asked && *status != 200).then_some(*body);
+        assert_eq!(answer.header("x-guard-body"), again, "{request}");
+        if asked || target.starts_with("/protected") && *target != "/protected/" {
             assert_eq!(
                 answer.header("cache-control"),
                 Some("no-store"),

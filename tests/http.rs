@@ -233,6 +233,27 @@ fn a_body_that_comes_late_is_dropped_and_the_connection_stays() {
 }
 
 #[test]
+fn a_body_that_get_or_head_promises_ends_the_connection_whether_it_comes_or_not() {
+    let guard = Guard::start();
+    for method in ["GET", "HEAD"] {
+        let request = format!(
+            "{method} /verify HTTP/1.1\r\nHost: x\r\nX-Shared-Secret: {SECRET}\r\n\
+             Content-Length: 30\r\n\r\n"
+        );
+        // A proxy's next request would be the body of the last.
+        for behind in ["", &granted_request()] {
+            let mut stream = guard.connect();
+            stream.write_all(request.as_bytes()).expect("sent");
+            let answer = Answer::read(&mut stream, method == "HEAD").expect("at once");
+            assert_eq!(answer.status, 200, "{answer:?}");
+            assert_eq!(answer.header("connection"), Some("close"));
+            stream.write_all(behind.as_bytes()).expect("sent");
+            assert!(Answer::read(&mut stream, false).is_none(), "{method}");
+        }
+    }
+}
+
+#[test]
 fn head_has_the_fields_of_get_and_no_body() {
     let guard = Guard::start();
     let get = guard.ask(granted_request());

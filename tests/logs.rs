@@ -45,6 +45,22 @@ fn the_client_is_whom_a_trusted_proxy_names() {
 }
 
 #[test]
+fn a_trusted_proxy_says_what_was_asked_for() {
+    let asked = "HEAD /verify HTTP/1.1\r\nHost: x\r\nX-Shared-Secret: wrong\r\n\
+                 X-Forwarded-Uri: /or ders\t\"?hush\r\n\r\n";
+    let trusting = Guard::with(&[("SHARED_SECRET", SECRET), ("TRUSTED_PROXIES", "127.0.0.1")]);
+    let mut stream = trusting.connect();
+    stream.write_all(asked.as_bytes()).expect("sent");
+    trusting.wait_for_log(|line| {
+        line == "denied reason=invalid_secret client=127.0.0.1 path=/verify uri=/or?ders?\""
+    });
+    let wary = Guard::start();
+    let mut stream = wary.connect();
+    stream.write_all(asked.as_bytes()).expect("sent");
+    wary.wait_for_log(|line| line == "denied reason=invalid_secret client=127.0.0.1 path=/verify");
+}
+
+#[test]
 fn a_journal_gets_priorities() {
     let guard = Guard::with(&[("JOURNAL_STREAM", "8:1")]);
     guard.wait_for_log(|line| line.starts_with("<6>starting version="));

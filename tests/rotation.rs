@@ -10,36 +10,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::time::Instant;
 
 use rustix::process::Signal;
+use support::folder::Folder;
 use support::{Answer, Guard, command};
 
 const OLD: &str = "old-secret-0123456789abcdef";
 const NEW: &str = "new-secret-0123456789abcdef-longer";
-
-/// A folder of this test's own, removed when dropped.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("origin-guard-{name}-{}", std::process::id()));
-        fs::create_dir_all(&path).expect("a folder");
-        Self(path)
-    }
-
-    /// Writes a file by renaming, as an operator's tool should.
-    fn write(&self, name: &str, text: &str) -> PathBuf {
-        let (path, fresh) = (self.0.join(name), self.0.join(format!(".{name}.new")));
-        fs::write(&fresh, text).expect("written");
-        fs::set_permissions(&fresh, fs::Permissions::from_mode(0o600)).expect("private");
-        fs::rename(&fresh, &path).expect("renamed");
-        path
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
 
 fn text(path: &Path) -> &str {
     path.to_str().expect("UTF-8")
@@ -99,7 +74,7 @@ fn the_environment_holds_a_previous_one() {
 fn a_credential_is_found_by_itself() {
     let folder = Folder::new("credential");
     folder.write("shared-secret", OLD);
-    let guard = Guard::with(&[("CREDENTIALS_DIRECTORY", text(&folder.0))]);
+    let guard = Guard::with(&[("CREDENTIALS_DIRECTORY", text(&folder.path))]);
     assert_eq!(statuses(&guard), [200, 401]);
 }
 

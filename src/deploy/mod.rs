@@ -17,6 +17,51 @@ pub const FILES: &[(&str, &str, &str)] = &[
         "a drop-in for the service with the socket unit",
         include_str!("no-network.conf"),
     ),
+    (
+        "nginx",
+        "nginx asks the guard before it asks the backend",
+        include_str!("nginx.conf"),
+    ),
+    (
+        "caddy",
+        "Caddy asks the guard before it asks the backend",
+        include_str!("Caddyfile"),
+    ),
+    (
+        "haproxy",
+        "HAProxy asks the guard before it asks the backend",
+        include_str!("haproxy.cfg"),
+    ),
+    (
+        "haproxy-lua",
+        "how HAProxy asks; haproxy and haproxy-gateway load it",
+        include_str!("haproxy.lua"),
+    ),
+    (
+        "traefik",
+        "Traefik asks the guard before it asks the backend; not tested here",
+        include_str!("traefik.yml"),
+    ),
+    (
+        "envoy",
+        "Envoy asks the guard before it asks the backend; not tested here",
+        include_str!("envoy.yaml"),
+    ),
+    (
+        "nginx-gateway",
+        "nginx as the gateway: API key in, shared secret out",
+        include_str!("nginx-gateway.conf"),
+    ),
+    (
+        "caddy-gateway",
+        "Caddy as the gateway: API key in, shared secret out",
+        include_str!("Caddyfile-gateway"),
+    ),
+    (
+        "haproxy-gateway",
+        "HAProxy as the gateway: API key in, shared secret out",
+        include_str!("haproxy-gateway.cfg"),
+    ),
 ];
 
 /// The text of the file called `name` on the command line.

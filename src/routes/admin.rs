@@ -2,12 +2,13 @@
 
 use tiny_http::{Method, Request};
 
-use super::{READING, is_reading, path};
+use super::shared::{READING, is_reading, path};
 use crate::metrics::{Counter, Totals, count};
 use crate::reply;
 use crate::server::{Peer, Refusal, Reply, Service};
 
-/// What answers at the operator's door. It logs nothing.
+/// What answers at the operator's door. It logs nothing, and does not count the looks
+/// at itself.
 pub struct Admin;
 
 impl Service for Admin {

@@ -1,13 +1,13 @@
-//! The origin's door: `/protected` and `/healthz`.
+//! The origin's door: `/protected`, `/verify` for proxies, and `/healthz`.
 
 use tiny_http::{Method, Request};
 
-use super::{READING, is_reading, path, shown_path};
+use super::shared::{self, READING, is_reading, path};
 use crate::client::TrustedProxies;
 use crate::guard::{Guard, Verdict};
 use crate::metrics::{Counter, count};
+use crate::reply;
 use crate::server::{Peer, Refusal, Reply, Service};
-use crate::{log as events, reply};
 
 /// What answers at the origin's door.
 pub struct Origin {
@@ -21,38 +21,48 @@ pub struct Origin {
 
 impl Origin {
     fn route(&self, request: &Request) -> Reply {
-        let (counter, reply) = match path(request) {
-            "/protected" => return self.protected(request),
-            "/healthz" if is_reading(request) => (Counter::Healthy, reply::healthy()),
-            "/healthz" => (
-                Counter::MethodNotAllowed,
-                reply::method_not_allowed(READING),
-            ),
-            "*" if *request.method() == Method::Options => {
-                (Counter::Options, reply::options(READING))
-            }
-            _ => (Counter::NotFound, reply::error(404, "Not found")),
-        };
-        count(counter);
-        reply
+        match path(request) {
+            "/protected" => self.protected(request),
+            path if shared::is_at_or_below(path, "/verify") => self.verify(request),
+            "/healthz" => shared::healthz(request),
+            "*" if *request.method() == Method::Options => shared::options(READING),
+            _ => shared::not_found(),
+        }
     }
 
     fn protected(&self, request: &Request) -> Reply {
+        let verdict = self.judge(request);
+        if verdict.is_granted() {
+            if !is_reading(request) {
+                return reply::no_store(shared::method_not_allowed());
+            }
+            count(Counter::Granted);
+        }
+        reply::verdict(verdict)
+    }
+
+    /// What a proxy asks, with the method of the request that it asks about or its own.
+    fn verify(&self, request: &Request) -> Reply {
+        let verdict = self.judge(request);
+        if verdict.is_granted() {
+            count(Counter::Granted);
+        }
+        reply::decision(verdict)
+    }
+
+    /// The verdict; one that denies is logged.
+    fn judge(&self, request: &Request) -> Verdict {
         let verdict = self.guard.judge(request);
         let (counter, reason) = match verdict {
-            Verdict::Granted => return granted(request, Counter::SecretCurrent),
-            Verdict::GrantedByPrevious => return granted(request, Counter::SecretPrevious),
+            Verdict::Granted => return used(Counter::SecretCurrent, verdict),
+            Verdict::GrantedByPrevious => return used(Counter::SecretPrevious, verdict),
             Verdict::Misconfigured => (Counter::Misconfigured, "misconfigured"),
             Verdict::NoSecret => (Counter::NoSecret, "no_secret"),
             Verdict::InvalidSecret => (Counter::InvalidSecret, "invalid_secret"),
         };
         count(counter);
-        let client = self.trusted_proxies.client(request);
-        let path = shown_path(request);
-        events::refusal(format_args!(
-            "denied reason={reason} client={client} path={path}"
-        ));
-        reply::verdict(verdict)
+        shared::log_denial(request, reason, None, &self.trusted_proxies);
+        verdict
     }
 }
 
@@ -60,34 +70,17 @@ impl Service for Origin {
     fn answer(&self, request: &Request) -> Reply {
         let reply = self.route(request);
         if self.access_log {
-            log::info!(
-                "request method={} path={} status={} client={}",
-                request.method(),
-                shown_path(request),
-                reply.status_code().0,
-                self.trusted_proxies.client(request)
-            );
+            shared::log_request(request, &reply, &self.trusted_proxies);
         }
         reply
     }
 
     fn refuse(&self, refusal: &Refusal, peer: Peer) -> Reply {
-        let Refusal { status, reason } = refusal;
-        count(Counter::refused(*status));
-        let client = TrustedProxies::peer(peer);
-        events::refusal(format_args!(
-            "refused status={status} reason={reason} client={client}"
-        ));
-        reply::refusal(*status)
+        shared::refuse(refusal, peer)
     }
 }
 
-fn granted(request: &Request, by: Counter) -> Reply {
-    count(by);
-    if is_reading(request) {
-        count(Counter::Granted);
-        return reply::verdict(Verdict::Granted);
-    }
-    count(Counter::MethodNotAllowed);
-    reply::no_store(reply::method_not_allowed(READING))
+fn used(secret: Counter, verdict: Verdict) -> Verdict {
+    count(secret);
+    verdict
 }

@@ -1,4 +1,5 @@
-//! The secrets: their digests, and the comparison in constant time. Never printed.
+//! The secrets: their digests, and the comparison in constant time. Never printed; the
+//! gateway's door alone hands out the current one.
 
 mod source;
 
@@ -7,7 +8,7 @@ use std::sync::{PoisonError, RwLock};
 
 use constant_time_eq::constant_time_eq_32;
 use sha2::{Digest as _, Sha256};
-use zeroize::Zeroize as _;
+use zeroize::{Zeroize as _, Zeroizing};
 
 pub use source::{Loaded, Source};
 
@@ -36,29 +37,63 @@ impl Drop for Digest {
 }
 
 /// What the gateway may present: the current secret, then those that rotation is to
-/// retire. Only digests are kept.
+/// retire. Only digests are kept, but for the current one's text where a gateway's door
+/// hands it out.
 pub struct Secrets {
-    digests: RwLock<Vec<Digest>>,
+    held: RwLock<Held>,
+    keeps_text: bool,
 }
+
+struct Held {
+    digests: Vec<Digest>,
+    current: Option<Text>,
+}
+
+/// The text of a secret, which a header can hold; wiped when dropped.
+pub type Text = Zeroizing<String>;
 
 impl Secrets {
     /// The first is the current one; none at all is an origin that lets nobody in.
     #[must_use]
     pub fn new(digests: Vec<Digest>) -> Self {
         Self {
-            digests: RwLock::new(digests),
+            held: RwLock::new(Held {
+                digests,
+                current: None,
+            }),
+            keeps_text: false,
+        }
+    }
+
+    /// The same, with the text of the current one, for [`Secrets::current`].
+    #[must_use]
+    pub fn with_text(digests: Vec<Digest>, current: Option<Text>) -> Self {
+        Self {
+            held: RwLock::new(Held { digests, current }),
+            keeps_text: true,
         }
     }
 
     /// Replaces them all at once, and tells whether any is another one now. Those
-    /// replaced are wiped.
-    pub fn replace(&self, digests: Vec<Digest>) -> bool {
-        let mut held = self.digests.write().unwrap_or_else(PoisonError::into_inner);
-        let old = std::mem::replace(&mut *held, digests);
-        let equal = |(old, new): (&Digest, &Digest)| constant_time_eq_32(&old.0, &new.0);
-        let same = old.len() == held.len() && old.iter().zip(&*held).all(equal);
+    /// replaced are wiped, and so is a text that is not to be kept.
+    pub fn replace(&self, digests: Vec<Digest>, current: Option<Text>) -> bool {
+        let current = current.filter(|_| self.keeps_text);
+        let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
+        let old = std::mem::replace(&mut *held, Held { digests, current });
+        let pairs = old.digests.iter().zip(&held.digests);
+        let same = old.digests.len() == held.digests.len()
+            && pairs.fold(true, |same, (old, new)| {
+                same & constant_time_eq_32(&old.0, &new.0)
+            });
         drop(held);
         !same
+    }
+
+    /// The text of the current one, if it is kept and there is one.
+    #[must_use]
+    pub fn current(&self) -> Option<Text> {
+        let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
+        held.current.clone()
     }
 
     /// Which of them `presented`, cut to its first `length` bytes, is: 0 for none, 1 for
@@ -69,13 +104,13 @@ impl Secrets {
     /// that it takes, nor which one it was, nor `length` where `presented` is short.
     #[must_use]
     pub fn matches(&self, presented: &[u8], length: usize) -> Option<usize> {
-        let held = self.digests.read().unwrap_or_else(PoisonError::into_inner);
-        if held.is_empty() {
+        let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
+        if held.digests.is_empty() {
             return None;
         }
         let mut digest = digest(presented, length);
         let mut found = 0;
-        for (index, secret) in held.iter().enumerate() {
+        for (index, secret) in held.digests.iter().enumerate() {
             let equal = black_box(usize::from(constant_time_eq_32(&secret.0, &digest)));
             found |= equal << index.min(1);
         }
@@ -155,10 +190,24 @@ mod tests {
         assert_eq!(find("old"), Some(2));
         assert_eq!(find("older"), Some(2));
         assert_eq!(find("oldest"), Some(0));
-        secrets.replace(vec![Digest::of(b"old"), Digest::of(b"old")]);
+        secrets.replace(vec![Digest::of(b"old"), Digest::of(b"old")], None);
         assert_eq!(find("new"), Some(0));
         assert_eq!(find("old"), Some(3));
-        secrets.replace(Vec::new());
+        secrets.replace(Vec::new(), None);
         assert_eq!(find("old"), None);
+    }
+
+    #[test]
+    fn keeps_a_text_only_where_that_is_wanted() {
+        let text = |text: &str| Some(Zeroizing::new(text.to_owned()));
+        let secrets = Secrets::new(vec![Digest::of(b"old")]);
+        secrets.replace(vec![Digest::of(b"new")], text("new"));
+        assert_eq!(secrets.current(), None);
+        let secrets = Secrets::with_text(vec![Digest::of(b"old")], text("old"));
+        assert_eq!(secrets.current(), text("old"));
+        secrets.replace(vec![Digest::of(b"new")], text("new"));
+        assert_eq!(secrets.current(), text("new"));
+        secrets.replace(Vec::new(), None);
+        assert_eq!(secrets.current(), None);
     }
 }

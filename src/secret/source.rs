@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
-use super::{Digest, SHORT};
+use super::{Digest, SHORT, Text};
 
 /// The variables that this module reads.
 pub(super) const SECRET: &str = "SHARED_SECRET";
@@ -38,9 +38,12 @@ pub enum Source {
 }
 
 /// Secrets as they were loaded.
+#[derive(Default)]
 pub struct Loaded {
     /// The current one first.
     pub digests: Vec<Digest>,
+    /// The text of the current one.
+    pub current: Option<Text>,
     /// What is legal and likely a mistake.
     pub warnings: Vec<String>,
 }
@@ -97,10 +100,7 @@ impl Source {
     /// What is wrong with the variable, file, line or byte, and what to do. Never shows
     /// any content.
     pub fn load(&self, variable: &dyn Fn(&str) -> Option<OsString>) -> Result<Loaded, String> {
-        let mut loaded = Loaded {
-            digests: Vec::new(),
-            warnings: Vec::new(),
-        };
+        let mut loaded = Loaded::default();
         match self {
             Self::Unset => {}
             Self::Environment => {
@@ -171,6 +171,10 @@ impl Loaded {
                 "{place}: shorter than {SHORT} bytes, it can be guessed; \
                  take one from `origin-guard keygen`"
             ));
+        }
+        if self.current.is_none() {
+            let text = std::str::from_utf8(secret).expect("found to be ASCII");
+            self.current = Some(Text::new(text.to_owned()));
         }
         self.digests.push(Digest::of(secret));
         Ok(())

@@ -12,7 +12,7 @@ use super::answer;
 use super::head::{Persistence, Refusal};
 use super::listener::Listener;
 use super::seats::{Seats, Vacancy};
-use super::stream::Stream;
+use super::stream::{Stream, UNIX_PEER};
 use super::worker::{self, Handle};
 use super::{Door, Limits, Peer, Service};
 use crate::metrics::{Counter, count};
@@ -25,6 +25,10 @@ const PAUSE: Duration = Duration::from_millis(100);
 const ACCEPTS_PER_TURN: usize = 256;
 /// Connections over the limit while those that make room for them are being closed.
 const OVERLAP: usize = 64;
+/// Connections of a Unix socket that a worker is given before the next one gets any.
+/// Whoever asks over one is on this machine and wants its other cores; fewer threads
+/// that wake are sooner done (behind nginx, 32 at once: three quarters of the added p50).
+const PACKED: usize = 64;
 /// Files that are not connections: the standard streams, epoll and event descriptors,
 /// and what the libraries open for a moment.
 const OTHER_FILES: u64 = 32;
@@ -280,11 +284,7 @@ impl Server {
             turn_away(&*self.services[door], stream, peer);
             return count(Counter::ClosedFull);
         }
-        let least = self
-            .workers
-            .iter()
-            .min_by_key(|worker| worker.seats.taken());
-        if let Some(worker) = least {
+        if let Some(worker) = self.worker_for(peer) {
             worker.accept(stream, peer, door);
         }
     }
@@ -295,6 +295,17 @@ impl Server {
         let next = self.private_calls % self.workers.len();
         self.private_calls = self.private_calls.wrapping_add(1);
         self.workers[next].accept(stream, peer, door);
+    }
+
+    fn worker_for(&self, peer: Peer) -> Option<&Handle> {
+        let mut workers = self.workers.iter();
+        let packed = (peer == UNIX_PEER)
+            .then(|| workers.find(|worker| worker.seats.taken() < PACKED))
+            .flatten();
+        packed.or_else(|| {
+            let workers = self.workers.iter();
+            workers.min_by_key(|worker| worker.seats.taken())
+        })
     }
 
     /// Closes the longest-idle connection. `false` where none is idle.

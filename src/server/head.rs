@@ -206,12 +206,20 @@ fn parse(bytes: &[u8], scan: &Scan, peer: SocketAddr) -> Result<Head, Refusal> {
     let framing = Framing::read(fields, line.old)?;
     fields::check_host(fields, line.old)?;
 
+    // RFC 9110, section 9.3.1: GET and HEAD have no use for a body. A proxy that asks by
+    // them may copy the client's Content-Length and send nothing; after a close it cannot
+    // be that its next request is taken for the body, or waits behind it.
+    let reading = matches!(line.method, Some(Method::Get | Method::Head));
     let mut head = Head {
         length: bytes.len(),
         request: Err(Refusal::new(501, "unknown_method")),
         is_head: line.method == Some(Method::Head),
         body: framing.body,
-        persistence: framing.persistence,
+        persistence: if reading && framing.body > 0 {
+            Persistence::Close
+        } else {
+            framing.persistence
+        },
     };
     if let Some(method) = line.method {
         head.request = if framing.unknown_expectation {

@@ -316,4 +316,5 @@ def report(results, peers, rest, full, start, attack):
         print(f"| {what} | {value} | {wanted} | {'met' if good else '**missed**'} |")
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -52,7 +52,8 @@ fn entry(line: usize, text: &str) -> Entry {
     }
 }
 
-fn unescape(mut text: &str) -> Vec<u8> {
+/// The bytes that an input of the corpus stands for.
+pub fn unescape(mut text: &str) -> Vec<u8> {
     let mut bytes = Vec::new();
     while let Some(first) = text.chars().next() {
         let mut rest = &text[first.len_utf8()..];

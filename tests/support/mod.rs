@@ -4,9 +4,12 @@
 #![allow(unreachable_pub, reason = "a module of several test crates")]
 
 pub mod corpus;
+pub mod folder;
+pub mod keys;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
@@ -240,13 +243,19 @@ pub fn skip(why: &str) {
     say(&line);
 }
 
+/// Where `program` is, if it is installed.
+pub fn path_of(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .chain(["/usr/sbin".into(), "/sbin".into()])
+        .map(|folder| folder.join(program))
+        .find(|path| path.is_file())
+}
+
 /// Whether `program` can be run; where it cannot, says so on the real stderr with
 /// the remedy, and fails under `REQUIRE_ALL=1`.
 pub fn installed(program: &str, remedy: &str) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&path)
-        .chain(["/usr/sbin".into(), "/sbin".into()])
-        .any(|folder| folder.join(program).is_file());
+    let found = path_of(program).is_some();
     if !found {
         skip(&format!("needs {program}; {remedy}"));
     }

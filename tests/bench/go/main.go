@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"log"
+	"net"
 	"net/http"
 	"os"
 )
@@ -17,7 +18,7 @@ func main() {
 		w.WriteHeader(status)
 		_, _ = w.Write([]byte(body))
 	}
-	http.HandleFunc("/protected", func(w http.ResponseWriter, r *http.Request) {
+	protected := func(w http.ResponseWriter, r *http.Request) {
 		presented := r.Header.Get("X-Shared-Secret")
 		digest := sha256.Sum256([]byte(presented))
 		switch {
@@ -28,6 +29,16 @@ func main() {
 		default:
 			answer(w, 401, `{"error":"Invalid secret"}`)
 		}
-	})
-	log.Fatal(http.ListenAndServe("127.0.0.1:"+os.Getenv("PORT"), nil))
+	}
+	http.HandleFunc("/protected", protected)
+	http.HandleFunc("/verify", protected)
+	network, address := "tcp", "127.0.0.1:"+os.Getenv("PORT")
+	if socket := os.Getenv("SOCKET"); socket != "" {
+		network, address = "unix", socket
+	}
+	listener, err := net.Listen(network, address)
+	if err != nil {
+		log.Fatal(err)
+	}
+	log.Fatal(http.Serve(listener, nil))
 }

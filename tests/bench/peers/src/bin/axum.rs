@@ -28,11 +28,16 @@ fn main() -> std::io::Result<()> {
     let secret = Arc::new(Secret::from_environment());
     let app = Router::new()
         .route("/protected", get(protected))
+        .route("/verify", get(protected))
         .with_state(secret);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
     runtime.block_on(async {
+        if let Some(socket) = std::env::var_os("SOCKET") {
+            let listener = tokio::net::UnixListener::bind(socket)?;
+            return axum::serve(listener, app).await;
+        }
         let listener = tokio::net::TcpListener::bind(peers::address()).await?;
         // axum::serve leaves Nagle's algorithm on; every other peer turns it off.
         let listener = listener.tap_io(|stream| {

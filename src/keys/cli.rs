@@ -1,0 +1,165 @@
+//! The command line of `origin-guard keys`.
+
+use std::path::PathBuf;
+
+use lexopt::Arg::{Long, Short, Value};
+
+/// What `origin-guard keys` is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeysCommand {
+    /// `--file`; else `API_KEYS_FILE` names it.
+    pub file: Option<PathBuf>,
+    /// What to do.
+    pub action: Action,
+}
+
+/// The commands, with their arguments as they were written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// `add CONSUMER`
+    Add {
+        /// Whose key it is to be.
+        consumer: String,
+        /// `--expires`: a span, a date or a time.
+        expires: Option<String>,
+        /// `--metadata`: a JSON object.
+        metadata: Option<String>,
+    },
+    /// `list`
+    List {
+        /// `--json`.
+        json: bool,
+    },
+    /// `revoke ID`
+    Revoke {
+        /// Which key.
+        id: String,
+    },
+    /// `rotate ID`
+    Rotate {
+        /// Which key.
+        id: String,
+        /// `--overlap`: a span.
+        overlap: String,
+    },
+    /// `rm CONSUMER`
+    Remove {
+        /// Whose keys.
+        consumer: String,
+    },
+    /// `verify`
+    Verify,
+}
+
+const USAGE: &str = "\
+add CONSUMER [--expires 90d|DATE] [--metadata JSON], list [--json], revoke ID, \
+rotate ID --overlap 24h, rm CONSUMER, verify; each with [--file PATH]";
+
+/// The options and words behind `keys`.
+#[derive(Default)]
+struct Given {
+    words: Vec<String>,
+    file: Option<String>,
+    expires: Option<String>,
+    metadata: Option<String>,
+    overlap: Option<String>,
+    json: bool,
+}
+
+/// Reads what follows `keys`; `None` where it asks for help.
+///
+/// # Errors
+///
+/// What is wrong with it, and what would be right.
+pub fn parse(arguments: &mut lexopt::Parser) -> Result<Option<KeysCommand>, String> {
+    let mut given = Given::default();
+    while let Some(argument) = arguments.next().map_err(|error| with_usage(&error))? {
+        let (name, slot) = match argument {
+            Short('h') | Long("help") => return Ok(None),
+            Long("json") => {
+                given.json = true;
+                continue;
+            }
+            Value(word) => {
+                given.words.push(text("an argument", word)?);
+                continue;
+            }
+            Long("file") => ("--file", &mut given.file),
+            Long("expires") => ("--expires", &mut given.expires),
+            Long("metadata") => ("--metadata", &mut given.metadata),
+            Long("overlap") => ("--overlap", &mut given.overlap),
+            flag => return Err(with_usage(&flag.unexpected())),
+        };
+        let value = arguments.value().map_err(|error| with_usage(&error))?;
+        if slot.replace(text(name, value)?).is_some() {
+            return Err(with_usage(&format!("{name} is there twice")));
+        }
+    }
+    given.command().map(Some)
+}
+
+impl Given {
+    fn command(mut self) -> Result<KeysCommand, String> {
+        let file = self.file.take().map(PathBuf::from);
+        let mut words = std::mem::take(&mut self.words).into_iter();
+        let Some(command) = words.next() else {
+            return Err(with_usage(&"a command is missing"));
+        };
+        let mut word = |what: &str| {
+            words
+                .next()
+                .ok_or_else(|| with_usage(&format!("keys {command} needs {what}")))
+        };
+        let action = match command.as_str() {
+            "add" => Action::Add {
+                consumer: word("a consumer's name")?,
+                expires: self.expires.take(),
+                metadata: self.metadata.take(),
+            },
+            "list" => Action::List {
+                json: std::mem::take(&mut self.json),
+            },
+            "revoke" => Action::Revoke {
+                id: word("a key's id")?,
+            },
+            "rotate" => Action::Rotate {
+                id: word("a key's id")?,
+                overlap: self
+                    .overlap
+                    .take()
+                    .ok_or_else(|| with_usage(&"keys rotate needs --overlap, such as 24h"))?,
+            },
+            "rm" => Action::Remove {
+                consumer: word("a consumer's name")?,
+            },
+            "verify" => Action::Verify,
+            unknown => return Err(with_usage(&format!("unknown command \"keys {unknown}\""))),
+        };
+        if words.next().is_some() {
+            // Not shown: it may be a key.
+            return Err(with_usage(&format!(
+                "keys {command} has too many arguments"
+            )));
+        }
+        let left = [
+            ("--expires", self.expires.is_some()),
+            ("--metadata", self.metadata.is_some()),
+            ("--overlap", self.overlap.is_some()),
+            ("--json", self.json),
+        ];
+        if let Some((name, _)) = left.iter().find(|(_, is_left)| *is_left) {
+            return Err(with_usage(&format!("keys {command} does not take {name}")));
+        }
+        Ok(KeysCommand { file, action })
+    }
+}
+
+fn text(what: &str, value: std::ffi::OsString) -> Result<String, String> {
+    value
+        .into_string()
+        .map_err(|_| with_usage(&format!("{what} is not UTF-8")))
+}
+
+fn with_usage(fault: &dyn std::fmt::Display) -> String {
+    format!("{fault}; origin-guard keys takes {USAGE}; see origin-guard --help")
+}

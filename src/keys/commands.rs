@@ -1,0 +1,448 @@
+//! `origin-guard keys`: makes keys, lists, revokes, rotates and removes them.
+//!
+//! What was asked for comes on stdout, what else there is to say on stderr.
+
+use std::ffi::OsString;
+use std::io::{self, BufWriter, Read as _, Write};
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use zeroize::Zeroizing;
+
+use super::cli::{Action, KeysCommand};
+use super::edit::{Change, edit};
+use super::id::Ids;
+use super::metadata::Metadata;
+use super::reader;
+use super::record::{self, Record};
+use super::text::{self, Key, Malformed};
+use super::time::{Time, span};
+use super::{Fault, Id, KeyVerdict, Keys, Opened, file};
+
+/// The variable that names the file.
+pub const FILE: &str = "API_KEYS_FILE";
+
+/// Runs a command; `variable` is [`std::env::var_os`] as a rule.
+///
+/// # Errors
+///
+/// What could not be done, and why; its status is the command's.
+pub fn run(command: KeysCommand, variable: impl Fn(&str) -> Option<OsString>) -> Result<(), Fault> {
+    let named = || variable(FILE).filter(|path| !path.is_empty());
+    let path = command
+        .file
+        .or_else(|| named().map(PathBuf::from))
+        .ok_or_else(|| {
+            Fault::Usage(format!("no file is named; set {FILE}, or give --file PATH"))
+        })?;
+    match command.action {
+        Action::Add {
+            consumer,
+            expires,
+            metadata,
+        } => add(&path, consumer, expires.as_deref(), metadata.as_deref()),
+        Action::List { json } => list(&path, json),
+        Action::Revoke { id } => revoke(&path, parse_id(&id)?),
+        Action::Rotate { id, overlap } => rotate(&path, parse_id(&id)?, &overlap),
+        Action::Remove { consumer } => remove(&path, consumer),
+        Action::Verify => verify(&path),
+    }
+}
+
+fn parse_id(text: &str) -> Result<Id, Fault> {
+    // Not shown: it may be a key.
+    Id::parse(text).ok_or_else(|| {
+        Fault::Usage(
+            "that is no key's id, which has ten characters; `origin-guard keys list` shows them"
+                .into(),
+        )
+    })
+}
+
+/// Makes a key with an id that is not among `taken`.
+fn fresh(taken: &Ids) -> Result<Key, Fault> {
+    loop {
+        let key = Key::fresh()
+            .map_err(|error| Fault::System(format!("no randomness to be had: {error}")))?;
+        if !taken.contains(&Id::of(&key.digest())) {
+            return Ok(key);
+        }
+    }
+}
+
+/// Shows a key, once, when it is safely in the file.
+fn show(key: &Key, record: &str) -> Result<(), Fault> {
+    let mut line = Zeroizing::new([b'\n'; text::LENGTH + 1]);
+    line[..text::LENGTH].copy_from_slice(key.as_bytes());
+    let mut stdout = io::stdout();
+    stdout
+        .write_all(&*line)
+        .and_then(|()| stdout.flush())
+        .map_err(|error| {
+            let id = Id::of(&key.digest());
+            Fault::System(format!(
+                "the key {id} was made and cannot be shown: {error}; revoke it, and make another"
+            ))
+        })?;
+    eprintln!("{record}");
+    Ok(())
+}
+
+/// A key in words, for stderr.
+fn described(record: &Record) -> String {
+    let mut text = format!("id={}", record.id());
+    if let Some(expires) = record.expires {
+        text.extend([" expires=", &expires.to_string()]);
+    }
+    text + " consumer=" + &record.consumer
+}
+
+struct Add {
+    /// The key to be, but for its digest.
+    record: Option<Record>,
+    made: Option<(Key, String)>,
+}
+
+impl Change for Add {
+    fn added(&mut self, taken: &Ids) -> Result<Option<Record>, Fault> {
+        let key = fresh(taken)?;
+        if let Some(record) = &mut self.record {
+            record.digest = key.digest();
+            self.made = Some((key, described(record)));
+        }
+        Ok(self.record.take())
+    }
+}
+
+fn add(
+    path: &Path,
+    consumer: String,
+    expires: Option<&str>,
+    metadata: Option<&str>,
+) -> Result<(), Fault> {
+    record::consumer(&consumer).map_err(Fault::Usage)?;
+    let now = Time::now();
+    let expires = expires.map(|text| parse_expiry(text, now)).transpose()?;
+    let metadata = metadata.map(parse_metadata).transpose()?.flatten();
+    let record = Record {
+        digest: [0; 32],
+        consumer,
+        created: now,
+        expires,
+        rotated: None,
+        revoked: None,
+        metadata,
+        unknown: Vec::new(),
+    };
+    let mut change = Add {
+        record: Some(record),
+        made: None,
+    };
+    edit(path, true, &mut change)?;
+    change
+        .made
+        .map_or(Ok(()), |(key, described)| show(&key, &described))
+}
+
+fn parse_expiry(text: &str, now: Time) -> Result<Time, Fault> {
+    let fault = |what: &str| {
+        Fault::Usage(format!(
+            "--expires: {text:?} {what}; write a span such as 90d, 12h or 30m, a date such as \
+             2027-01-31, whose first second in UTC it is, or 2027-01-31T12:00:00Z"
+        ))
+    };
+    let time = match span(text) {
+        Some(seconds) => now
+            .after(seconds)
+            .ok_or_else(|| fault("ends past the year 9999"))?,
+        None => Time::of_date(text)
+            .or_else(|| Time::parse(text))
+            .ok_or_else(|| fault("is neither a span nor a time"))?,
+    };
+    if time <= now {
+        return Err(fault("is over"));
+    }
+    Ok(time)
+}
+
+fn parse_metadata(json: &str) -> Result<Option<Metadata>, Fault> {
+    // More strictly than the file is read: what others could not read is not put there.
+    if let Err(error) = serde_json::from_str::<Value>(json) {
+        return Err(Fault::Usage(format!("--metadata: it is no JSON: {error}")));
+    }
+    Metadata::of_valid_json(json).map_err(|fault| Fault::Usage(format!("--metadata: it {fault}")))
+}
+
+struct Revoke {
+    id: Id,
+    now: Time,
+    /// What there was to revoke, and since when it is revoked.
+    found: Option<(String, Time)>,
+}
+
+impl Change for Revoke {
+    fn key(&mut self, record: &mut Record) -> bool {
+        if record.id() == self.id {
+            let since = *record.revoked.get_or_insert(self.now);
+            self.found = Some((described(record), since));
+        }
+        true
+    }
+
+    fn added(&mut self, _: &Ids) -> Result<Option<Record>, Fault> {
+        self.found
+            .as_ref()
+            .map(|_| None)
+            .ok_or(no_such_key(self.id))
+    }
+}
+
+fn no_such_key(id: Id) -> Fault {
+    Fault::Key(format!(
+        "no key has the id {id}; `origin-guard keys list` shows them"
+    ))
+}
+
+fn revoke(path: &Path, id: Id) -> Result<(), Fault> {
+    let mut change = Revoke {
+        id,
+        now: Time::now(),
+        found: None,
+    };
+    edit(path, false, &mut change)?;
+    if let Some((described, since)) = change.found {
+        eprintln!("revoked={since} {described}");
+    }
+    Ok(())
+}
+
+struct Rotate {
+    id: Id,
+    now: Time,
+    overlap: u64,
+    /// Whether the key can be rotated, and what takes its place, but for the digest.
+    found: Option<Result<Record, Fault>>,
+    made: Option<(Key, String)>,
+}
+
+impl Rotate {
+    /// Ends the key after the overlap, and makes what takes its place: the same in all
+    /// but the key, and where it was to end, made to live as long.
+    fn replace(&self, old: &mut Record) -> Result<Record, Fault> {
+        let (id, now) = (self.id, self.now);
+        if let Some(revoked) = old.revoked {
+            return Err(Fault::Key(format!(
+                "key {id} was revoked at {revoked}; add a new one"
+            )));
+        }
+        if let Some(expired) = old.expires.filter(|expires| *expires <= now) {
+            return Err(Fault::Key(format!(
+                "key {id} expired at {expired}; add a new one"
+            )));
+        }
+        let lifetime = old.expires.map(|expires| expires.since(old.created));
+        let too_late = || Fault::Usage("--overlap ends past the year 9999; shorten it".into());
+        let end = now.after(self.overlap).ok_or_else(too_late)?;
+        old.expires = Some(old.expires.map_or(end, |expires| expires.min(end)));
+        old.rotated = Some(now);
+        Ok(Record {
+            digest: [0; 32],
+            consumer: old.consumer.clone(),
+            created: now,
+            expires: lifetime.and_then(|lifetime| now.after(lifetime)),
+            rotated: None,
+            revoked: None,
+            metadata: old.metadata.clone(),
+            unknown: old.unknown.clone(),
+        })
+    }
+}
+
+impl Change for Rotate {
+    fn key(&mut self, record: &mut Record) -> bool {
+        if record.id() == self.id {
+            self.found = Some(self.replace(record));
+        }
+        true
+    }
+
+    fn added(&mut self, taken: &Ids) -> Result<Option<Record>, Fault> {
+        let mut record = self.found.take().ok_or(no_such_key(self.id))??;
+        let key = fresh(taken)?;
+        record.digest = key.digest();
+        self.made = Some((key, described(&record)));
+        Ok(Some(record))
+    }
+}
+
+fn rotate(path: &Path, id: Id, overlap: &str) -> Result<(), Fault> {
+    let overlap = span(overlap).ok_or_else(|| {
+        Fault::Usage(format!(
+            "--overlap: {overlap:?} is no span; write one such as 24h, 30m, or 0s for none"
+        ))
+    })?;
+    let mut change = Rotate {
+        id,
+        now: Time::now(),
+        overlap,
+        found: None,
+        made: None,
+    };
+    edit(path, false, &mut change)?;
+    change
+        .made
+        .map_or(Ok(()), |(key, described)| show(&key, &described))
+}
+
+struct Remove {
+    consumer: String,
+    count: usize,
+}
+
+impl Change for Remove {
+    fn key(&mut self, record: &mut Record) -> bool {
+        let keep = record.consumer != self.consumer;
+        self.count += usize::from(!keep);
+        keep
+    }
+
+    fn added(&mut self, _: &Ids) -> Result<Option<Record>, Fault> {
+        if self.count == 0 {
+            return Err(Fault::Key(format!(
+                "{:?} has no key; `origin-guard keys list` shows who has",
+                self.consumer
+            )));
+        }
+        Ok(None)
+    }
+}
+
+fn remove(path: &Path, consumer: String) -> Result<(), Fault> {
+    let mut change = Remove { consumer, count: 0 };
+    edit(path, false, &mut change)?;
+    eprintln!("removed={} consumer={}", change.count, change.consumer);
+    Ok(())
+}
+
+/// A key's state in one word.
+fn state(record: &Record, now: Time) -> &'static str {
+    if record.revoked.is_some() {
+        "revoked"
+    } else if record.expires.is_some_and(|expires| expires <= now) {
+        "expired"
+    } else if record.rotated.is_some() {
+        "rotated"
+    } else {
+        "active"
+    }
+}
+
+fn list(path: &Path, json: bool) -> Result<(), Fault> {
+    let (source, warning) = file::open(path)?;
+    warn(warning);
+    let now = Time::now();
+    let mut to = BufWriter::new(io::stdout().lock());
+    let mut first = true;
+    let mut each = |record: Record| {
+        let first = std::mem::replace(&mut first, false);
+        if json {
+            to.write_all(if first { b"[\n" } else { b",\n" })?;
+            write_json(&record, now, &mut to)
+        } else {
+            if first {
+                write_row(["ID", "STATE", "CREATED", "EXPIRES", "CONSUMER"], &mut to)?;
+            }
+            let expires = record.expires.map(|time| time.to_string());
+            let row = [
+                &record.id().to_string(),
+                state(&record, now),
+                &record.created.to_string(),
+                expires.as_deref().unwrap_or("never"),
+                &record.consumer,
+            ];
+            write_row(row, &mut to)
+        }
+    };
+    let unprinted =
+        |error: io::Error| Fault::System(format!("the list cannot be printed: {error}"));
+    reader::read(source, &mut each).map_err(|stopped| match stopped {
+        reader::Stopped::Doing(error) => unprinted(error),
+        other => other.fault(path),
+    })?;
+    if json {
+        let end = if first { "[]\n" } else { "\n]\n" };
+        to.write_all(end.as_bytes()).map_err(unprinted)?;
+    }
+    to.flush().map_err(unprinted)
+}
+
+fn write_row(cells: [&str; 5], to: &mut impl Write) -> io::Result<()> {
+    let [id, state, created, expires, consumer] = cells;
+    writeln!(
+        to,
+        "{id:<10}  {state:<7}  {created:<20}  {expires:<20}  {consumer}"
+    )
+}
+
+fn write_json(record: &Record, now: Time, to: &mut impl Write) -> io::Result<()> {
+    let (id, state) = (record.id(), state(record, now));
+    write!(to, "{{\"id\":\"{id}\",\"state\":\"{state}\",")?;
+    record.write_fields(to)?;
+    to.write_all(b"}")
+}
+
+fn warn(warning: Option<String>) {
+    if let Some(warning) = warning {
+        eprintln!("warning: {warning}");
+    }
+}
+
+/// Judges the key on stdin, as a guard would.
+fn verify(path: &Path) -> Result<(), Fault> {
+    // Of its final capacity from the start: growing would leave copies behind.
+    let mut input = Zeroizing::new(Vec::with_capacity(4096));
+    io::stdin()
+        .take(4096)
+        .read_to_end(&mut input)
+        .map_err(|error| Fault::System(format!("stdin cannot be read: {error}")))?;
+    let presented = input.trim_ascii();
+    text::check(presented).map_err(|fault| Fault::Key(malformed(fault, presented.len())))?;
+    let Opened { keys, warning } = Keys::open(path)?;
+    warn(warning);
+    let (verdict, found) = keys.judge(presented, |judgement| {
+        let id = judgement.id.map(|id| id.to_string()).unwrap_or_default();
+        let found = format!("id={id} consumer={}", judgement.consumer);
+        (judgement.verdict, found)
+    });
+    let fault = match verdict {
+        KeyVerdict::Granted => {
+            return writeln!(io::stdout(), "{found}")
+                .map_err(|error| Fault::System(format!("the result cannot be printed: {error}")));
+        }
+        KeyVerdict::Revoked => "the key was revoked",
+        KeyVerdict::Expired => "the key has expired",
+        _ => "the key is well-formed, and none of the file's",
+    };
+    Err(Fault::Key(format!(
+        "{fault}: {}",
+        found.trim_end_matches(" consumer=")
+    )))
+}
+
+fn malformed(fault: Malformed, length: usize) -> String {
+    match fault {
+        Malformed::Length => format!(
+            "that is no key: it has {length} bytes, and a key has {}",
+            text::LENGTH
+        ),
+        Malformed::Characters => {
+            "that is no key: a key is og_, 32 characters, _ and 6 characters, \
+             a to z and 2 to 7"
+                .into()
+        }
+        Malformed::Checksum => {
+            "that is no key: its checksum is wrong, so there is a typo in it, or it was made up"
+                .into()
+        }
+    }
+}

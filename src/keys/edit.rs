@@ -1,0 +1,100 @@
+//! Changing the file: it is copied key by key, under the lock, and replaced as a whole.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::Path;
+
+use super::Fault;
+use super::file::{Locked, Successor};
+use super::id::Ids;
+use super::reader::{self, Rest, Stopped};
+use super::record::{Record, Unknown, VERSION};
+
+/// What is changed.
+pub(super) trait Change {
+    /// Looks at a key that is there, and may change it; `false` leaves it out.
+    fn key(&mut self, _record: &mut Record) -> bool {
+        true
+    }
+
+    /// The key to add behind them, whose id is not among `taken`. An error leaves the
+    /// file as it is.
+    fn added(&mut self, taken: &Ids) -> Result<Option<Record>, Fault>;
+}
+
+/// Makes `change` to the file at `path`. With `create` one is made where none is.
+///
+/// # Errors
+///
+/// Where there is one the file is as it was, but for one: where the folder cannot be
+/// synced the change is there, and may be gone after a crash of the machine.
+pub(super) fn edit(path: &Path, create: bool, change: &mut dyn Change) -> Result<(), Fault> {
+    let locked = Locked::wait(path)?;
+    let source = match (locked.exists(), create) {
+        (true, _) => Some(super::file::open(locked.path())?.0),
+        (false, true) => None,
+        (false, false) => {
+            return Err(Fault::System(format!(
+                "{} is not there; `origin-guard keys add` makes it",
+                locked.path().display()
+            )));
+        }
+    };
+    let unwritten = |error: io::Error| Fault::system(locked.path(), "replaced", &error);
+    let mut successor = locked.successor().map_err(unwritten)?;
+    copy(&locked, source, &mut successor, change)?;
+    successor.replace().map_err(unwritten)
+}
+
+fn copy(
+    locked: &Locked,
+    source: Option<File>,
+    successor: &mut Successor<'_>,
+    change: &mut dyn Change,
+) -> Result<(), Fault> {
+    let unwritten = |error: io::Error| Fault::system(locked.path(), "replaced", &error);
+    let to = &mut successor.to;
+    write!(to, "{{\"version\":{VERSION},\"keys\":[").map_err(unwritten)?;
+    let mut separator = "\n";
+    let mut write = |record: &Record| {
+        to.write_all(std::mem::replace(&mut separator, ",\n").as_bytes())?;
+        record.write(&mut *to)
+    };
+    let rest = match source {
+        None => Rest::default(),
+        Some(source) => {
+            let mut each = |mut record: Record| {
+                if change.key(&mut record) {
+                    write(&record)?;
+                }
+                Ok(())
+            };
+            reader::read(source, &mut each).map_err(|stopped| stopped.fault(locked.path()))?
+        }
+    };
+    if let Some(record) = change.added(&rest.ids)? {
+        write(&record).map_err(unwritten)?;
+    }
+    finish(to, &rest.unknown).map_err(unwritten)
+}
+
+fn finish(to: &mut impl Write, unknown: &[Unknown]) -> io::Result<()> {
+    to.write_all(b"\n]")?;
+    for Unknown { name, value } in unknown {
+        to.write_all(b",")?;
+        serde_json::to_writer(&mut *to, name)?;
+        write!(to, ":{value}")?;
+    }
+    to.write_all(b"}\n")
+}
+
+impl Stopped {
+    /// What to say about the file at `path`.
+    pub(super) fn fault(self, path: &Path) -> Fault {
+        match self {
+            Self::Reading(error) => Fault::system(path, "read", &error),
+            Self::Doing(error) => Fault::system(path, "replaced", &error),
+            Self::Faulty(fault) => Fault::File(format!("{}, {fault}", path.display())),
+        }
+    }
+}

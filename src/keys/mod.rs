@@ -1,0 +1,25 @@
+//! API keys: their text, their file, the index that judges them, and the commands.
+//!
+//! At rest there are only digests; a key's text is shown once, when it is made. How the
+//! text is made is in [`text`], how the file looks in [`record`].
+
+pub mod cli;
+pub mod commands;
+mod edit;
+mod fault;
+mod file;
+mod id;
+mod index;
+mod metadata;
+mod reader;
+pub mod record;
+mod store;
+pub mod text;
+pub mod time;
+mod verdict;
+
+pub use fault::Fault;
+pub use id::Id;
+pub use index::{Index, Judgement};
+pub use store::{Keys, Opened};
+pub use verdict::KeyVerdict;

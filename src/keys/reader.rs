@@ -1,0 +1,492 @@
+//! The file's bytes -> [`Record`]s, one after the other, so that a million of them need
+//! no more room than one.
+
+use std::fmt;
+use std::io::{self, BufReader, Read};
+
+use data_encoding::HEXLOWER;
+use serde_core::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde_json::error::Category;
+use serde_json::value::RawValue;
+
+use super::Id;
+use super::id::Ids;
+use super::metadata::Metadata;
+use super::record::{self, Record, Unknown, VERSION};
+use super::time::Time;
+
+const BUFFER: usize = 1 << 16;
+
+/// What the file holds beside its keys.
+#[derive(Default)]
+pub(super) struct Rest {
+    /// The ids of all of them.
+    pub(super) ids: Ids,
+    /// Fields beside `version` and `keys`.
+    pub(super) unknown: Vec<Unknown>,
+}
+
+/// Why a file was not read to its end.
+pub(super) enum Stopped {
+    /// Reading failed.
+    Reading(io::Error),
+    /// What was done with a record failed.
+    Doing(io::Error),
+    /// It is not as it must be: line, column and fault. Shows no string of the file.
+    Faulty(String),
+}
+
+/// Hands every key to `each`, in the file's order.
+pub(super) fn read(
+    from: impl Read,
+    each: &mut dyn FnMut(Record) -> io::Result<()>,
+) -> Result<Rest, Stopped> {
+    let mut reading = Reading {
+        each,
+        number: 0,
+        failed: None,
+        rest: Rest {
+            ids: Ids::default(),
+            unknown: Vec::new(),
+        },
+    };
+    let buffered = BufReader::with_capacity(BUFFER, from);
+    let mut json = serde_json::Deserializer::from_reader(buffered);
+    let read = File(&mut reading)
+        .deserialize(&mut json)
+        .and_then(|()| json.end());
+    match read {
+        Ok(()) => Ok(reading.rest),
+        Err(error) => Err(match reading.failed {
+            Some(failed) => Stopped::Doing(failed),
+            None if error.is_io() => Stopped::Reading(error.into()),
+            None => Stopped::Faulty(fault(&error)),
+        }),
+    }
+}
+
+fn fault(error: &serde_json::Error) -> String {
+    let (line, column) = (error.line(), error.column());
+    if error.classify() == Category::Eof {
+        return format!("line {line}, column {column}: the file ends here, too early");
+    }
+    let text = error.to_string();
+    let place = format!(" at line {line} column {column}");
+    let text = text.strip_suffix(&place).unwrap_or(&text);
+    format!("line {line}, column {column}: {text}")
+}
+
+struct Reading<'a> {
+    each: &'a mut dyn FnMut(Record) -> io::Result<()>,
+    /// Of the key that is being read, from 1.
+    number: usize,
+    failed: Option<io::Error>,
+    rest: Rest,
+}
+
+/// Whose field is faulty.
+struct Whose {
+    number: usize,
+    id: Option<Id>,
+}
+
+impl fmt::Display for Whose {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.id {
+            Some(id) => write!(to, "key {id}"),
+            None => write!(to, "the key that is number {}", self.number),
+        }
+    }
+}
+
+/// The methods of a visitor that takes an object or an array: the messages of serde for a
+/// string would show it, and it may be a key that someone put into the wrong place.
+macro_rules! anything_but_a_string {
+    ($what:literal) => {
+        fn expecting(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+            to.write_str($what)
+        }
+
+        fn visit_str<E: Error>(self, _: &str) -> Result<Self::Value, E> {
+            Err(E::custom(concat!("a string where ", $what, " must be")))
+        }
+    };
+}
+
+/// The whole file.
+struct File<'a, 'r>(&'a mut Reading<'r>);
+
+impl<'de> DeserializeSeed<'de> for File<'_, '_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<(), D::Error> {
+        from.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for File<'_, '_> {
+    type Value = ();
+
+    anything_but_a_string!("an object with version and keys");
+
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<(), A::Error> {
+        let (mut version, mut keys) = (false, false);
+        while let Some(name) = fields.next_key::<String>()? {
+            let seen = match name.as_str() {
+                "version" => {
+                    fields.next_value_seed(Version)?;
+                    &mut version
+                }
+                "keys" => {
+                    fields.next_value_seed(Keys(&mut *self.0))?;
+                    &mut keys
+                }
+                _ => {
+                    let value = fields.next_value()?;
+                    self.0.rest.unknown.push(Unknown { name, value });
+                    continue;
+                }
+            };
+            if std::mem::replace(seen, true) {
+                return Err(A::Error::custom(format!("{name} is there twice")));
+            }
+        }
+        match (version, keys) {
+            (true, true) => Ok(()),
+            (false, _) => Err(A::Error::custom(format!(
+                "the file has no version; it is {VERSION}"
+            ))),
+            (_, false) => Err(A::Error::custom(
+                "the file has no keys, not even an empty array",
+            )),
+        }
+    }
+}
+
+struct Version;
+
+impl<'de> DeserializeSeed<'de> for Version {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<(), D::Error> {
+        from.deserialize_any(self)
+    }
+}
+
+impl Visitor<'_> for Version {
+    type Value = ();
+
+    anything_but_a_string!("the number 1");
+
+    fn visit_u64<E: Error>(self, version: u64) -> Result<(), E> {
+        if version == VERSION {
+            return Ok(());
+        }
+        Err(E::custom(format!(
+            "version {version} of the file is not known to this program, which reads \
+             version {VERSION}; use the program that wrote it"
+        )))
+    }
+}
+
+/// The array of keys.
+struct Keys<'a, 'r>(&'a mut Reading<'r>);
+
+impl<'de> DeserializeSeed<'de> for Keys<'_, '_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<(), D::Error> {
+        from.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Keys<'_, '_> {
+    type Value = ();
+
+    anything_but_a_string!("an array of keys");
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut keys: A) -> Result<(), A::Error> {
+        while keys.next_element_seed(Key(&mut *self.0))?.is_some() {}
+        Ok(())
+    }
+}
+
+/// One key.
+struct Key<'a, 'r>(&'a mut Reading<'r>);
+
+impl<'de> DeserializeSeed<'de> for Key<'_, '_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<(), D::Error> {
+        self.0.number += 1;
+        from.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Key<'_, '_> {
+    type Value = ();
+
+    anything_but_a_string!("an object, one key,");
+
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<(), A::Error> {
+        let Self(reading) = self;
+        let mut found = Fields::default();
+        while let Some(name) = fields.next_key_seed(Name)? {
+            found.read(name, reading.number, &mut fields)?;
+        }
+        let record = found.record(reading.number).map_err(A::Error::custom)?;
+        if !reading.rest.ids.insert(record.id()) {
+            let fault = format!("key {} is there twice; remove one of the two", record.id());
+            return Err(A::Error::custom(fault));
+        }
+        (reading.each)(record).map_err(|error| {
+            reading.failed = Some(error);
+            A::Error::custom("stopped")
+        })
+    }
+}
+
+/// The fields of a key that have been read.
+#[derive(Default)]
+struct Fields {
+    id: Option<Id>,
+    digest: Option<[u8; 32]>,
+    consumer: Option<String>,
+    created: Option<Time>,
+    expires: Option<Time>,
+    rotated: Option<Time>,
+    revoked: Option<Time>,
+    metadata: Option<Metadata>,
+    unknown: Vec<Unknown>,
+}
+
+impl Fields {
+    fn read<'de, A: MapAccess<'de>>(
+        &mut self,
+        name: FieldName,
+        number: usize,
+        from: &mut A,
+    ) -> Result<(), A::Error> {
+        let whose = Whose {
+            number,
+            id: self.id,
+        };
+        match name {
+            FieldName::Id => whose.text("id", id, &mut self.id, from),
+            FieldName::Digest => whose.text("digest", digest, &mut self.digest, from),
+            FieldName::Consumer => whose.text("consumer", consumer, &mut self.consumer, from),
+            FieldName::Created => whose.text("created", time, &mut self.created, from),
+            FieldName::Expires => whose.text("expires", time, &mut self.expires, from),
+            FieldName::Rotated => whose.text("rotated", time, &mut self.rotated, from),
+            FieldName::Revoked => whose.text("revoked", time, &mut self.revoked, from),
+            FieldName::Metadata => {
+                let json: Box<RawValue> = from.next_value()?;
+                let metadata = match json.get() {
+                    "null" => Ok(None),
+                    json => Metadata::of_valid_json(json),
+                };
+                let metadata = metadata
+                    .map_err(|fault| A::Error::custom(format!("{whose}, metadata: {fault}")))?;
+                whose.once("metadata", metadata, &mut self.metadata)
+            }
+            FieldName::Unknown(name) => {
+                let value = from.next_value()?;
+                self.unknown.push(Unknown { name, value });
+                Ok(())
+            }
+        }
+    }
+
+    fn record(self, number: usize) -> Result<Record, String> {
+        let whose = Whose {
+            number,
+            id: self.id,
+        };
+        let missing = |field: &str| format!("{whose} has no {field}");
+        let id = self.id.ok_or_else(|| missing("id"))?;
+        let digest = self.digest.ok_or_else(|| missing("digest"))?;
+        if Id::of(&digest) != id {
+            return Err(format!(
+                "{whose}: the digest belongs to the id {}; one of the two was changed",
+                Id::of(&digest)
+            ));
+        }
+        Ok(Record {
+            digest,
+            consumer: self.consumer.ok_or_else(|| missing("consumer"))?,
+            created: self.created.ok_or_else(|| missing("created"))?,
+            expires: self.expires,
+            rotated: self.rotated,
+            revoked: self.revoked,
+            metadata: self.metadata,
+            unknown: self.unknown,
+        })
+    }
+}
+
+fn id(text: &str) -> Result<Id, String> {
+    Id::parse(text).ok_or_else(|| "is no id: ten characters, a to z and 2 to 7".into())
+}
+
+fn digest(text: &str) -> Result<[u8; 32], String> {
+    const FAULT: &str = "is no SHA-256 in 64 hexadecimal digits, lower case";
+    let mut digest = [0; 32];
+    if text.len() != 2 * digest.len() {
+        return Err(FAULT.into());
+    }
+    match HEXLOWER.decode_mut(text.as_bytes(), &mut digest) {
+        Ok(_) => Ok(digest),
+        Err(_) => Err(FAULT.into()),
+    }
+}
+
+fn consumer(text: &str) -> Result<String, String> {
+    record::consumer(text).map(|()| text.to_owned())
+}
+
+fn time(text: &str) -> Result<Time, String> {
+    Time::parse(text).ok_or_else(|| "is no time in UTC such as 2026-11-24T07:00:00Z".into())
+}
+
+impl Whose {
+    /// Reads a string, or null, into `slot`.
+    fn text<'de, T, A: MapAccess<'de>>(
+        &self,
+        field: &'static str,
+        parse: fn(&str) -> Result<T, String>,
+        slot: &mut Option<T>,
+        from: &mut A,
+    ) -> Result<(), A::Error> {
+        let value = from.next_value_seed(Text {
+            whose: self,
+            field,
+            parse,
+        })?;
+        self.once(field, value, slot)
+    }
+
+    fn once<T, E: Error>(
+        &self,
+        field: &str,
+        value: Option<T>,
+        slot: &mut Option<T>,
+    ) -> Result<(), E> {
+        if slot.is_some() {
+            return Err(E::custom(format!("{self}: {field} is there twice")));
+        }
+        *slot = value;
+        Ok(())
+    }
+}
+
+/// A string of a key, or null.
+struct Text<'a, T> {
+    whose: &'a Whose,
+    field: &'static str,
+    parse: fn(&str) -> Result<T, String>,
+}
+
+impl<T> Text<'_, T> {
+    fn fault<E: Error>(&self, fault: &str) -> E {
+        E::custom(format!("{}, {}: {fault}", self.whose, self.field))
+    }
+
+    fn no_string<E: Error>(&self) -> E {
+        self.fault("must be a string")
+    }
+}
+
+impl<'de, T> DeserializeSeed<'de> for Text<'_, T> {
+    type Value = Option<T>;
+
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Option<T>, D::Error> {
+        from.deserialize_any(self)
+    }
+}
+
+impl<'de, T> Visitor<'de> for Text<'_, T> {
+    type Value = Option<T>;
+
+    fn expecting(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        to.write_str("a string")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Option<T>, E> {
+        (self.parse)(text)
+            .map(Some)
+            .map_err(|fault| self.fault(&fault))
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Option<T>, E> {
+        Ok(None)
+    }
+
+    fn visit_bool<E: Error>(self, _: bool) -> Result<Option<T>, E> {
+        Err(self.no_string())
+    }
+
+    fn visit_i64<E: Error>(self, _: i64) -> Result<Option<T>, E> {
+        Err(self.no_string())
+    }
+
+    fn visit_u64<E: Error>(self, _: u64) -> Result<Option<T>, E> {
+        Err(self.no_string())
+    }
+
+    fn visit_f64<E: Error>(self, _: f64) -> Result<Option<T>, E> {
+        Err(self.no_string())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, _: A) -> Result<Option<T>, A::Error> {
+        Err(self.no_string())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, _: A) -> Result<Option<T>, A::Error> {
+        Err(self.no_string())
+    }
+}
+
+/// The name of a key's field.
+enum FieldName {
+    Id,
+    Digest,
+    Consumer,
+    Created,
+    Expires,
+    Rotated,
+    Revoked,
+    Metadata,
+    Unknown(String),
+}
+
+struct Name;
+
+impl<'de> DeserializeSeed<'de> for Name {
+    type Value = FieldName;
+
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<FieldName, D::Error> {
+        from.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for Name {
+    type Value = FieldName;
+
+    fn expecting(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        to.write_str("the name of a field")
+    }
+
+    fn visit_str<E: Error>(self, name: &str) -> Result<FieldName, E> {
+        Ok(match name {
+            "id" => FieldName::Id,
+            "digest" => FieldName::Digest,
+            "consumer" => FieldName::Consumer,
+            "created" => FieldName::Created,
+            "expires" => FieldName::Expires,
+            "rotated" => FieldName::Rotated,
+            "revoked" => FieldName::Revoked,
+            "metadata" => FieldName::Metadata,
+            _ => FieldName::Unknown(name.to_owned()),
+        })
+    }
+}

@@ -1,0 +1,138 @@
+//! A key as the file has it.
+//!
+//! The file is a JSON object, with a key a line where this program wrote it:
+//!
+//! ```json
+//! {"version":1,"keys":[
+//! {"id":"q3x5w7zzab","digest":"...","consumer":"acme","created":"2026-11-24T07:00:00Z"}
+//! ]}
+//! ```
+//!
+//! | field | what it holds |
+//! | --- | --- |
+//! | `id` | the first 50 bits of the digest in base32, lower case: ten characters |
+//! | `digest` | SHA-256 of the key's whole text: 64 hexadecimal digits, lower case |
+//! | `consumer` | whose key it is: 1 to 255 printable ASCII characters |
+//! | `created` | when it was made |
+//! | `expires` | when it stops being good; absent or null: never |
+//! | `rotated` | when another key took its place |
+//! | `revoked` | when it was revoked; it is no longer good, whatever the time |
+//! | `metadata` | a JSON object, at most 4096 bytes as a header holds it |
+//!
+//! The first four must be there. Times are UTC, `2026-11-24T07:00:00Z` (RFC 3339). Other
+//! fields, of a key or beside `keys`, are left as they are.
+
+use std::io::{self, Write};
+
+use data_encoding::HEXLOWER;
+use serde_json::value::RawValue;
+
+use super::Id;
+use super::metadata::Metadata;
+use super::time::Time;
+
+/// The version of the file's shape that this program reads and writes.
+pub(super) const VERSION: u64 = 1;
+
+/// Longest name of a consumer, in bytes.
+const LONGEST_CONSUMER: usize = 255;
+
+/// One key of the file.
+#[derive(Debug)]
+pub struct Record {
+    /// SHA-256 of the key's text.
+    pub digest: [u8; 32],
+    /// Whose key it is; [`consumer`] has looked at it.
+    pub consumer: String,
+    /// When it was made.
+    pub created: Time,
+    /// When it stops being good.
+    pub expires: Option<Time>,
+    /// When another key took its place.
+    pub rotated: Option<Time>,
+    /// When it was revoked.
+    pub revoked: Option<Time>,
+    /// What the gateway sends along.
+    pub metadata: Option<Metadata>,
+    /// Fields that this program does not know.
+    pub unknown: Vec<Unknown>,
+}
+
+/// A field that this program does not know, left as it is.
+#[derive(Clone, Debug)]
+pub struct Unknown {
+    /// Its name.
+    pub name: String,
+    /// Its value, byte for byte.
+    pub value: Box<RawValue>,
+}
+
+/// Checks the name of a consumer: it travels in a header, where a line break would end
+/// the field, and HTTP takes spaces off its ends (RFC 9110, section 5.5).
+///
+/// # Errors
+///
+/// What is wrong with it.
+pub fn consumer(name: &str) -> Result<(), String> {
+    if name.is_empty() || name.len() > LONGEST_CONSUMER {
+        return Err(format!(
+            "a consumer's name has 1 to {LONGEST_CONSUMER} bytes, not {}",
+            name.len()
+        ));
+    }
+    if let Some(at) = name.bytes().position(|byte| !matches!(byte, b' '..=b'~')) {
+        return Err(format!(
+            "the byte at position {at} of the consumer's name is no printable ASCII; \
+             use letters, digits and signs"
+        ));
+    }
+    if name.starts_with(' ') || name.ends_with(' ') {
+        return Err("the consumer's name begins or ends with a space; remove it".into());
+    }
+    Ok(())
+}
+
+impl Record {
+    /// The key's short id.
+    #[must_use]
+    pub fn id(&self) -> Id {
+        Id::of(&self.digest)
+    }
+
+    /// Writes it as the file has it, on one line.
+    pub(super) fn write(&self, to: &mut impl Write) -> io::Result<()> {
+        write!(
+            to,
+            "{{\"id\":\"{}\",\"digest\":\"{}\",",
+            self.id(),
+            HEXLOWER.encode(&self.digest)
+        )?;
+        self.write_fields(to)?;
+        for Unknown { name, value } in &self.unknown {
+            to.write_all(b",")?;
+            serde_json::to_writer(&mut *to, name)?;
+            write!(to, ":{value}")?;
+        }
+        to.write_all(b"}")
+    }
+
+    /// Writes `consumer`, and what follows that is known.
+    pub(super) fn write_fields(&self, to: &mut impl Write) -> io::Result<()> {
+        to.write_all(b"\"consumer\":")?;
+        serde_json::to_writer(&mut *to, &self.consumer)?;
+        write!(to, ",\"created\":\"{}\"", self.created)?;
+        for (name, time) in [
+            ("expires", self.expires),
+            ("rotated", self.rotated),
+            ("revoked", self.revoked),
+        ] {
+            if let Some(time) = time {
+                write!(to, ",\"{name}\":\"{time}\"")?;
+            }
+        }
+        if let Some(metadata) = &self.metadata {
+            write!(to, ",\"metadata\":{}", metadata.as_str())?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,104 @@
+//! The keys of a running guard: read from their file, and read again when it changes.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError, RwLock};
+
+use super::file::{self, Fingerprint};
+use super::time::Time;
+use super::{Fault, Index, Judgement};
+
+/// The keys of one file.
+pub struct Keys {
+    path: PathBuf,
+    index: RwLock<Index>,
+    /// The state of the file that was read last, faulty or not.
+    seen: Mutex<Option<Fingerprint>>,
+}
+
+/// Keys that have been read.
+pub struct Opened<T> {
+    /// They themselves, or what stands for them.
+    pub keys: T,
+    /// What is legal and likely a mistake.
+    pub warning: Option<String>,
+}
+
+impl Keys {
+    /// Reads the file at `path`.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the file, with line and column.
+    pub fn open(path: &Path) -> Result<Opened<Self>, Fault> {
+        let seen = Fingerprint::at(path);
+        let Opened { keys, warning } = read(path)?;
+        let keys = Self {
+            path: path.to_owned(),
+            index: RwLock::new(keys),
+            seen: Mutex::new(seen),
+        };
+        Ok(Opened { keys, warning })
+    }
+
+    /// Where they are read from.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// How many there are, good or not.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.index
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Hands to `judged` what the index has to say of `presented` now.
+    pub fn judge<T>(&self, presented: &[u8], judged: impl FnOnce(Judgement<'_>) -> T) -> T {
+        let index = self.index.read().unwrap_or_else(PoisonError::into_inner);
+        judged(index.judge(presented, Time::now()))
+    }
+
+    /// Whether the file is another one than it was when it was last read.
+    #[must_use]
+    pub fn has_changed(&self) -> bool {
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) != Fingerprint::at(&self.path)
+    }
+
+    /// Reads the file again and puts its keys in place of those that were, all at once.
+    /// Returns how many they are.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the file; the keys are those that were.
+    pub fn reload(&self) -> Result<Opened<usize>, Fault> {
+        // Before the file is opened: what changes from here on is seen the next time.
+        let seen = Fingerprint::at(&self.path);
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = seen;
+        let Opened { keys, warning } = read(&self.path)?;
+        let count = keys.len();
+        let mut held = self.index.write().unwrap_or_else(PoisonError::into_inner);
+        let old = std::mem::replace(&mut *held, keys);
+        drop(held);
+        // A million take a while to be given back, and nobody waits for it.
+        drop(old);
+        Ok(Opened {
+            keys: count,
+            warning,
+        })
+    }
+}
+
+fn read(path: &Path) -> Result<Opened<Index>, Fault> {
+    let (file, warning) = file::open(path)?;
+    let keys = Index::read(path, file)?;
+    Ok(Opened { keys, warning })
+}

@@ -1,0 +1,118 @@
+//! What every door does alike: paths, and the lines that the log has of a request.
+
+use tiny_http::{Method, Request};
+
+use crate::client::TrustedProxies;
+use crate::keys::Id;
+use crate::metrics::{Counter, count};
+use crate::server::{Peer, Refusal, Reply};
+use crate::{log as events, reply};
+
+/// The methods of a path that is only read.
+pub(super) const READING: &str = "GET, HEAD";
+
+/// Longest path that a log line shows, in bytes.
+const SHOWN: usize = 256;
+
+/// The path, without the query, which may hold what no log should.
+pub(super) fn path(request: &Request) -> &str {
+    without_query(request.url())
+}
+
+fn without_query(url: &str) -> &str {
+    url.split_once('?').map_or(url, |(path, _)| path)
+}
+
+/// Whether it is `base` or below it: some proxies append the path they ask about.
+pub(super) fn is_at_or_below(path: &str, base: &str) -> bool {
+    path.strip_prefix(base)
+        .is_some_and(|below| below.is_empty() || below.starts_with('/'))
+}
+
+/// A path for a log line: printable ASCII without spaces, and short.
+fn shown(path: &str) -> String {
+    path.bytes()
+        .take(SHOWN)
+        .map(|byte| {
+            if byte.is_ascii_graphic() {
+                char::from(byte)
+            } else {
+                '?'
+            }
+        })
+        .collect()
+}
+
+pub(super) fn is_reading(request: &Request) -> bool {
+    matches!(request.method(), Method::Get | Method::Head)
+}
+
+/// `/healthz`, which anyone may ask for.
+pub(super) fn healthz(request: &Request) -> Reply {
+    if is_reading(request) {
+        count(Counter::Healthy);
+        reply::healthy()
+    } else {
+        method_not_allowed()
+    }
+}
+
+/// 405 on a path that is only read.
+pub(super) fn method_not_allowed() -> Reply {
+    count(Counter::MethodNotAllowed);
+    reply::method_not_allowed(READING)
+}
+
+/// The answer to `OPTIONS *`.
+pub(super) fn options(allow: &'static str) -> Reply {
+    count(Counter::Options);
+    reply::options(allow)
+}
+
+/// The answer on a path that no door knows.
+pub(super) fn not_found() -> Reply {
+    count(Counter::NotFound);
+    reply::error(404, "Not found")
+}
+
+/// Logs an answered request.
+pub(super) fn log_request(request: &Request, reply: &Reply, trusted: &TrustedProxies) {
+    log::info!(
+        "request method={} path={} status={} client={}",
+        request.method(),
+        shown(path(request)),
+        reply.status_code().0,
+        trusted.client(request)
+    );
+}
+
+/// Logs a denial: the key, where a known one was presented, and what a trusted proxy
+/// says that was asked for.
+pub(super) fn log_denial(
+    request: &Request,
+    reason: &str,
+    key: Option<Id>,
+    trusted: &TrustedProxies,
+) {
+    let client = trusted.client(request);
+    let path = shown(path(request));
+    let uri = trusted.forwarded_uri(request);
+    let uri = uri.map(|uri| format!(" uri={}", shown(without_query(uri))));
+    let key = key.map(|key| format!(" key={key}"));
+    events::refusal(format_args!(
+        "denied reason={reason} client={client} path={path}{}{}",
+        uri.unwrap_or_default(),
+        key.unwrap_or_default()
+    ));
+}
+
+/// Logs and answers what the loop refuses.
+pub(super) fn refuse(refusal: &Refusal, peer: Peer) -> Reply {
+    let Refusal { status, reason } = refusal;
+    count(Counter::refused(*status));
+    let client = TrustedProxies::peer(peer);
+    events::refusal(format_args!(
+        "refused status={status} reason={reason} client={client}"
+    ));
+    reply::refusal(*status)
+}

@@ -1,0 +1,404 @@
+//! A proxy, run with the file that the binary prints for it, of which only the values
+//! that its comments name are replaced.
+
+use std::fs;
+use std::io::Write as _;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering::SeqCst};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal};
+
+use crate::backend::{Backend, Seen};
+use crate::support::{Answer, Guard, PATIENCE, SECRET, command, installed, path_of};
+
+/// Which one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Proxy {
+    Nginx,
+    Caddy,
+    Haproxy,
+}
+
+impl Proxy {
+    fn program(self) -> &'static str {
+        match self {
+            Self::Nginx => "nginx",
+            Self::Caddy => "caddy",
+            Self::Haproxy => "haproxy",
+        }
+    }
+}
+
+/// A folder of a test's own, removed when dropped.
+pub(crate) struct Folder(pub(crate) PathBuf);
+
+impl Folder {
+    fn new() -> Self {
+        static NUMBER: AtomicU16 = AtomicU16::new(0);
+        let number = NUMBER.fetch_add(1, SeqCst);
+        let name = format!("origin-guard-fronts-{}-{number}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        fs::create_dir_all(&path).expect("a folder");
+        Self(path)
+    }
+
+    pub(crate) fn file(&self, name: &str) -> String {
+        let path = self.0.join(name);
+        path.to_str().expect("UTF-8").to_owned()
+    }
+
+    fn write(&self, name: &str, text: &str) -> String {
+        let path = self.file(name);
+        fs::write(&path, text).expect("written");
+        path
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// What differs from test to test.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Setup {
+    /// The exemption of the health path is uncommented.
+    pub(crate) health: bool,
+    /// The listener speaks TLS, as it does where nothing is replaced.
+    pub(crate) tls: bool,
+}
+
+/// A running proxy before a [`Backend`], ended by pid when dropped.
+pub(crate) struct Front {
+    proxy: Proxy,
+    process: Child,
+    pub(crate) address: SocketAddr,
+    pub(crate) backend: Backend,
+    pub(crate) folder: Folder,
+}
+
+impl Front {
+    /// Starts it, and a guard with [`SECRET`]; `None` where the proxy is not installed.
+    pub(crate) fn guarded(proxy: Proxy) -> Option<(Self, Guard)> {
+        let front = Self::start(proxy, Setup::default())?;
+        let guard = front.guard();
+        Some((front, guard))
+    }
+
+    /// Starts it without a guard.
+    pub(crate) fn start(proxy: Proxy, setup: Setup) -> Option<Self> {
+        let remedy = format!("apt install {}", proxy.program());
+        if !installed(proxy.program(), &remedy) || !installed("openssl", "apt install openssl") {
+            return None;
+        }
+        let folder = Folder::new();
+        make_certificate(&folder);
+        let backend = Backend::start();
+        let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
+        let file = File {
+            proxy,
+            setup,
+            folder: &folder,
+            address,
+            backend: backend.address,
+        };
+        let mut command = match proxy {
+            Proxy::Nginx => file.nginx(),
+            Proxy::Caddy => file.caddy(),
+            Proxy::Haproxy => file.haproxy(),
+        };
+        let log = fs::File::create(folder.file("log")).expect("a log");
+        let process = command
+            .current_dir(&folder.0)
+            .env_clear()
+            .env("HOME", &folder.0)
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .expect("starts");
+        let mut front = Self {
+            proxy,
+            process,
+            address,
+            backend,
+            folder,
+        };
+        front.wait_until_it_listens();
+        Some(front)
+    }
+
+    fn wait_until_it_listens(&mut self) {
+        let deadline = Instant::now() + PATIENCE;
+        while TcpStream::connect(self.address).is_err() {
+            let ended = self.process.try_wait().expect("its own child");
+            assert!(
+                ended.is_none() && Instant::now() < deadline,
+                "{:?} does not listen: {}",
+                self.proxy,
+                self.log()
+            );
+            std::thread::park_timeout(Duration::from_millis(5));
+        }
+    }
+
+    /// What the proxy has logged.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.folder.file("log")).unwrap_or_default()
+    }
+
+    /// Where the proxy looks for the guard.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.folder.0.join("guard.sock")
+    }
+
+    /// Starts the guard that it asks.
+    pub(crate) fn guard(&self) -> Guard {
+        self.guard_with(&[("SHARED_SECRET", SECRET), ("TRUSTED_PROXIES", "unix")])
+    }
+
+    pub(crate) fn guard_with(&self, variables: &[(&str, &str)]) -> Guard {
+        guard_at(&self.socket(), variables)
+    }
+
+    /// A fresh connection, with a read timeout of [`PATIENCE`].
+    pub(crate) fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(self.address).expect("connects");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        stream
+    }
+
+    /// Sends `request` on a fresh connection and reads one answer.
+    pub(crate) fn ask(&self, request: impl AsRef<[u8]>) -> Answer {
+        let mut stream = self.connect();
+        let request = request.as_ref();
+        // It may have answered, and closed, before it has read a long body.
+        let _ = stream.write_all(request);
+        let head = request.starts_with(b"HEAD ");
+        Answer::read(&mut stream, head).unwrap_or_else(|| panic!("closed: {}", self.log()))
+    }
+
+    /// What has reached the backend, none of which may hold the secret or be framed in
+    /// more than one way.
+    pub(crate) fn seen(&self) -> Vec<Seen> {
+        let seen = self.backend.seen();
+        for request in &seen {
+            assert_eq!(request.fault, None, "{:?}: {request:?}", self.proxy);
+            let text = format!("{request:?}");
+            assert!(
+                !text.contains(SECRET),
+                "{:?} shows the secret: {text}",
+                self.proxy
+            );
+        }
+        seen
+    }
+}
+
+impl Drop for Front {
+    fn drop(&mut self) {
+        if self.proxy == Proxy::Nginx {
+            // A master that is killed leaves its workers behind.
+            let pid = i32::try_from(self.process.id())
+                .ok()
+                .and_then(Pid::from_raw);
+            let _ = rustix::process::kill_process(pid.expect("a pid"), Signal::TERM);
+        } else {
+            let _ = self.process.kill();
+        }
+        let _ = self.process.wait();
+    }
+}
+
+/// A guard on a Unix socket.
+pub(crate) fn guard_at(socket: &Path, variables: &[(&str, &str)]) -> Guard {
+    let listen = format!("unix:{}", socket.display());
+    let listen = [("LISTEN", listen.as_str())];
+    Guard::with(&[variables, &listen].concat())
+}
+
+/// What a file is fitted to.
+struct File<'a> {
+    proxy: Proxy,
+    setup: Setup,
+    folder: &'a Folder,
+    address: SocketAddr,
+    backend: SocketAddr,
+}
+
+impl File<'_> {
+    /// What the binary prints, with `values` in place of what the file's comments name.
+    fn print(&self, name: &str, values: &[(&str, String)]) -> String {
+        let output = command().args(["print", name]).output().expect("runs");
+        assert!(output.status.success(), "{output:?}");
+        let mut text = String::from_utf8(output.stdout).expect("UTF-8");
+        if self.setup.health && name == self.proxy.program() {
+            text = uncomment(
+                &text,
+                "Uncomment to let anyone ask for the backend's health",
+            );
+        }
+        for (placeholder, value) in values {
+            assert!(
+                text.contains(placeholder),
+                "no {placeholder} in {name}: {text}"
+            );
+            text = text.replace(placeholder, value);
+        }
+        text
+    }
+
+    fn common(&self) -> Vec<(&'static str, String)> {
+        vec![
+            ("/run/origin-guard.sock", self.folder.file("guard.sock")),
+            ("127.0.0.1:8080", self.backend.to_string()),
+        ]
+    }
+
+    fn nginx(&self) -> Command {
+        let address = self.address;
+        let tls = if self.setup.tls { " ssl" } else { "" };
+        let mut values = self.common();
+        values.extend([
+            ("listen 443 ssl;", format!("listen {address}{tls};")),
+            (
+                "/etc/ssl/origin.example/fullchain.pem",
+                self.folder.file("fullchain.pem"),
+            ),
+            (
+                "/etc/ssl/origin.example/privkey.pem",
+                self.folder.file("privkey.pem"),
+            ),
+        ]);
+        self.folder
+            .write("origin.conf", &self.print("nginx", &values));
+        self.folder.write("nginx.conf", include_str!("nginx.conf"));
+        let mut command = Command::new(path_of("nginx").expect("installed"));
+        command.args(["-p", ".", "-c", "nginx.conf"]);
+        command
+    }
+
+    fn caddy(&self) -> Command {
+        let port = self.address.port();
+        let mut values = self.common();
+        if self.setup.tls {
+            values.extend([
+                (
+                    "origin.example {",
+                    format!("https://origin.example:{port} {{"),
+                ),
+                ("#tls /etc/", "tls /etc/".into()),
+                (
+                    "/etc/ssl/origin.example/fullchain.pem",
+                    self.folder.file("fullchain.pem"),
+                ),
+                (
+                    "/etc/ssl/origin.example/privkey.pem",
+                    self.folder.file("privkey.pem"),
+                ),
+            ]);
+        } else {
+            values.push(("origin.example {", format!("http://:{port} {{")));
+        }
+        self.folder.write("origin", &self.print("caddy", &values));
+        self.folder.write("Caddyfile", include_str!("Caddyfile"));
+        let mut command = Command::new(path_of("caddy").expect("installed"));
+        command.args(["run", "--adapter", "caddyfile", "--config", "Caddyfile"]);
+        command
+    }
+
+    fn haproxy(&self) -> Command {
+        let tls = "bind :443 ssl crt /etc/ssl/origin.example/combined.pem alpn h2,http/1.1";
+        let bind = if self.setup.tls {
+            let certificate = self.folder.file("combined.pem");
+            format!(
+                "bind {} ssl crt {certificate} alpn h2,http/1.1",
+                self.address
+            )
+        } else {
+            format!("bind {}", self.address)
+        };
+        let socket = self.folder.file("guard.sock");
+        let lua = self.print("haproxy-lua", &[("/run/origin-guard.sock", socket)]);
+        let lua = self.folder.write("origin-guard.lua", &lua);
+        let mut values = vec![
+            (tls, bind),
+            ("127.0.0.1:8080", self.backend.to_string()),
+            ("/etc/haproxy/origin-guard.lua", lua),
+        ];
+        if !rustix::process::geteuid().is_root() {
+            // Only root can become another user.
+            values.extend([
+                ("    user haproxy\n", String::new()),
+                ("    group haproxy\n", String::new()),
+            ]);
+        }
+        let file = self
+            .folder
+            .write("haproxy.cfg", &self.print("haproxy", &values));
+        let mut command = Command::new(path_of("haproxy").expect("installed"));
+        command.args(["-f", &file]);
+        command
+    }
+}
+
+/// Takes the `#` from the lines that follow the one with `marker`, up to one without.
+fn uncomment(text: &str, marker: &str) -> String {
+    let mut within = false;
+    let mut done = false;
+    let lines: Vec<_> = text
+        .lines()
+        .map(|line| {
+            if line.contains(marker) {
+                within = true;
+                return line.to_owned();
+            }
+            within &= line.trim_start().starts_with('#');
+            done |= within;
+            if within {
+                line.replacen('#', "", 1)
+            } else {
+                line.to_owned()
+            }
+        })
+        .collect();
+    assert!(done, "no {marker} in {text}");
+    lines.join("\n") + "\n"
+}
+
+fn make_certificate(folder: &Folder) {
+    let output = Command::new("openssl")
+        .args([
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:prime256v1",
+        ])
+        .args(["-nodes", "-days", "2", "-subj", "/CN=origin.example"])
+        .args(["-addext", "subjectAltName=DNS:origin.example"])
+        .args(["-keyout", &folder.file("privkey.pem")])
+        .args(["-out", &folder.file("fullchain.pem")])
+        .output()
+        .expect("runs");
+    assert!(output.status.success(), "{output:?}");
+    let part = |name| fs::read_to_string(folder.file(name)).expect("made");
+    folder.write(
+        "combined.pem",
+        &(part("fullchain.pem") + &part("privkey.pem")),
+    );
+}
+
+/// A port that nothing listens on, and below those that the system gives to clients.
+fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let base = 20_000 + u16::try_from(std::process::id() % 100).expect("small") * 100;
+    (0..100)
+        .map(|_| base + NEXT.fetch_add(1, SeqCst) % 100)
+        .find(|&port| TcpListener::bind(("127.0.0.1", port)).is_ok())
+        .expect("a free port among a hundred")
+}
