@@ -31,6 +31,7 @@ dist:
 
 bench: dist
 	python3 tests/bench/run.py
+	python3 tests/bench/keys.py
 
 timing:
 	$(CARGO) run --release --manifest-path tests/timing/Cargo.toml --target-dir target/timing
