@@ -13,30 +13,66 @@ use super::text::{self, LENGTH};
 use super::time::Time;
 use super::{Fault, Id, KeyVerdict};
 
-/// Every key of a file, ordered by digest, with a table that says where the digests
-/// with certain leading bits begin.
+/// Every key of a file, one behind the other, and a table that says where the one with a
+/// certain digest is: open addressing, at most half full. A lookup goes to two places in
+/// memory, the table and the key, however many keys there are.
 ///
-/// Digests are evenly spread, so about one key falls on each place of the table, however
-/// many there are. Nobody can choose the digest of what they present, so neither can
-/// they make one place crowded, nor learn from the time of a lookup, which depends on
-/// leading bits of digests, anything about a text.
+/// Nobody can choose the digest of what they present. So nobody can make one place of the
+/// table crowded, nor learn anything about a key from the time of a lookup, which depends
+/// on digests alone.
 #[derive(Default)]
 pub struct Index {
-    entries: Vec<Entry>,
-    /// For each value of the leading bits, where its entries begin; one more at the end.
-    starts: Vec<u32>,
-    bits: u32,
-    /// Consumers and metadata, one behind the other.
-    texts: String,
+    entries: Vec<u8>,
+    /// 0 where there is none; else a part of the digest, and one more than the place in
+    /// `entries`.
+    slots: Vec<u64>,
+    count: usize,
 }
 
-struct Entry {
-    digest: [u8; 32],
+/// Bits of a slot that tell the place; the others are the digest's.
+const PLACE_BITS: u32 = 40;
+
+/// A key as it lies in `entries`: its digest, when it expires (8 bytes), whether it is
+/// revoked (1), how long its consumer's name (1) and its metadata (2) are, and both.
+struct Entry<'a> {
+    digest: &'a [u8; 32],
     expires: Time,
-    text: usize,
-    metadata: u16,
-    consumer: u8,
     revoked: bool,
+    consumer: &'a [u8],
+    metadata: &'a [u8],
+}
+
+impl<'a> Entry<'a> {
+    /// The first of `bytes`, and what follows it.
+    fn read(bytes: &'a [u8]) -> Option<(Self, &'a [u8])> {
+        let (digest, rest) = bytes.split_first_chunk()?;
+        let (expires, rest) = rest.split_first_chunk()?;
+        let (&[revoked, consumer, metadata @ ..], rest) = rest.split_first_chunk::<4>()?;
+        let (consumer, rest) = rest.split_at_checked(usize::from(consumer))?;
+        let metadata = usize::from(u16::from_le_bytes(metadata));
+        let (metadata, rest) = rest.split_at_checked(metadata)?;
+        let entry = Self {
+            digest,
+            expires: Time::from_bytes(*expires),
+            revoked: revoked != 0,
+            consumer,
+            metadata,
+        };
+        Some((entry, rest))
+    }
+
+    fn write(record: &Record, to: &mut Vec<u8>) {
+        let metadata = record.metadata.as_ref();
+        let metadata = metadata.map_or("", |metadata| metadata.as_str());
+        let metadata_length = u16::try_from(metadata.len()).expect("its limit is lower");
+        let consumer_length = u8::try_from(record.consumer.len()).expect("its limit is 255");
+        to.extend_from_slice(&record.digest);
+        to.extend_from_slice(&record.expires.unwrap_or(Time::NEVER).to_bytes());
+        to.extend_from_slice(&[u8::from(record.revoked.is_some()), consumer_length]);
+        to.extend_from_slice(&metadata_length.to_le_bytes());
+        to.extend_from_slice(record.consumer.as_bytes());
+        to.extend_from_slice(metadata.as_bytes());
+    }
 }
 
 /// What the index has to say of what was presented.
@@ -57,76 +93,51 @@ impl Index {
     pub(super) fn read(path: &Path, file: File) -> Result<Self, Fault> {
         let mut index = Self::default();
         let mut each = |record: Record| {
-            index.push(&record);
+            Entry::write(&record, &mut index.entries);
+            index.count += 1;
             Ok(())
         };
         reader::read(file, &mut each).map_err(|stopped| stopped.fault(path))?;
-        if u32::try_from(index.entries.len()).is_err() {
-            return Err(Fault::File(format!(
-                "{} holds more than {} keys",
-                path.display(),
-                u32::MAX
-            )));
-        }
-        index.order();
+        index.entries.shrink_to_fit();
+        index.fill_slots();
         Ok(index)
     }
 
-    fn push(&mut self, record: &Record) {
-        let metadata = record
-            .metadata
-            .as_ref()
-            .map_or("", |metadata| metadata.as_str());
-        self.entries.push(Entry {
-            digest: record.digest,
-            expires: record.expires.unwrap_or(Time::NEVER),
-            text: self.texts.len(),
-            metadata: u16::try_from(metadata.len()).expect("its limit is lower"),
-            consumer: u8::try_from(record.consumer.len()).expect("its limit is 255"),
-            revoked: record.revoked.is_some(),
-        });
-        self.texts.push_str(&record.consumer);
-        self.texts.push_str(metadata);
-    }
-
-    fn order(&mut self) {
-        self.entries.shrink_to_fit();
-        self.texts.shrink_to_fit();
-        self.entries.sort_unstable_by_key(|entry| entry.digest);
-        self.bits = self.entries.len().max(1).ilog2();
-        let mut starts = Vec::with_capacity((1 << self.bits) + 1);
-        for (at, entry) in (0..).zip(&self.entries) {
-            let place = self.place(&entry.digest);
-            while starts.len() <= place {
-                starts.push(at);
+    fn fill_slots(&mut self) {
+        assert!(
+            self.entries.len() >> PLACE_BITS == 0,
+            "more than a terabyte of keys"
+        );
+        let mut slots = vec![0; (2 * self.count).next_power_of_two()];
+        let mut rest = self.entries.as_slice();
+        let mut place = 0;
+        while let Some((entry, behind)) = Entry::read(rest) {
+            let (mut at, part) = hash(entry.digest, slots.len());
+            while slots[at] != 0 {
+                at = (at + 1) & (slots.len() - 1);
             }
+            slots[at] = part | (place + 1);
+            place += u64::try_from(rest.len() - behind.len()).expect("a few bytes");
+            rest = behind;
         }
-        let end = u32::try_from(self.entries.len()).expect("as many as were counted");
-        starts.resize((1 << self.bits) + 1, end);
-        self.starts = starts;
-    }
-
-    fn place(&self, digest: &[u8; 32]) -> usize {
-        // In two steps: 64 places at once would be none.
-        let place = leading(digest) >> 1 >> (u64::BITS - 1 - self.bits);
-        usize::try_from(place).expect("fewer than entries")
+        self.slots = slots;
     }
 
     /// How many keys there are, good or not.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.entries.len()
+        self.count
     }
 
     /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.count == 0
     }
 
     /// Judges what is presented as a key, at the time `now`.
     ///
-    /// Whatever it is, as many bytes are digested, and one place is looked at.
+    /// Whatever it is, as many bytes are digested, and one key at least is compared.
     #[must_use]
     pub fn judge(&self, presented: &[u8], now: Time) -> Judgement<'_> {
         let mut text = [0; LENGTH];
@@ -143,7 +154,10 @@ impl Index {
             Some(entry) if entry.expires <= now => (KeyVerdict::Expired, Some(entry)),
             Some(entry) => (KeyVerdict::Granted, Some(entry)),
         };
-        let (consumer, metadata) = found.map_or(("", ""), |entry| self.texts_of(entry));
+        let text = |bytes| std::str::from_utf8(bytes).expect("written as a text");
+        let (consumer, metadata) = found.map_or(("", ""), |entry| {
+            (text(entry.consumer), text(entry.metadata))
+        });
         Judgement {
             verdict,
             id: well_formed.then(|| Id::of(&digest)),
@@ -152,24 +166,37 @@ impl Index {
         }
     }
 
-    /// Compares every entry of the digest's place, and one where there is none.
-    fn find(&self, digest: &[u8; 32]) -> Option<&Entry> {
-        let place = self.place(digest);
-        let start = usize::try_from(*self.starts.get(place)?).ok()?;
-        let end = usize::try_from(*self.starts.get(place + 1)?).ok()?;
-        let start = start.min(self.entries.len().checked_sub(1)?);
-        let mut found = None;
-        for entry in &self.entries[start..end.max(start + 1)] {
-            if constant_time_eq_32(&entry.digest, digest) {
-                found = Some(entry);
+    /// Compares every key whose slot holds the same part of the digest. Where none does,
+    /// the next one there is, so that it takes as long.
+    fn find(&self, digest: &[u8; 32]) -> Option<Entry<'_>> {
+        if self.count == 0 {
+            return None;
+        }
+        let (mut at, part) = hash(digest, self.slots.len());
+        let (mut found, mut compared, mut ended) = (None, false, false);
+        while !(ended && compared) {
+            let slot = self.slots[at];
+            ended |= slot == 0;
+            if slot != 0 && (ended || slot >> PLACE_BITS == part >> PLACE_BITS) {
+                let place = (slot & ((1 << PLACE_BITS) - 1)) - 1;
+                let place = usize::try_from(place).ok()?;
+                let (entry, _) = Entry::read(&self.entries[place..])?;
+                if constant_time_eq_32(entry.digest, digest) {
+                    found = Some(entry);
+                }
+                compared = true;
             }
+            at = (at + 1) & (self.slots.len() - 1);
         }
         found
     }
+}
 
-    fn texts_of(&self, entry: &Entry) -> (&str, &str) {
-        let (start, consumer) = (entry.text, usize::from(entry.consumer));
-        let end = start + consumer + usize::from(entry.metadata);
-        self.texts[start..end].split_at(consumer)
-    }
+/// Where among `slots`, a power of two, a digest's slot is looked for first, and the part
+/// of the digest that the slot holds.
+fn hash(digest: &[u8; 32], slots: usize) -> (usize, u64) {
+    let mut eight = [0; 8];
+    eight.copy_from_slice(&digest[8..16]);
+    let at = usize::try_from(leading(digest)).unwrap_or(usize::MAX) & (slots - 1);
+    (at, u64::from_le_bytes(eight) << PLACE_BITS)
 }

@@ -27,6 +27,14 @@ impl Time {
         Self(since.map_or(0, |since| since.as_secs()).min(LAST))
     }
 
+    pub(super) fn to_bytes(self) -> [u8; 8] {
+        self.0.to_le_bytes()
+    }
+
+    pub(super) fn from_bytes(bytes: [u8; 8]) -> Self {
+        Self(u64::from_le_bytes(bytes))
+    }
+
     /// Reads `2026-11-24T07:00:00Z`: a time in UTC, in whole seconds, from 1970 on.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
