@@ -32,6 +32,7 @@ dist:
 bench: dist
 	python3 tests/bench/run.py
 	python3 tests/bench/fronts.py
+	python3 tests/bench/keys.py
 
 timing:
 	$(CARGO) run --release --manifest-path tests/timing/Cargo.toml --target-dir target/timing

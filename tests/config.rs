@@ -152,6 +152,10 @@ fn help_and_version_are_printed() {
             "LISTEN",
             "TRUSTED_PROXIES",
             "DRAIN_TIMEOUT",
+            "GATEWAY_LISTEN",
+            "API_KEY_HEADER",
+            "API_KEYS_FILE",
+            "keys rotate ID",
             "check",
         ] {
             assert!(output.contains(name), "{name}");

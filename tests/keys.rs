@@ -502,7 +502,7 @@ fn faults(key: &Key) -> Vec<(String, u32, &'static str)> {
         (
             "{\"version\":1,\"keys\":[]}\n\n{}".into(),
             3,
-            "trailing characters",
+            "something comes behind the end",
         ),
         (twice, 3, "there twice"),
         (repeated, 2, "consumer is there twice"),

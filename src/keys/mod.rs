@@ -17,6 +17,7 @@ mod store;
 pub mod text;
 pub mod time;
 mod verdict;
+mod window;
 
 pub use fault::Fault;
 pub use id::Id;

@@ -2,11 +2,10 @@
 //! no more room than one.
 
 use std::fmt;
-use std::io::{self, BufReader, Read};
+use std::io::{self, Read};
 
 use data_encoding::HEXLOWER;
 use serde_core::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
-use serde_json::error::Category;
 use serde_json::value::RawValue;
 
 use super::Id;
@@ -14,8 +13,7 @@ use super::id::Ids;
 use super::metadata::Metadata;
 use super::record::{self, Record, Unknown, VERSION};
 use super::time::Time;
-
-const BUFFER: usize = 1 << 16;
+use super::window::Window;
 
 /// What the file holds beside its keys.
 #[derive(Default)]
@@ -41,39 +39,17 @@ pub(super) fn read(
     from: impl Read,
     each: &mut dyn FnMut(Record) -> io::Result<()>,
 ) -> Result<Rest, Stopped> {
+    let mut window = Window::new(from);
     let mut reading = Reading {
         each,
         number: 0,
         failed: None,
-        rest: Rest {
-            ids: Ids::default(),
-            unknown: Vec::new(),
-        },
+        rest: Rest::default(),
     };
-    let buffered = BufReader::with_capacity(BUFFER, from);
-    let mut json = serde_json::Deserializer::from_reader(buffered);
-    let read = File(&mut reading)
-        .deserialize(&mut json)
-        .and_then(|()| json.end());
-    match read {
+    match reading.file(&mut window) {
         Ok(()) => Ok(reading.rest),
-        Err(error) => Err(match reading.failed {
-            Some(failed) => Stopped::Doing(failed),
-            None if error.is_io() => Stopped::Reading(error.into()),
-            None => Stopped::Faulty(fault(&error)),
-        }),
+        Err(stopped) => Err(reading.failed.map_or(stopped, Stopped::Doing)),
     }
-}
-
-fn fault(error: &serde_json::Error) -> String {
-    let (line, column) = (error.line(), error.column());
-    if error.classify() == Category::Eof {
-        return format!("line {line}, column {column}: the file ends here, too early");
-    }
-    let text = error.to_string();
-    let place = format!(" at line {line} column {column}");
-    let text = text.strip_suffix(&place).unwrap_or(&text);
-    format!("line {line}, column {column}: {text}")
 }
 
 struct Reading<'a> {
@@ -113,53 +89,60 @@ macro_rules! anything_but_a_string {
     };
 }
 
-/// The whole file.
-struct File<'a, 'r>(&'a mut Reading<'r>);
-
-impl<'de> DeserializeSeed<'de> for File<'_, '_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<(), D::Error> {
-        from.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for File<'_, '_> {
-    type Value = ();
-
-    anything_but_a_string!("an object with version and keys");
-
-    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<(), A::Error> {
+impl Reading<'_> {
+    fn file(&mut self, window: &mut Window<impl Read>) -> Result<(), Stopped> {
+        window.expect(b'{', "an object with version and keys must be here")?;
         let (mut version, mut keys) = (false, false);
-        while let Some(name) = fields.next_key::<String>()? {
+        let mut first = true;
+        while !window.take(b'}')? {
+            if !std::mem::take(&mut first) {
+                window.expect(b',', "a comma or the end of the object must be here")?;
+            }
+            if window.peek()? != Some(b'"') {
+                return Err(window.unexpected("the name of a field must be here"));
+            }
+            let name: String = window.value(|json| serde_json::from_str(json))?;
+            window.expect(b':', "a colon must be here")?;
             let seen = match name.as_str() {
-                "version" => {
-                    fields.next_value_seed(Version)?;
-                    &mut version
-                }
-                "keys" => {
-                    fields.next_value_seed(Keys(&mut *self.0))?;
-                    &mut keys
-                }
+                "version" => &mut version,
+                "keys" => &mut keys,
                 _ => {
-                    let value = fields.next_value()?;
-                    self.0.rest.unknown.push(Unknown { name, value });
+                    let value = window.value(|json| RawValue::from_string(json.into()))?;
+                    self.rest.unknown.push(Unknown { name, value });
                     continue;
                 }
             };
             if std::mem::replace(seen, true) {
-                return Err(A::Error::custom(format!("{name} is there twice")));
+                return Err(window.fault(&format!("{name} is there twice")));
+            }
+            if name == "keys" {
+                self.keys(window)?;
+            } else {
+                window.seed(Version)?;
             }
         }
-        match (version, keys) {
-            (true, true) => Ok(()),
-            (false, _) => Err(A::Error::custom(format!(
-                "the file has no version; it is {VERSION}"
-            ))),
-            (_, false) => Err(A::Error::custom(
-                "the file has no keys, not even an empty array",
-            )),
+        if !version {
+            return Err(window.fault(&format!("the file has no version; it is {VERSION}")));
         }
+        if !keys {
+            return Err(window.fault("the file has no keys, not even an empty array"));
+        }
+        match window.peek()? {
+            None => Ok(()),
+            Some(_) => Err(window.fault("something comes behind the end")),
+        }
+    }
+
+    fn keys(&mut self, window: &mut Window<impl Read>) -> Result<(), Stopped> {
+        window.expect(b'[', "an array of keys must be here")?;
+        let mut first = true;
+        while !window.take(b']')? {
+            if !std::mem::take(&mut first) {
+                window.expect(b',', "a comma or the end of the array must be here")?;
+            }
+            window.seed(Key(self))?;
+        }
+        Ok(())
     }
 }
 
@@ -186,28 +169,6 @@ impl Visitor<'_> for Version {
             "version {version} of the file is not known to this program, which reads \
              version {VERSION}; use the program that wrote it"
         )))
-    }
-}
-
-/// The array of keys.
-struct Keys<'a, 'r>(&'a mut Reading<'r>);
-
-impl<'de> DeserializeSeed<'de> for Keys<'_, '_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<(), D::Error> {
-        from.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Keys<'_, '_> {
-    type Value = ();
-
-    anything_but_a_string!("an array of keys");
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut keys: A) -> Result<(), A::Error> {
-        while keys.next_element_seed(Key(&mut *self.0))?.is_some() {}
-        Ok(())
     }
 }
 
