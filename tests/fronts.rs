@@ -31,8 +31,12 @@ macro_rules! with_each_proxy {
 mod backend;
 #[path = "fronts/failing.rs"]
 mod failing;
+#[path = "fronts/file.rs"]
+mod file;
 #[path = "fronts/front.rs"]
 mod front;
+#[path = "fronts/gateway.rs"]
+mod gateway;
 #[path = "fronts/passing.rs"]
 mod passing;
 #[path = "fronts/relay.rs"]

@@ -21,7 +21,8 @@ fn request(target: &str, secret: &str) -> String {
     format!("GET {target} HTTP/1.1\r\nHost: x\r\nX-Shared-Secret: {secret}\r\n\r\n")
 }
 
-fn assert_unavailable(answer: &Answer) {
+/// 503, as the files have it.
+pub(crate) fn assert_unavailable(answer: &Answer) {
     assert_eq!(answer.status, 503, "{answer:?}");
     assert_eq!(answer.body, UNAVAILABLE, "{answer:?}");
     assert_eq!(answer.header("content-type"), Some("application/json"));
@@ -29,7 +30,7 @@ fn assert_unavailable(answer: &Answer) {
 }
 
 fn without_a_guard_nothing_passes(proxy: Proxy) {
-    let Some(front) = Front::start(proxy, Setup::default()) else {
+    let Some(front) = Front::start(proxy, &Setup::default()) else {
         return;
     };
     for secret in [SECRET, "wrong", ""] {
@@ -92,7 +93,6 @@ fn a_guard_killed_under_load_closes_and_its_return_opens(proxy: Proxy) {
                 }
             });
         }
-        // Ends the load also where an assertion fails.
         let _stop = Stop(&done);
         let some_more = |count: &AtomicU64, what: &str| {
             let (before, since) = (count.load(SeqCst), Instant::now());
@@ -141,7 +141,8 @@ fn stop(guard: &Guard) {
     }
 }
 
-struct Stop<'a>(&'a AtomicBool);
+/// Ends a load when dropped, also where an assertion fails.
+pub(crate) struct Stop<'a>(pub(crate) &'a AtomicBool);
 
 impl Drop for Stop<'_> {
     fn drop(&mut self) {

@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal};
 
 use crate::backend::{Backend, Seen};
-use crate::support::{Answer, Guard, PATIENCE, SECRET, command, installed, path_of};
+use crate::file::File;
+use crate::support::{Answer, Guard, PATIENCE, SECRET, installed};
 
 /// Which one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,13 +24,27 @@ pub(crate) enum Proxy {
 }
 
 impl Proxy {
-    fn program(self) -> &'static str {
+    pub(crate) fn program(self) -> &'static str {
         match self {
             Self::Nginx => "nginx",
             Self::Caddy => "caddy",
             Self::Haproxy => "haproxy",
         }
     }
+}
+
+/// What it stands before.
+#[derive(Clone, Debug, Default)]
+pub(crate) enum Role {
+    /// The backend.
+    #[default]
+    Origin,
+    /// The test's own backend, in clear.
+    Gateway,
+    /// An origin that speaks TLS, by a certificate of this file.
+    GatewayTo(SocketAddr, String),
+    /// An origin that speaks in clear.
+    GatewayInClearTo(SocketAddr),
 }
 
 /// A folder of a test's own, removed when dropped.
@@ -50,7 +65,7 @@ impl Folder {
         path.to_str().expect("UTF-8").to_owned()
     }
 
-    fn write(&self, name: &str, text: &str) -> String {
+    pub(crate) fn write(&self, name: &str, text: &str) -> String {
         let path = self.file(name);
         fs::write(&path, text).expect("written");
         path
@@ -64,8 +79,10 @@ impl Drop for Folder {
 }
 
 /// What differs from test to test.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Setup {
+    /// What it stands before.
+    pub(crate) role: Role,
     /// The exemption of the health path is uncommented.
     pub(crate) health: bool,
     /// The listener speaks TLS, as it does where nothing is replaced.
@@ -79,18 +96,19 @@ pub(crate) struct Front {
     pub(crate) address: SocketAddr,
     pub(crate) backend: Backend,
     pub(crate) folder: Folder,
+    is_origin: bool,
 }
 
 impl Front {
     /// Starts it, and a guard with [`SECRET`]; `None` where the proxy is not installed.
     pub(crate) fn guarded(proxy: Proxy) -> Option<(Self, Guard)> {
-        let front = Self::start(proxy, Setup::default())?;
+        let front = Self::start(proxy, &Setup::default())?;
         let guard = front.guard();
         Some((front, guard))
     }
 
     /// Starts it without a guard.
-    pub(crate) fn start(proxy: Proxy, setup: Setup) -> Option<Self> {
+    pub(crate) fn start(proxy: Proxy, setup: &Setup) -> Option<Self> {
         let remedy = format!("apt install {}", proxy.program());
         if !installed(proxy.program(), &remedy) || !installed("openssl", "apt install openssl") {
             return None;
@@ -99,18 +117,14 @@ impl Front {
         make_certificate(&folder);
         let backend = Backend::start();
         let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
-        let file = File {
+        let mut command = File {
             proxy,
             setup,
             folder: &folder,
             address,
             backend: backend.address,
-        };
-        let mut command = match proxy {
-            Proxy::Nginx => file.nginx(),
-            Proxy::Caddy => file.caddy(),
-            Proxy::Haproxy => file.haproxy(),
-        };
+        }
+        .command();
         let log = fs::File::create(folder.file("log")).expect("a log");
         let process = command
             .current_dir(&folder.0)
@@ -126,6 +140,7 @@ impl Front {
             address,
             backend,
             folder,
+            is_origin: matches!(setup.role, Role::Origin),
         };
         front.wait_until_it_listens();
         Some(front)
@@ -181,16 +196,18 @@ impl Front {
         Answer::read(&mut stream, head).unwrap_or_else(|| panic!("closed: {}", self.log()))
     }
 
-    /// What has reached the backend, none of which may hold the secret or be framed in
-    /// more than one way.
+    /// What has reached the backend, none of which may be framed in more than one way, or
+    /// hold the secret but where the gateway puts it.
     pub(crate) fn seen(&self) -> Vec<Seen> {
         let seen = self.backend.seen();
         for request in &seen {
             assert_eq!(request.fault, None, "{:?}: {request:?}", self.proxy);
             let text = format!("{request:?}");
-            assert!(
-                !text.contains(SECRET),
-                "{:?} shows the secret: {text}",
+            let times = text.matches(SECRET).count();
+            assert_eq!(
+                times,
+                usize::from(!self.is_origin),
+                "{:?}: {text}",
                 self.proxy
             );
         }
@@ -218,155 +235,6 @@ pub(crate) fn guard_at(socket: &Path, variables: &[(&str, &str)]) -> Guard {
     let listen = format!("unix:{}", socket.display());
     let listen = [("LISTEN", listen.as_str())];
     Guard::with(&[variables, &listen].concat())
-}
-
-/// What a file is fitted to.
-struct File<'a> {
-    proxy: Proxy,
-    setup: Setup,
-    folder: &'a Folder,
-    address: SocketAddr,
-    backend: SocketAddr,
-}
-
-impl File<'_> {
-    /// What the binary prints, with `values` in place of what the file's comments name.
-    fn print(&self, name: &str, values: &[(&str, String)]) -> String {
-        let output = command().args(["print", name]).output().expect("runs");
-        assert!(output.status.success(), "{output:?}");
-        let mut text = String::from_utf8(output.stdout).expect("UTF-8");
-        if self.setup.health && name == self.proxy.program() {
-            text = uncomment(
-                &text,
-                "Uncomment to let anyone ask for the backend's health",
-            );
-        }
-        for (placeholder, value) in values {
-            assert!(
-                text.contains(placeholder),
-                "no {placeholder} in {name}: {text}"
-            );
-            text = text.replace(placeholder, value);
-        }
-        text
-    }
-
-    fn common(&self) -> Vec<(&'static str, String)> {
-        vec![
-            ("/run/origin-guard.sock", self.folder.file("guard.sock")),
-            ("127.0.0.1:8080", self.backend.to_string()),
-        ]
-    }
-
-    fn nginx(&self) -> Command {
-        let address = self.address;
-        let tls = if self.setup.tls { " ssl" } else { "" };
-        let mut values = self.common();
-        values.extend([
-            ("listen 443 ssl;", format!("listen {address}{tls};")),
-            (
-                "/etc/ssl/origin.example/fullchain.pem",
-                self.folder.file("fullchain.pem"),
-            ),
-            (
-                "/etc/ssl/origin.example/privkey.pem",
-                self.folder.file("privkey.pem"),
-            ),
-        ]);
-        self.folder
-            .write("origin.conf", &self.print("nginx", &values));
-        self.folder.write("nginx.conf", include_str!("nginx.conf"));
-        let mut command = Command::new(path_of("nginx").expect("installed"));
-        command.args(["-p", ".", "-c", "nginx.conf"]);
-        command
-    }
-
-    fn caddy(&self) -> Command {
-        let port = self.address.port();
-        let mut values = self.common();
-        if self.setup.tls {
-            values.extend([
-                (
-                    "origin.example {",
-                    format!("https://origin.example:{port} {{"),
-                ),
-                ("#tls /etc/", "tls /etc/".into()),
-                (
-                    "/etc/ssl/origin.example/fullchain.pem",
-                    self.folder.file("fullchain.pem"),
-                ),
-                (
-                    "/etc/ssl/origin.example/privkey.pem",
-                    self.folder.file("privkey.pem"),
-                ),
-            ]);
-        } else {
-            values.push(("origin.example {", format!("http://:{port} {{")));
-        }
-        self.folder.write("origin", &self.print("caddy", &values));
-        self.folder.write("Caddyfile", include_str!("Caddyfile"));
-        let mut command = Command::new(path_of("caddy").expect("installed"));
-        command.args(["run", "--adapter", "caddyfile", "--config", "Caddyfile"]);
-        command
-    }
-
-    fn haproxy(&self) -> Command {
-        let tls = "bind :443 ssl crt /etc/ssl/origin.example/combined.pem alpn h2,http/1.1";
-        let bind = if self.setup.tls {
-            let certificate = self.folder.file("combined.pem");
-            format!(
-                "bind {} ssl crt {certificate} alpn h2,http/1.1",
-                self.address
-            )
-        } else {
-            format!("bind {}", self.address)
-        };
-        let socket = self.folder.file("guard.sock");
-        let lua = self.print("haproxy-lua", &[("/run/origin-guard.sock", socket)]);
-        let lua = self.folder.write("origin-guard.lua", &lua);
-        let mut values = vec![
-            (tls, bind),
-            ("127.0.0.1:8080", self.backend.to_string()),
-            ("/etc/haproxy/origin-guard.lua", lua),
-        ];
-        if !rustix::process::geteuid().is_root() {
-            // Only root can become another user.
-            values.extend([
-                ("    user haproxy\n", String::new()),
-                ("    group haproxy\n", String::new()),
-            ]);
-        }
-        let file = self
-            .folder
-            .write("haproxy.cfg", &self.print("haproxy", &values));
-        let mut command = Command::new(path_of("haproxy").expect("installed"));
-        command.args(["-f", &file]);
-        command
-    }
-}
-
-/// Takes the `#` from the lines that follow the one with `marker`, up to one without.
-fn uncomment(text: &str, marker: &str) -> String {
-    let mut within = false;
-    let mut done = false;
-    let lines: Vec<_> = text
-        .lines()
-        .map(|line| {
-            if line.contains(marker) {
-                within = true;
-                return line.to_owned();
-            }
-            within &= line.trim_start().starts_with('#');
-            done |= within;
-            if within {
-                line.replacen('#', "", 1)
-            } else {
-                line.to_owned()
-            }
-        })
-        .collect();
-    assert!(done, "no {marker} in {text}");
-    lines.join("\n") + "\n"
 }
 
 fn make_certificate(folder: &Folder) {

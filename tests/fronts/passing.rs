@@ -10,6 +10,7 @@ use crate::support::{Answer, SECRET, installed};
 const ABSENT: &str = r#"{"error":"No secret provided"}"#;
 const INVALID: &str = r#"{"error":"Invalid secret"}"#;
 const MISCONFIGURED: &str = r#"{"error":"Server configuration error"}"#;
+const CHALLENGE: Option<&str> = Some(r#"Shared-Secret realm="origin-guard""#);
 const MEGABYTE: usize = 1 << 20;
 
 with_each_proxy! {
@@ -18,7 +19,7 @@ with_each_proxy! {
     a_websocket_passes
     a_thousand_at_once_are_told_apart
     the_guards_500_is_passed_on
-    connections_to_the_guard_are_kept
+    no_question_reaches_the_backend
     the_log_names_client_and_path_and_believes_no_client
     tls_is_terminated
 }
@@ -28,7 +29,13 @@ fn get(target: &str, fields: &str) -> String {
 }
 
 /// A denial as the guard has it, and nothing at the backend.
-fn assert_denied(answer: &Answer, status: u16, body: &str, what: &str) {
+pub(crate) fn assert_denied(
+    answer: &Answer,
+    status: u16,
+    body: &str,
+    challenge: Option<&str>,
+    what: &str,
+) {
     assert_eq!(answer.status, status, "{what}: {answer:?}");
     assert_eq!(String::from_utf8_lossy(&answer.body), body, "{what}");
     assert_eq!(
@@ -37,7 +44,6 @@ fn assert_denied(answer: &Answer, status: u16, body: &str, what: &str) {
         "{what}"
     );
     assert_eq!(answer.header("cache-control"), Some("no-store"), "{what}");
-    let challenge = (status == 401).then_some(r#"Shared-Secret realm="origin-guard""#);
     assert_eq!(answer.header("www-authenticate"), challenge, "{what}");
 }
 
@@ -83,7 +89,13 @@ fn the_secret_decides(proxy: Proxy) {
         (format!("X-Shared-Secret:\r\n{secret}"), INVALID),
         (format!("{secret}{}", wrong.to_lowercase()), INVALID),
     ] {
-        assert_denied(&front.ask(get("/forbidden", &fields)), 401, body, &fields);
+        assert_denied(
+            &front.ask(get("/forbidden", &fields)),
+            401,
+            body,
+            CHALLENGE,
+            &fields,
+        );
     }
     let seen = front.seen();
     let targets: Vec<_> = seen.iter().map(crate::backend::Seen::target).collect();
@@ -142,16 +154,22 @@ fn every_kind_of_request_passes(proxy: Proxy) {
         let request = [head(method, framing, "wrong").as_bytes(), body].concat();
         let answer = front.ask(request);
         let body = if method == "HEAD" { "" } else { INVALID };
-        assert_denied(&answer, 401, body, method);
+        assert_denied(&answer, 401, body, CHALLENGE, method);
         assert_eq!(front.seen().len(), sent);
     }
     // The denial does not wait for a body that does not come.
     let answer = front.ask(head("POST", &length, "wrong"));
-    assert_denied(&answer, 401, INVALID, "a body that does not come");
+    assert_denied(
+        &answer,
+        401,
+        INVALID,
+        CHALLENGE,
+        "a body that does not come",
+    );
     // Caddy reads 256 KiB of a body before any answer, as Go's net/http does.
     if proxy != Proxy::Caddy {
         let answer = front.ask(head("POST", chunked, "wrong"));
-        assert_denied(&answer, 401, INVALID, "chunks that do not come");
+        assert_denied(&answer, 401, INVALID, CHALLENGE, "chunks that do not come");
     }
 }
 
@@ -166,6 +184,7 @@ fn a_websocket_passes(proxy: Proxy) {
         &front.ask(get("/forbidden", &fields)),
         401,
         INVALID,
+        CHALLENGE,
         "upgrade",
     );
 
@@ -227,18 +246,60 @@ fn a_thousand_at_once_are_told_apart(proxy: Proxy) {
 }
 
 fn the_guards_500_is_passed_on(proxy: Proxy) {
-    let Some(front) = Front::start(proxy, Setup::default()) else {
+    let Some(front) = Front::start(proxy, &Setup::default()) else {
         return;
     };
     let _guard = front.guard_with(&[]);
     let answer = front.ask(get("/forbidden", &format!("X-Shared-Secret: {SECRET}\r\n")));
-    assert_denied(&answer, 500, MISCONFIGURED, "no secret configured");
+    assert_denied(&answer, 500, MISCONFIGURED, None, "no secret configured");
     assert!(front.seen().is_empty());
+}
+
+/// Caddy 2.6 mixes up connections that it opens while others become free, which it keeps
+/// where its file does not say otherwise: two runs of five showed it then.
+fn no_question_reaches_the_backend(proxy: Proxy) {
+    const WAVES: usize = 150;
+    const WAVE: usize = 60;
+    let Some((front, _guard)) = Front::guarded(proxy) else {
+        return;
+    };
+    let good = get("/granted", &format!("X-Shared-Secret: {SECRET}\r\n"));
+    let bad = get("/forbidden", "X-Shared-Secret: wrong\r\n");
+    let mut streams: Vec<_> = (0..WAVE).map(|_| front.connect()).collect();
+    for _ in 0..WAVES {
+        for (number, stream) in streams.iter_mut().enumerate() {
+            let request = if number % 4 == 0 { &bad } else { &good };
+            stream.write_all(request.as_bytes()).expect("sent");
+        }
+        for (number, stream) in streams.iter_mut().enumerate() {
+            let answer = Answer::read(stream, false).expect("an answer");
+            let status = if number % 4 == 0 { 401 } else { 200 };
+            assert_eq!(answer.status, status, "{answer:?}");
+        }
+    }
+    let seen = front.seen();
+    assert!(seen.iter().all(|seen| seen.line == "GET /granted HTTP/1.1"));
+    assert_eq!(seen.len(), WAVES * WAVE * 3 / 4);
+}
+
+mod connections_to_the_guard_are_kept {
+    use crate::front::Proxy;
+
+    #[test]
+    fn nginx() {
+        super::connections_to_the_guard_are_kept(Proxy::Nginx);
+    }
+
+    // Not Caddy, whose file says why.
+    #[test]
+    fn haproxy() {
+        super::connections_to_the_guard_are_kept(Proxy::Haproxy);
+    }
 }
 
 fn connections_to_the_guard_are_kept(proxy: Proxy) {
     const ASKED: usize = 100;
-    let Some(front) = Front::start(proxy, Setup::default()) else {
+    let Some(front) = Front::start(proxy, &Setup::default()) else {
         return;
     };
     let behind = front.folder.0.join("behind.sock");
@@ -279,7 +340,7 @@ fn tls_is_terminated(proxy: Proxy) {
         tls: true,
         ..Setup::default()
     };
-    let Some(front) = Front::start(proxy, setup) else {
+    let Some(front) = Front::start(proxy, &setup) else {
         return;
     };
     if !installed("curl", "apt install curl") {
