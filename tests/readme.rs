@@ -5,17 +5,7 @@ mod support;
 use std::process::{Command, Stdio};
 
 use support::folder::Folder;
-use support::installed;
-
-/// The lines after a prompt of `$ ` in the section `heading`.
-fn commands(heading: &str) -> Vec<String> {
-    let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md"));
-    let text = text.expect("readable");
-    let (_, section) = text.split_once(heading).expect("a section");
-    let section = section.split("\n## ").next().expect("its text");
-    let lines = section.lines().filter_map(|line| line.strip_prefix("$ "));
-    lines.map(str::to_owned).collect()
-}
+use support::{installed, readme};
 
 #[test]
 fn both_halves_in_eight_commands() {
@@ -29,7 +19,7 @@ fn both_halves_in_eight_commands() {
             return;
         }
     }
-    let mut commands = commands("## Be the gateway");
+    let mut commands = readme::commands("## Be the gateway", "$ ");
     assert!(commands.len() <= 8, "{commands:#?}");
     // What is tried is the binary of this test, where the first command puts one.
     let build = commands.remove(0);

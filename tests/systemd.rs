@@ -13,7 +13,7 @@ use std::time::{Instant, UNIX_EPOCH};
 
 use load::Load;
 use machine::Machine;
-use support::{Answer, PATIENCE};
+use support::{Answer, PATIENCE, readme};
 
 const SECRET_FILE: &str = "/etc/origin-guard/shared-secret";
 const OLD: &str = "old-secret-0123456789abcdef";
@@ -82,16 +82,6 @@ fn the_service_installs_starts_and_is_ready() {
     assert!(!journal.contains(OLD), "the secret is in the journal");
 }
 
-/// The lines that the README has the operator type as root, in the section `heading`.
-fn readme(heading: &str) -> Vec<String> {
-    let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md"));
-    let text = text.expect("readable");
-    let (_, section) = text.split_once(heading).expect("a section");
-    let section = section.split("\n#").next().expect("its text");
-    let lines = section.lines().filter_map(|line| line.strip_prefix("vm# "));
-    lines.map(str::to_owned).collect()
-}
-
 #[test]
 fn the_readme_installs_it_and_rotates_the_secret() {
     let Some(machine) = Machine::boot() else {
@@ -100,7 +90,7 @@ fn the_readme_installs_it_and_rotates_the_secret() {
     let binary = machine.path("/root/origin-guard");
     std::fs::copy(env!("CARGO_BIN_EXE_origin-guard"), binary).expect("copied");
     let type_in = |line: &String| machine.sh(&format!("cd /root && {line}"));
-    let install = readme("## Under systemd");
+    let install = readme::commands("## Under systemd", "vm# ");
     assert!(install.len() > 8, "{install:?}");
     for line in &install {
         type_in(line);
@@ -114,7 +104,7 @@ fn the_readme_installs_it_and_rotates_the_secret() {
     assert_eq!(status(&machine, &old), 200);
     assert_eq!(machine.show("PrivateNetwork"), "yes");
 
-    let rotate = readme("### Rotate the secret");
+    let rotate = readme::commands("### Rotate the secret", "vm# ");
     assert_eq!(rotate.len(), 4, "{rotate:?}");
     type_in(&rotate[0]);
     let new = type_in(&rotate[1]).trim().to_owned();

@@ -6,6 +6,7 @@
 pub mod corpus;
 pub mod folder;
 pub mod keys;
+pub mod readme;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
