@@ -120,6 +120,11 @@ fn a_key_decides(proxy: Proxy) {
         let value = |text: &str| serde_json::from_str::<serde_json::Value>(text).expect("JSON");
         assert_eq!(value(&metadata), value(METADATA), "{metadata}");
     }
+    // As much as there can be.
+    let long = format!("{{\"note\":\"{}\"}}", "x".repeat(4096 - 11));
+    let carol = gateway.key("carol", &["--metadata", &long]);
+    assert_eq!(gateway.ask("/granted", &carol).status, 200);
+    assert_eq!(last().field("x-consumer-metadata"), Some(&*long));
     let bob = gateway.key("bob", &[]);
     assert_eq!(gateway.ask("/granted", &bob).status, 200);
     assert_forwarded_for(&last(), "bob");
