@@ -124,6 +124,31 @@ fn the_readme_installs_it_and_rotates_the_secret() {
 }
 
 #[test]
+fn the_readme_opens_the_gateway_s_door() {
+    let Some(machine) = installed() else { return };
+    machine.sh("systemctl start origin-guard.socket origin-guard");
+    let typed: Vec<_> = readme::commands("## Be the gateway", "vm# ")
+        .iter()
+        .map(|line| machine.sh(line))
+        .collect();
+    let key = typed.iter().find(|said| said.starts_with("og_"));
+    let key = key.expect("a key").trim();
+    let ask = |key: &str| {
+        use std::io::Write as _;
+        let mut stream = machine.connect_unix("/run/origin-guard/gateway.sock");
+        let request = "GET /authorize HTTP/1.1\r\nHost: test\r\nAuthorization: Bearer";
+        write!(stream, "{request} {key}\r\n\r\n").expect("sent");
+        Answer::read(&mut stream, false).expect("an answer")
+    };
+    let answer = ask(key);
+    assert_eq!(answer.header("x-shared-secret"), Some(OLD), "{answer:?}");
+    assert_eq!(answer.header("x-consumer"), Some("alice"));
+    // A change by root's command reaches the service, which has a user of its own.
+    machine.sh("origin-guard keys rm alice --file /etc/origin-guard/keys.json");
+    wait_until(&machine, "the key's end", || ask(key).status == 401);
+}
+
+#[test]
 fn the_exposure_is_small_and_smaller_without_a_network() {
     let Some(machine) = installed() else { return };
     let exposure = || {

@@ -14,7 +14,7 @@ local ORIGIN = {
 }
 -- At the gateway: whose API key is this? The answer says what to forward.
 local GATEWAY = {
-    address = "unix@/run/origin-guard-gateway.sock",
+    address = "unix@/run/origin-guard/gateway.sock",
     --address = "ipv4@127.0.0.1:8889",
     url = "http://origin-guard/authorize",
     presented = "authorization",

@@ -18,6 +18,11 @@ pub const FILES: &[(&str, &str, &str)] = &[
         include_str!("no-network.conf"),
     ),
     (
+        "gateway-unit",
+        "a drop-in for the service that answers a gateway's proxy, too",
+        include_str!("gateway.conf"),
+    ),
+    (
         "nginx",
         "nginx asks the guard before it asks the backend",
         include_str!("nginx.conf"),

@@ -141,7 +141,7 @@ impl File<'_> {
         let name = if self.is_origin() {
             "origin-guard"
         } else {
-            "origin-guard-gateway"
+            "origin-guard/gateway"
         };
         format!("/run/{name}.sock")
     }
