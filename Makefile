@@ -21,7 +21,7 @@ run:
 
 # All tests. With REQUIRE_ALL=1 a test that is skipped for want of a server fails.
 test:
-	$(CARGO) test
+	$(CARGO) test --no-fail-fast
 
 check:
 	$(CARGO) fmt --check
