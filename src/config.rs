@@ -80,9 +80,8 @@ impl Config {
         let header = reader.header();
         let gateway = reader.gateway(&header);
         let listen_is_set = variable("LISTEN").is_some_and(|text| !text.is_empty());
-        let has_other_door = variable("GATEWAY_LISTEN").is_some_and(|text| !text.is_empty());
         let listen = reader.value("LISTEN", "0.0.0.0:8888", |list| match list {
-            "none" if has_other_door => Ok(Vec::new()),
+            "none" if gateway.is_some() => Ok(Vec::new()),
             "none" => Err("none leaves no door; leave it out, or set GATEWAY_LISTEN".into()),
             _ => addresses(list),
         });

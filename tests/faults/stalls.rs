@@ -154,11 +154,7 @@ fn a_stderr_that_nobody_reads_holds_up_no_answer() {
         assert_eq!(answer.status, 401, "{answer:?}");
     }
     drop(stream);
-    let pid = i32::try_from(child.0.id())
-        .ok()
-        .and_then(rustix::process::Pid::from_raw);
-    rustix::process::kill_process(pid.expect("a pid"), rustix::process::Signal::TERM)
-        .expect("signalled");
+    support::signal(&child.0, rustix::process::Signal::TERM);
     let (ended, end) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
         let status = child.0.wait();
@@ -197,10 +193,6 @@ fn a_full_disk_under_stderr_holds_up_no_answer() {
         assert_eq!(answer.status, 200);
     }
     drop(stream);
-    let pid = i32::try_from(child.0.id())
-        .ok()
-        .and_then(rustix::process::Pid::from_raw);
-    rustix::process::kill_process(pid.expect("a pid"), rustix::process::Signal::TERM)
-        .expect("signalled");
+    support::signal(&child.0, rustix::process::Signal::TERM);
     assert_eq!(child.0.wait().expect("its own child").code(), Some(0));
 }

@@ -102,7 +102,12 @@ pub(crate) struct Front {
 impl Front {
     /// Starts it, and a guard with [`SECRET`]; `None` where the proxy is not installed.
     pub(crate) fn guarded(proxy: Proxy) -> Option<(Self, Guard)> {
-        let front = Self::start(proxy, &Setup::default())?;
+        Self::guarded_with(proxy, &Setup::default())
+    }
+
+    /// The same, with what differs in this test.
+    pub(crate) fn guarded_with(proxy: Proxy, setup: &Setup) -> Option<(Self, Guard)> {
+        let front = Self::start(proxy, setup)?;
         let guard = front.guard();
         Some((front, guard))
     }
@@ -219,10 +224,8 @@ impl Drop for Front {
     fn drop(&mut self) {
         if self.proxy == Proxy::Nginx {
             // A master that is killed leaves its workers behind.
-            let pid = i32::try_from(self.process.id())
-                .ok()
-                .and_then(Pid::from_raw);
-            let _ = rustix::process::kill_process(pid.expect("a pid"), Signal::TERM);
+            let pid = Pid::from_child(&self.process);
+            let _ = rustix::process::kill_process(pid, Signal::TERM);
         } else {
             let _ = self.process.kill();
         }

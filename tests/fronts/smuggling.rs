@@ -6,8 +6,8 @@ use std::net::Shutdown;
 
 use crate::backend::Seen;
 use crate::front::{Front, Proxy, Setup};
-use crate::support::SECRET;
 use crate::support::corpus::unescape;
+use crate::support::{Guard, SECRET};
 
 /// Behind each input, so that no reading of it leaves a proxy waiting.
 const TAIL: &str = "GET /forbidden-tail HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
@@ -156,15 +156,18 @@ fn nothing_is_smuggled(proxy: Proxy) {
     assert!(reached > 10, "{reached} reached the backend");
 }
 
-fn nothing_is_smuggled_around_the_exempt_path(proxy: Proxy) {
+fn exempting(proxy: Proxy) -> Option<(Front, Guard)> {
     let setup = Setup {
         health: true,
         ..Setup::default()
     };
-    let Some(front) = Front::start(proxy, &setup) else {
+    Front::guarded_with(proxy, &setup)
+}
+
+fn nothing_is_smuggled_around_the_exempt_path(proxy: Proxy) {
+    let Some((front, _guard)) = exempting(proxy) else {
         return;
     };
-    let _guard = front.guard();
     run(&front, entries(), &secret(), |entry| entry.most, is_exempt);
 }
 
@@ -176,14 +179,9 @@ fn nothing_is_smuggled_while_the_guard_is_down(proxy: Proxy) {
 }
 
 fn the_exempt_path_is_open_and_only_that(proxy: Proxy) {
-    let setup = Setup {
-        health: true,
-        ..Setup::default()
-    };
-    let Some(front) = Front::start(proxy, &setup) else {
+    let Some((front, _guard)) = exempting(proxy) else {
         return;
     };
-    let _guard = front.guard();
     let ask = |line: &str, fields: &str| {
         front
             .ask(format!("{line} HTTP/1.1\r\nHost: x\r\n{fields}\r\n"))

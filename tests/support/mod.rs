@@ -120,10 +120,7 @@ impl Guard {
 
     /// Sends a signal by pid.
     pub fn signal(&self, signal: rustix::process::Signal) {
-        let pid = i32::try_from(self.pid())
-            .ok()
-            .and_then(rustix::process::Pid::from_raw);
-        rustix::process::kill_process(pid.expect("a pid"), signal).expect("signalled");
+        self::signal(&self.child, signal);
     }
 
     /// Whether the process still runs.
@@ -164,6 +161,12 @@ impl Drop for Guard {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Sends a signal by pid.
+pub fn signal(child: &Child, signal: rustix::process::Signal) {
+    let pid = rustix::process::Pid::from_child(child);
+    rustix::process::kill_process(pid, signal).expect("signalled");
 }
 
 /// `GET /protected` with the right secret.
