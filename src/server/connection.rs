@@ -282,7 +282,7 @@ impl Connection {
                             self.scan = Scan::default();
                             // In a drain the last request that has come is the last of all.
                             let last = turn.draining && at == bytes.len();
-                            self.answer(*head, turn, last);
+                            self.answer(head, turn, last);
                         }
                     }
                 }

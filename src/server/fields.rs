@@ -87,8 +87,7 @@ pub(crate) fn check_host(fields: &[httparse::Header<'_>], old: bool) -> Result<(
         (None, _) if old => Ok(()),
         (None, _) => Err(Refusal::bad("missing_host")),
         (Some(_), Some(_)) => Err(Refusal::bad("repeated_host")),
-        (Some(host), None) => std::str::from_utf8(host.value)
-            .is_ok_and(target::is_host)
+        (Some(host), None) => target::is_host(host.value)
             .then_some(())
             .ok_or(Refusal::bad("malformed_host")),
     }

@@ -68,7 +68,7 @@ pub enum Outcome {
     /// Good so far, and not at its end.
     Partial,
     /// A whole head.
-    Complete(Box<Head>),
+    Complete(Head),
     /// Not HTTP that this server reads; answer, then close.
     Refused(Refusal),
 }
@@ -99,17 +99,14 @@ impl Scan {
     /// Looks for the empty line that ends the head. `Ok(Some(length))` when it is there.
     fn find_end(&mut self, bytes: &[u8], limit: usize) -> Result<Option<usize>, Refusal> {
         loop {
-            if self.request_line_end != 0 {
-                self.skip_ordinary(bytes, limit);
-            }
+            self.skip_ordinary(bytes, limit)?;
             if self.at >= bytes.len() {
                 return Ok(None);
             }
             if self.at >= limit {
                 return Err(Refusal::new(431, "head_too_large"));
             }
-            let byte = bytes[self.at];
-            match byte {
+            match bytes[self.at] {
                 b'\r' => match bytes.get(self.at + 1) {
                     None => return Ok(None),
                     Some(b'\n') => {
@@ -125,33 +122,31 @@ impl Scan {
                 },
                 b'\n' => return Err(Refusal::bad("bare_lf")),
                 b'\t' => {}
-                0..=0x1f | 0x7f => return Err(Refusal::bad("control_byte")),
-                b' ' if self.request_line_end == 0 => {
+                b' ' => {
                     self.spaces = self.spaces.saturating_add(1);
                     if self.spaces == 1 {
                         self.target = self.at + 1;
                     }
                 }
-                _ => {
-                    let in_target = self.request_line_end == 0 && self.spaces == 1;
-                    if in_target && self.at - self.target >= TARGET_BYTES {
-                        return Err(Refusal::new(414, "target_too_long"));
-                    }
-                }
+                _ => return Err(Refusal::bad("control_byte")),
             }
             self.at += 1;
         }
     }
 
-    /// Goes on to the next byte of a field line that ends it or may not be in it.
-    fn skip_ordinary(&mut self, bytes: &[u8], limit: usize) {
+    /// Goes on to the next byte that ends the line, may not be in it or, in the request
+    /// line, parts it.
+    fn skip_ordinary(&mut self, bytes: &[u8], limit: usize) -> Result<(), Refusal> {
+        let in_request_line = self.request_line_end == 0;
+        let least = if in_request_line { b'!' } else { b' ' };
         let end = bytes.len().min(limit);
-        let rest = bytes.get(self.at..end).unwrap_or_default();
-        let ordinary = |byte: &u8| (b' '..0x7f).contains(byte) || *byte >= 0x80;
-        self.at += rest
-            .iter()
-            .position(|byte| !ordinary(byte))
-            .unwrap_or(rest.len());
+        let run = ordinary(bytes.get(self.at..end).unwrap_or_default(), least);
+        self.at += run;
+        let in_target = in_request_line && self.spaces == 1 && run > 0;
+        if in_target && self.at - self.target > TARGET_BYTES {
+            return Err(Refusal::new(414, "target_too_long"));
+        }
+        Ok(())
     }
 
     /// Takes the CRLF at `at`. `Ok(true)` where it ends the head.
@@ -174,6 +169,27 @@ impl Scan {
     }
 }
 
+/// How many bytes from the start on are `least` or more, and not DEL; `least` is under 128.
+fn ordinary(bytes: &[u8], least: u8) -> usize {
+    const EACH: u64 = u64::from_ne_bytes([1; 8]);
+    const HIGH: u64 = u64::from_ne_bytes([0x80; 8]);
+    let (words, rest) = bytes.as_chunks::<8>();
+    for (number, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
+        // A subtraction borrows into the high bit of each byte that is smaller. A borrow
+        // may reach the next byte too, so only the first one found is sure.
+        let smaller = word.wrapping_sub(EACH * u64::from(least)) & !word;
+        let past_del = word ^ (EACH * 0x7f);
+        let del = past_del.wrapping_sub(EACH) & !past_del;
+        let found = (smaller | del) & HIGH;
+        if found != 0 {
+            return 8 * number + found.trailing_zeros() as usize / 8;
+        }
+    }
+    let is_special = |byte: &u8| *byte < least || *byte == 0x7f;
+    bytes.len() - rest.len() + rest.iter().position(is_special).unwrap_or(rest.len())
+}
+
 /// Reads one request head from the start of `bytes`.
 ///
 /// `scan` is what the last call on the same head left, or the default for a new one;
@@ -183,7 +199,7 @@ pub fn read(bytes: &[u8], scan: &mut Scan, limit: usize, peer: SocketAddr) -> Ou
     match scan.find_end(bytes, limit) {
         Ok(None) => Outcome::Partial,
         Ok(Some(length)) => match parse(&bytes[..length], scan, peer) {
-            Ok(head) => Outcome::Complete(Box::new(head)),
+            Ok(head) => Outcome::Complete(head),
             Err(refusal) => Outcome::Refused(refusal),
         },
         Err(refusal) => Outcome::Refused(refusal),
@@ -191,7 +207,7 @@ pub fn read(bytes: &[u8], scan: &mut Scan, limit: usize, peer: SocketAddr) -> Ou
 }
 
 fn parse(bytes: &[u8], scan: &Scan, peer: SocketAddr) -> Result<Head, Refusal> {
-    let line = RequestLine::parse(&bytes[scan.start..scan.request_line_end])?;
+    let line = RequestLine::parse(bytes, scan)?;
     // Clearing a hundred slots takes longer than reading what a request mostly has.
     let lines = &bytes[scan.request_line_end + 2..];
     let (mut few, mut many);
@@ -278,10 +294,13 @@ fn request(
 /// The values of `tiny_http` are ASCII. A byte past it (obs-text, RFC 9110, section 5.5)
 /// becomes DEL, which no field value can hold, so that it equals no secret.
 fn ascii(value: &[u8]) -> Vec<u8> {
+    let mut value = value.to_vec();
+    if !value.is_ascii() {
+        for byte in value.iter_mut().filter(|byte| !byte.is_ascii()) {
+            *byte = 0x7f;
+        }
+    }
     value
-        .iter()
-        .map(|&byte| if byte.is_ascii() { byte } else { 0x7f })
-        .collect()
 }
 
 struct RequestLine<'a> {
@@ -293,15 +312,17 @@ struct RequestLine<'a> {
 }
 
 impl<'a> RequestLine<'a> {
-    fn parse(line: &'a [u8]) -> Result<Self, Refusal> {
-        const MALFORMED: Refusal = Refusal::bad("malformed_request_line");
-        let mut parts = line.split(|&byte| byte == b' ');
-        let (Some(method), Some(target), Some(version), None) =
-            (parts.next(), parts.next(), parts.next(), parts.next())
-        else {
-            return Err(MALFORMED);
+    fn parse(bytes: &'a [u8], scan: &Scan) -> Result<Self, Refusal> {
+        let line = &bytes[scan.start..scan.request_line_end];
+        let last_space = line.iter().rposition(|&byte| byte == b' ');
+        let (2, Some(end)) = (scan.spaces, last_space) else {
+            return Err(Refusal::bad("malformed_request_line"));
         };
-        if method.is_empty() || !method.iter().copied().all(fields::is_token_byte) {
+        let (method, version) = (&bytes[scan.start..scan.target - 1], &line[end + 1..]);
+        let target = &bytes[scan.target..scan.start + end];
+        let known = known_method(method);
+        let is_token = !method.is_empty() && method.iter().copied().all(fields::is_token_byte);
+        if known.is_none() && !is_token {
             return Err(Refusal::bad("malformed_method"));
         }
         let old = match version {
@@ -313,12 +334,11 @@ impl<'a> RequestLine<'a> {
             }
             _ => return Err(Refusal::bad("malformed_version")),
         };
-        let method = known_method(method);
-        let options = method == Some(Method::Options);
+        let options = known == Some(Method::Options);
         let target =
             target::Target::parse(target, options).ok_or(Refusal::bad("malformed_target"))?;
         Ok(Self {
-            method,
+            method: known,
             target,
             old,
         })
