@@ -9,7 +9,7 @@ use tiny_http::{Header, Response, StatusCode};
 
 use crate::guard::Verdict;
 use crate::keys::KeyVerdict;
-use crate::server::Reply;
+use crate::server::{Answer, Prepared, Reply};
 
 const CHALLENGE: &str = "Shared-Secret realm=\"origin-guard\"";
 
@@ -43,61 +43,121 @@ const OWN_FIELDS: [&str; 14] = [
     "Allow",
 ];
 
-// The bodies of the contract do not change; each is made once.
-static GRANTED: LazyLock<String> = LazyLock::new(|| body("message", "Access granted"));
-static MISCONFIGURED: LazyLock<String> =
-    LazyLock::new(|| body("error", "Server configuration error"));
-static NO_SECRET: LazyLock<String> = LazyLock::new(|| body("error", "No secret provided"));
-static NO_KEY: LazyLock<String> = LazyLock::new(|| body("error", "No API key provided"));
-static INVALID_KEY: LazyLock<String> = LazyLock::new(|| body("error", "Invalid API key"));
-static INVALID_SECRET: LazyLock<String> = LazyLock::new(|| body("error", "Invalid secret"));
+/// The methods of a path that is only read.
+const READING: &str = "GET, HEAD";
+/// All methods that are known.
+const ANY: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, TRACE";
+
+const MISCONFIGURATION: &str = "Server configuration error";
+
+/// `{"status":"ok"}`.
+pub static HEALTHY: Prepared = Prepared::new(|| no_store(json_reply(200, &body("status", "ok"))));
+/// 404.
+pub static NOT_FOUND: Prepared = Prepared::new(not_found);
+/// 404 of a door whose answers no cache may keep.
+pub static NOT_FOUND_NO_STORE: Prepared = Prepared::new(|| no_store(not_found()));
+/// 405 on a path that is only read.
+pub static METHOD_NOT_ALLOWED: Prepared = Prepared::new(method_not_allowed);
+/// 405 on a guarded path.
+pub static METHOD_NOT_ALLOWED_NO_STORE: Prepared = Prepared::new(|| no_store(method_not_allowed()));
+/// 204 to `OPTIONS *` at a door where paths are only read.
+pub static OPTIONS_READING: Prepared = Prepared::new(|| options(READING));
+/// 204 to `OPTIONS *` at a door where any method is served.
+pub static OPTIONS_ANY: Prepared = Prepared::new(|| options(ANY));
+
+static GRANTED: Prepared = Prepared::new(granted);
+static MISCONFIGURED: Prepared = Prepared::new(|| no_store(error(500, MISCONFIGURATION)));
+static MISCONFIGURED_FOR_PROXY: Prepared =
+    Prepared::new(|| for_proxy(no_store(error(500, MISCONFIGURATION)), MISCONFIGURATION));
 
 /// The contract's answer to a verdict.
 #[must_use]
-pub fn verdict(verdict: Verdict) -> Reply {
-    let (status, body) = answer_to(verdict);
-    let reply = no_store(json_reply(status, body));
-    if status == 401 {
-        // RFC 9110, section 15.5.2, demands a challenge.
-        return reply.with_header(header("WWW-Authenticate", CHALLENGE));
+pub fn verdict(verdict: Verdict) -> &'static Prepared {
+    static NO_SECRET: Prepared = Prepared::new(|| unauthorized(ABSENT_SECRET));
+    static INVALID_SECRET: Prepared = Prepared::new(|| unauthorized(WRONG_SECRET));
+    match verdict {
+        Verdict::Granted | Verdict::GrantedByPrevious => &GRANTED,
+        Verdict::Misconfigured => &MISCONFIGURED,
+        Verdict::NoSecret => &NO_SECRET,
+        Verdict::InvalidSecret => &INVALID_SECRET,
     }
-    reply
 }
 
 /// The contract's answer to a proxy that asks for a verdict.
 #[must_use]
-pub fn decision(of: Verdict) -> Reply {
-    let (status, body) = answer_to(of);
-    for_proxy(verdict(of), status, body)
+pub fn decision(verdict: Verdict) -> &'static Prepared {
+    static NO_SECRET: Prepared = Prepared::new(|| unauthorized_for_proxy(ABSENT_SECRET));
+    static INVALID_SECRET: Prepared = Prepared::new(|| unauthorized_for_proxy(WRONG_SECRET));
+    match verdict {
+        Verdict::Granted | Verdict::GrantedByPrevious => &GRANTED,
+        Verdict::Misconfigured => &MISCONFIGURED_FOR_PROXY,
+        Verdict::NoSecret => &NO_SECRET,
+        Verdict::InvalidSecret => &INVALID_SECRET,
+    }
 }
 
-/// The gateway's answer to a verdict; what a client presents in vain is the same to it,
-/// whyever that is.
+/// The gateway's answer to a key, with `fields` where it is granted; what a client presents
+/// in vain is the same to it, whyever that is.
 #[must_use]
-pub fn key_verdict(verdict: KeyVerdict) -> Reply {
-    let (status, body, challenge) = match verdict {
-        KeyVerdict::Granted => (200, GRANTED.as_str(), None),
-        KeyVerdict::Misconfigured => (500, MISCONFIGURED.as_str(), None),
-        KeyVerdict::NoKey => (401, NO_KEY.as_str(), Some(KEY_CHALLENGE)),
+pub fn key_verdict(verdict: KeyVerdict, fields: Vec<Header>) -> Answer {
+    static NO_KEY: Prepared = Prepared::new(|| unauthorized_for_proxy(ABSENT_KEY));
+    static INVALID_KEY: Prepared = Prepared::new(|| unauthorized_for_proxy(WRONG_KEY));
+    match verdict {
+        KeyVerdict::Granted => fields
+            .into_iter()
+            .fold(granted(), Reply::with_header)
+            .into(),
+        KeyVerdict::Misconfigured => Answer::from(&MISCONFIGURED_FOR_PROXY),
+        KeyVerdict::NoKey => Answer::from(&NO_KEY),
         KeyVerdict::Malformed | KeyVerdict::Unknown | KeyVerdict::Revoked | KeyVerdict::Expired => {
-            (401, INVALID_KEY.as_str(), Some(INVALID_KEY_CHALLENGE))
+            Answer::from(&INVALID_KEY)
         }
-    };
-    let reply = for_proxy(no_store(json_reply(status, body)), status, body);
-    match challenge {
-        Some(challenge) => reply.with_header(header("WWW-Authenticate", challenge)),
-        None => reply,
     }
+}
+
+/// Why a client is not let in, and the challenge that RFC 9110, section 15.5.2, demands.
+#[derive(Clone, Copy)]
+struct Denial {
+    message: &'static str,
+    challenge: &'static str,
+}
+
+const ABSENT_SECRET: Denial = Denial {
+    message: "No secret provided",
+    challenge: CHALLENGE,
+};
+const WRONG_SECRET: Denial = Denial {
+    message: "Invalid secret",
+    challenge: CHALLENGE,
+};
+const ABSENT_KEY: Denial = Denial {
+    message: "No API key provided",
+    challenge: KEY_CHALLENGE,
+};
+const WRONG_KEY: Denial = Denial {
+    message: "Invalid API key",
+    challenge: INVALID_KEY_CHALLENGE,
+};
+
+fn granted() -> Reply {
+    /// It goes into an answer to each consumer too, which is made anew.
+    static BODY: LazyLock<String> = LazyLock::new(|| body("message", "Access granted"));
+    no_store(json_reply(200, &BODY))
+}
+
+fn unauthorized(denial: Denial) -> Reply {
+    no_store(error(401, denial.message)).with_header(header("WWW-Authenticate", denial.challenge))
+}
+
+fn unauthorized_for_proxy(denial: Denial) -> Reply {
+    for_proxy(unauthorized(denial), denial.message)
 }
 
 /// Where the guard denies, the body stands in a field too: nginx shows the body of a
 /// subrequest to nobody.
-fn for_proxy(reply: Reply, status: u16, body: &'static str) -> Reply {
-    if status == 200 {
-        reply
-    } else {
-        reply.with_header(header(GUARD_BODY, body))
-    }
+fn for_proxy(reply: Reply, message: &str) -> Reply {
+    let repeated = data_field(GUARD_BODY, &body("error", message));
+    reply.with_header(repeated.expect("constants are ASCII"))
 }
 
 /// Whether answers use the field `name` themselves.
@@ -116,30 +176,6 @@ pub fn data_field(name: &str, value: &str) -> Option<Header> {
         .flatten()
 }
 
-/// `{"error": message}` with `status`.
-#[must_use]
-pub fn error(status: u16, message: &str) -> Reply {
-    json_reply(status, &body("error", message))
-}
-
-/// 405, with the methods that the path serves.
-#[must_use]
-pub fn method_not_allowed(allow: &'static str) -> Reply {
-    error(405, "Method not allowed").with_header(header("Allow", allow))
-}
-
-/// 204 to `OPTIONS *`, with the methods that any path here serves.
-#[must_use]
-pub fn options(allow: &'static str) -> Reply {
-    bare(204, Vec::new()).with_header(header("Allow", allow))
-}
-
-/// `{"status":"ok"}`.
-#[must_use]
-pub fn healthy() -> Reply {
-    no_store(json_reply(200, &body("status", "ok")))
-}
-
 /// `text` in the text format of Prometheus.
 #[must_use]
 pub fn metrics(text: &str) -> Reply {
@@ -150,8 +186,7 @@ pub fn metrics(text: &str) -> Reply {
 }
 
 /// Keeps caches away (RFC 9111, section 5.2.2.5).
-#[must_use]
-pub fn no_store(reply: Reply) -> Reply {
+fn no_store(reply: Reply) -> Reply {
     reply.with_header(header("Cache-Control", "no-store"))
 }
 
@@ -172,21 +207,28 @@ pub fn refusal(status: u16) -> Reply {
     error(status, &message)
 }
 
-fn answer_to(verdict: Verdict) -> (u16, &'static str) {
-    match verdict {
-        Verdict::Granted | Verdict::GrantedByPrevious => (200, GRANTED.as_str()),
-        Verdict::Misconfigured => (500, MISCONFIGURED.as_str()),
-        Verdict::NoSecret => (401, NO_SECRET.as_str()),
-        Verdict::InvalidSecret => (401, INVALID_SECRET.as_str()),
-    }
-}
-
 fn body(key: &str, value: &str) -> String {
     json!({ key: value }).to_string()
 }
 
 fn json_reply(status: u16, body: &str) -> Reply {
     bare(status, body.into()).with_header(header("Content-Type", "application/json"))
+}
+
+fn error(status: u16, message: &str) -> Reply {
+    json_reply(status, &body("error", message))
+}
+
+fn not_found() -> Reply {
+    error(404, "Not found")
+}
+
+fn method_not_allowed() -> Reply {
+    error(405, "Method not allowed").with_header(header("Allow", READING))
+}
+
+fn options(allow: &'static str) -> Reply {
+    bare(204, Vec::new()).with_header(header("Allow", allow))
 }
 
 fn bare(status: u16, body: Vec<u8>) -> Reply {

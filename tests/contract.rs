@@ -202,7 +202,7 @@ fn under_tiny_http(secret: Option<&str>) -> SocketAddr {
     };
     std::thread::spawn(move || {
         for request in server.incoming_requests() {
-            let reply = origin.answer(&request);
+            let reply = origin.answer(&request).into_reply();
             // A client that is gone needs no answer.
             let _ = request.respond(reply);
         }

@@ -2,23 +2,23 @@
 
 use tiny_http::{Method, Request};
 
-use super::shared::{READING, is_reading, path};
+use super::shared::{is_reading, path};
 use crate::metrics::{Counter, Totals, count};
 use crate::reply;
-use crate::server::{Peer, Refusal, Reply, Service};
+use crate::server::{Answer, Peer, Refusal, Reply, Service};
 
 /// What answers at the operator's door. It logs nothing, and does not count the looks
 /// at itself.
 pub struct Admin;
 
 impl Service for Admin {
-    fn answer(&self, request: &Request) -> Reply {
+    fn answer(&self, request: &Request) -> Answer {
         match path(request) {
-            "/metrics" if is_reading(request) => reply::metrics(&Totals::now().text()),
-            "/healthz" if is_reading(request) => reply::healthy(),
-            "/metrics" | "/healthz" => reply::method_not_allowed(READING),
-            "*" if *request.method() == Method::Options => reply::options(READING),
-            _ => reply::error(404, "Not found"),
+            "/metrics" if is_reading(request) => reply::metrics(&Totals::now().text()).into(),
+            "/healthz" if is_reading(request) => Answer::from(&reply::HEALTHY),
+            "/metrics" | "/healthz" => Answer::from(&reply::METHOD_NOT_ALLOWED),
+            "*" if *request.method() == Method::Options => Answer::from(&reply::OPTIONS_READING),
+            _ => Answer::from(&reply::NOT_FOUND),
         }
     }
 

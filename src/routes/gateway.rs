@@ -7,16 +7,15 @@ use std::sync::Arc;
 
 use tiny_http::{Header, Method, Request};
 
-use super::shared::{self, path};
+use super::shared::{self, counted, path};
 use crate::client::TrustedProxies;
 pub use crate::keys::KeyVerdict;
 use crate::keys::{Id, Keys};
 use crate::metrics::{Counter, count};
 use crate::reply;
 use crate::secret::Secrets;
-use crate::server::{Peer, Refusal, Reply, Service};
+use crate::server::{Answer, Peer, Refusal, Reply, Service};
 
-const ANY: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, TRACE";
 /// The header whose value is a scheme and credentials (RFC 9110, section 11.6.2).
 const AUTHORIZATION: &str = "Authorization";
 const SCHEME: &str = "Bearer";
@@ -65,28 +64,28 @@ enum Presented<'a> {
 }
 
 impl Gateway {
-    fn route(&self, request: &Request) -> Reply {
+    fn route(&self, request: &Request) -> Answer {
         match path(request) {
             "/healthz" => shared::healthz(request),
-            "*" if *request.method() == Method::Options => shared::options(ANY),
+            "*" if *request.method() == Method::Options => {
+                counted(Counter::Options, &reply::OPTIONS_ANY)
+            }
             path if shared::is_at_or_below(path, "/authorize") => self.authorize(request),
-            _ => reply::no_store(shared::not_found()),
+            _ => counted(Counter::NotFound, &reply::NOT_FOUND_NO_STORE),
         }
     }
 
-    fn authorize(&self, request: &Request) -> Reply {
+    fn authorize(&self, request: &Request) -> Answer {
         let Judged {
             verdict,
             id,
             fields,
         } = self.judge(request);
         count(counter(verdict));
-        let reply = reply::key_verdict(verdict);
-        if verdict == KeyVerdict::Granted {
-            return fields.into_iter().fold(reply, Reply::with_header);
+        if verdict != KeyVerdict::Granted {
+            shared::log_denial(request, verdict.reason(), id, &self.trusted_proxies);
         }
-        shared::log_denial(request, verdict.reason(), id, &self.trusted_proxies);
-        reply
+        reply::key_verdict(verdict, fields)
     }
 
     /// A text that is presented is always judged by the index, which takes as long for
@@ -162,12 +161,12 @@ fn counter(verdict: KeyVerdict) -> Counter {
 }
 
 impl Service for Gateway {
-    fn answer(&self, request: &Request) -> Reply {
-        let reply = self.route(request);
+    fn answer(&self, request: &Request) -> Answer {
+        let answer = self.route(request);
         if self.access_log {
-            shared::log_request(request, &reply, &self.trusted_proxies);
+            shared::log_request(request, &answer, &self.trusted_proxies);
         }
-        reply
+        answer
     }
 
     fn refuse(&self, refusal: &Refusal, peer: Peer) -> Reply {

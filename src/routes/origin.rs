@@ -2,12 +2,12 @@
 
 use tiny_http::{Method, Request};
 
-use super::shared::{self, READING, is_reading, path};
+use super::shared::{self, counted, is_reading, path};
 use crate::client::TrustedProxies;
 use crate::guard::{Guard, Verdict};
 use crate::metrics::{Counter, count};
 use crate::reply;
-use crate::server::{Peer, Refusal, Reply, Service};
+use crate::server::{Answer, Peer, Refusal, Reply, Service};
 
 /// What answers at the origin's door.
 pub struct Origin {
@@ -20,34 +20,37 @@ pub struct Origin {
 }
 
 impl Origin {
-    fn route(&self, request: &Request) -> Reply {
+    fn route(&self, request: &Request) -> Answer {
         match path(request) {
             "/protected" => self.protected(request),
             path if shared::is_at_or_below(path, "/verify") => self.verify(request),
             "/healthz" => shared::healthz(request),
-            "*" if *request.method() == Method::Options => shared::options(READING),
-            _ => shared::not_found(),
+            "*" if *request.method() == Method::Options => {
+                counted(Counter::Options, &reply::OPTIONS_READING)
+            }
+            _ => counted(Counter::NotFound, &reply::NOT_FOUND),
         }
     }
 
-    fn protected(&self, request: &Request) -> Reply {
+    fn protected(&self, request: &Request) -> Answer {
         let verdict = self.judge(request);
         if verdict.is_granted() {
             if !is_reading(request) {
-                return reply::no_store(shared::method_not_allowed());
+                let answer = &reply::METHOD_NOT_ALLOWED_NO_STORE;
+                return counted(Counter::MethodNotAllowed, answer);
             }
             count(Counter::Granted);
         }
-        reply::verdict(verdict)
+        reply::verdict(verdict).into()
     }
 
     /// What a proxy asks, with the method of the request that it asks about or its own.
-    fn verify(&self, request: &Request) -> Reply {
+    fn verify(&self, request: &Request) -> Answer {
         let verdict = self.judge(request);
         if verdict.is_granted() {
             count(Counter::Granted);
         }
-        reply::decision(verdict)
+        reply::decision(verdict).into()
     }
 
     /// The verdict; one that denies is logged.
@@ -67,12 +70,12 @@ impl Origin {
 }
 
 impl Service for Origin {
-    fn answer(&self, request: &Request) -> Reply {
-        let reply = self.route(request);
+    fn answer(&self, request: &Request) -> Answer {
+        let answer = self.route(request);
         if self.access_log {
-            shared::log_request(request, &reply, &self.trusted_proxies);
+            shared::log_request(request, &answer, &self.trusted_proxies);
         }
-        reply
+        answer
     }
 
     fn refuse(&self, refusal: &Refusal, peer: Peer) -> Reply {

@@ -5,11 +5,8 @@ use tiny_http::{Method, Request};
 use crate::client::TrustedProxies;
 use crate::keys::Id;
 use crate::metrics::{Counter, count};
-use crate::server::{Peer, Refusal, Reply};
+use crate::server::{Answer, Peer, Prepared, Refusal, Reply};
 use crate::{log as events, reply};
-
-/// The methods of a path that is only read.
-pub(super) const READING: &str = "GET, HEAD";
 
 /// Longest path that a log line shows, in bytes.
 const SHOWN: usize = 256;
@@ -48,40 +45,27 @@ pub(super) fn is_reading(request: &Request) -> bool {
 }
 
 /// `/healthz`, which anyone may ask for.
-pub(super) fn healthz(request: &Request) -> Reply {
+pub(super) fn healthz(request: &Request) -> Answer {
     if is_reading(request) {
-        count(Counter::Healthy);
-        reply::healthy()
+        counted(Counter::Healthy, &reply::HEALTHY)
     } else {
-        method_not_allowed()
+        counted(Counter::MethodNotAllowed, &reply::METHOD_NOT_ALLOWED)
     }
 }
 
-/// 405 on a path that is only read.
-pub(super) fn method_not_allowed() -> Reply {
-    count(Counter::MethodNotAllowed);
-    reply::method_not_allowed(READING)
-}
-
-/// The answer to `OPTIONS *`.
-pub(super) fn options(allow: &'static str) -> Reply {
-    count(Counter::Options);
-    reply::options(allow)
-}
-
-/// The answer on a path that no door knows.
-pub(super) fn not_found() -> Reply {
-    count(Counter::NotFound);
-    reply::error(404, "Not found")
+/// Counts an answer.
+pub(super) fn counted(counter: Counter, answer: &'static Prepared) -> Answer {
+    count(counter);
+    answer.into()
 }
 
 /// Logs an answered request.
-pub(super) fn log_request(request: &Request, reply: &Reply, trusted: &TrustedProxies) {
+pub(super) fn log_request(request: &Request, answer: &Answer, trusted: &TrustedProxies) {
     log::info!(
         "request method={} path={} status={} client={}",
         request.method(),
         shown(path(request)),
-        reply.status_code().0,
+        answer.status(),
         trusted.client(request)
     );
 }

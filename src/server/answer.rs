@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use tiny_http::{HTTPVersion, Request};
 
 use super::head::{Persistence, Refusal};
-use super::{Peer, Reply, Service};
+use super::{Answer, Peer, Reply, Service, prepared};
 
 /// Lets the function answer `request`. A panic in it is a 500.
 pub(crate) fn answer(
@@ -18,8 +18,10 @@ pub(crate) fn answer(
     let peer = request.remote_addr().copied();
     let start = out.len();
     let done = catch_unwind(AssertUnwindSafe(|| {
-        let reply = service.answer(&request);
-        print(reply, is_head, persistence, out);
+        match service.answer(&request) {
+            Answer::Prepared(answer) => prepared::copy(answer, is_head, persistence, out),
+            Answer::Made(reply) => print(reply, is_head, persistence, out),
+        }
         // Dropping a request that still has its writer makes it print a 500 into it.
         drop(request.into_writer());
     }));
@@ -51,7 +53,7 @@ pub(crate) fn refuse(
 
 /// `Response` drops every Connection field that it is given, and gives a 204 a
 /// Content-Length, which RFC 9110, section 8.6, forbids; both are mended in its bytes.
-fn print(reply: Reply, is_head: bool, persistence: Persistence, out: &mut Vec<u8>) {
+pub(super) fn print(reply: Reply, is_head: bool, persistence: Persistence, out: &mut Vec<u8>) {
     let start = out.len();
     let no_content = reply.status_code() == 204;
     // The request's fields are kept from it: by TE it would choose a chunked body.

@@ -10,6 +10,7 @@ mod connection;
 mod fields;
 pub mod head;
 mod listener;
+mod prepared;
 mod private;
 mod seats;
 mod stream;
@@ -27,10 +28,11 @@ pub use acceptor::{Server, SetupError};
 pub(crate) use fields::{is_framing, is_token_byte};
 pub use head::Refusal;
 pub use listener::{Address, Inherited};
+pub use prepared::{Answer, Prepared};
 pub use private::Private;
 pub use stream::UNIX_PEER;
 
-/// What answers a request: a whole response in memory.
+/// A whole response in memory.
 pub type Reply = Response<Cursor<Vec<u8>>>;
 
 /// Where a connection comes from; [`UNIX_PEER`] for a Unix socket.
@@ -39,7 +41,7 @@ pub type Peer = SocketAddr;
 /// What stands behind a door.
 pub trait Service: Send + Sync + 'static {
     /// Answers a request. It has no body, and neither framing nor `Connection` fields.
-    fn answer(&self, request: &Request) -> Reply;
+    fn answer(&self, request: &Request) -> Answer;
 
     /// Answers in place of a request that the loop refuses.
     fn refuse(&self, refusal: &Refusal, peer: Peer) -> Reply;
