@@ -12,6 +12,7 @@ pub mod head;
 mod listener;
 mod prepared;
 mod private;
+mod scheduling;
 mod seats;
 mod stream;
 mod target;

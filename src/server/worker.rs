@@ -10,17 +10,13 @@ use mio::{Events, Interest, Poll, Token, Waker};
 use super::connection::{Connection, Fate, Scratch, Turn};
 use super::seats::{Seats, Vacancy};
 use super::stream::Stream;
-use super::{Limits, Peer, Service};
+use super::{Limits, Peer, Service, scheduling};
 use crate::metrics::{Counter, count};
 
 /// What heads that have half come and answers that nobody takes may hold in all workers
 /// together, in bytes. It bounds what any number of hostile connections can cost.
 const HELD_BYTES: usize = 8 * 1024 * 1024;
 const INBOX: Token = Token(usize::MAX);
-/// How long a worker goes on before it lets others of the machine have its core, where
-/// some wait. The kernel would let it go on for several times that, and the answers of
-/// the other workers, or of a proxy on the machine, would wait as long.
-const TURN: Duration = Duration::from_millis(1);
 /// How far apart looks at the deadlines are, at the least.
 const TICK: Duration = Duration::from_millis(50);
 /// In a drain a connection that was busy this lately may bring one more request.
@@ -95,6 +91,7 @@ pub(crate) fn start(
         vacancy,
     };
     std::thread::Builder::new().name(name).spawn(move || {
+        scheduling::wake_politely();
         worker.run();
         drop(worker.connections);
         worker.seats.close();
@@ -132,7 +129,6 @@ impl Worker {
     fn run(&mut self) {
         let mut events = Events::with_capacity(256);
         let mut now = Instant::now();
-        let mut yielded = now;
         loop {
             let timeout = self.timeout(now);
             if let Err(error) = self.poll.poll(&mut events, timeout)
@@ -156,10 +152,6 @@ impl Worker {
                         self.turn(seat, now, ends);
                     }
                 }
-            }
-            if now.saturating_duration_since(yielded) >= TURN {
-                rustix::thread::sched_yield();
-                yielded = now;
             }
             if self.next_look.is_some_and(|look| look <= now) {
                 self.look_at_deadlines(now);
