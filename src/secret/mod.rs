@@ -12,11 +12,9 @@ use zeroize::{Zeroize as _, Zeroizing};
 
 pub use source::{Loaded, Source};
 
-/// Values up to the first length take the same steps, whatever their length, and so do
-/// longer ones up to the second: with a byte for the length behind, one fills one block
-/// of SHA-256, or two, with its padding.
-const ONE_BLOCK: usize = 54;
-const TWO_BLOCKS: usize = 118;
+/// Values up to this length take the same steps, whatever their length: with a byte
+/// for the length behind, one fills two blocks of SHA-256 with its padding.
+const PADDED: usize = 118;
 
 /// Below this many bytes a secret can be guessed; it earns a warning.
 pub const SHORT: usize = 16;
@@ -122,37 +120,33 @@ impl Secrets {
     }
 }
 
-/// The digest of `value`, cut to its first `length` bytes. How long `value` itself is
-/// decides which steps it takes: whoever presents it knows that.
 fn digest(value: &[u8], length: usize) -> [u8; 32] {
-    if value.len() <= ONE_BLOCK {
-        return padded_digest::<{ ONE_BLOCK + 1 }>(value, length);
+    if value.len() > PADDED {
+        let mut hash = Sha256::new();
+        // One byte more than any padded value has.
+        hash.update([0xff]);
+        hash.update(&value[..length]);
+        return hash.finalize().into();
     }
-    if value.len() <= TWO_BLOCKS {
-        return padded_digest::<{ TWO_BLOCKS + 1 }>(value, length);
-    }
-    let mut hash = Sha256::new();
-    // One byte more than any padded value has.
-    hash.update([0xff]);
-    hash.update(&value[..length]);
-    hash.finalize().into()
-}
-
-/// `SIZE` is that of the padded value, and the digests of two sizes are never the same.
-fn padded_digest<const SIZE: usize>(value: &[u8], length: usize) -> [u8; 32] {
     // Copying by length would take steps that tell it. Every byte is taken from
     // somewhere in `value`, and those past `length` are masked to zero.
     let source = [value, &[0]][black_box(usize::from(value.is_empty()))];
     let last = source.len() - 1;
-    let mut padded = [0; SIZE];
-    let (bytes, size) = padded.split_at_mut(SIZE - 1);
-    for (index, byte) in bytes.iter_mut().enumerate() {
-        // All ones where `index < length`: the difference borrows.
-        let inside = (index.wrapping_sub(length) >> (usize::BITS - 1)).wrapping_neg();
-        *byte = source[index.min(last)] & inside.to_le_bytes()[0];
+    let mut padded = [0; PADDED + 2];
+    for (word, bytes) in padded.chunks_exact_mut(8).enumerate() {
+        let mut eight = 0;
+        for byte in 0..8 {
+            let index = 8 * word + byte;
+            // All ones where `index < length`: the difference borrows.
+            let inside = (index.wrapping_sub(length) >> (usize::BITS - 1)).wrapping_neg();
+            let value = usize::from(source[index.min(last)]) & inside;
+            eight |= value << (8 * byte);
+        }
+        bytes.copy_from_slice(&eight.to_le_bytes());
     }
-    size[0] = u8::try_from(length).unwrap_or(u8::MAX);
-    let digest = Sha256::digest(padded.as_slice()).into();
+    padded[PADDED] = u8::try_from(length).unwrap_or(u8::MAX);
+    let padded = &mut padded[..=PADDED];
+    let digest = Sha256::digest(&*padded).into();
     padded.zeroize();
     digest
 }
