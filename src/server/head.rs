@@ -321,8 +321,8 @@ impl<'a> RequestLine<'a> {
         let (method, version) = (&bytes[scan.start..scan.target - 1], &line[end + 1..]);
         let target = &bytes[scan.target..scan.start + end];
         let known = known_method(method);
-        let is_token = !method.is_empty() && method.iter().copied().all(fields::is_token_byte);
-        if known.is_none() && !is_token {
+        let is_token = || !method.is_empty() && method.iter().copied().all(fields::is_token_byte);
+        if known.is_none() && !is_token() {
             return Err(Refusal::bad("malformed_method"));
         }
         let old = match version {
