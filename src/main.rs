@@ -3,13 +3,16 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use origin_guard::auth::keygen;
 use origin_guard::cli::{self, Command};
 use origin_guard::config::Config;
 use origin_guard::deploy;
 use origin_guard::keys::commands as keys;
-use origin_guard::server::{Private, Server};
-use origin_guard::systemd::Passed;
-use origin_guard::{doors, keygen, log as events, metrics, reload, signals, systemd, watchdog};
+use origin_guard::net::SelfCheckSocket;
+use origin_guard::server::Server;
+use origin_guard::systemd::InheritedSocket;
+use origin_guard::systemd::watchdog;
+use origin_guard::{app, log as events, metrics, reload, signals, systemd};
 
 // sysexits(3)
 const EX_USAGE: u8 = 64;
@@ -71,7 +74,7 @@ fn serve() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn bind_and_run(mut config: Config, inherited: Vec<Passed>) -> Result<usize, String> {
+fn bind_and_run(mut config: Config, inherited: Vec<InheritedSocket>) -> Result<usize, String> {
     let no_signals = |error| format!("to take signals: {error}");
     let stop = signals::stop_requests().map_err(no_signals)?;
     let secrets = Arc::new(config.take_secrets());
@@ -80,10 +83,11 @@ fn bind_and_run(mut config: Config, inherited: Vec<Passed>) -> Result<usize, Str
         .as_ref()
         .and_then(|gateway| gateway.keys.clone());
     reload::start(config.source.clone(), Arc::clone(&secrets), keys).map_err(no_signals)?;
-    let private = Private::new().map_err(|error| format!("to name the private door: {error}"))?;
+    let private =
+        SelfCheckSocket::new().map_err(|error| format!("to name the private door: {error}"))?;
     let private = Arc::new(private);
-    let doors = doors::open(&config, inherited, &secrets, &private);
-    let server = Server::bind(doors, config.limits, config.workers)
+    let groups = app::listener_groups(&config, inherited, &secrets, &private);
+    let server = Server::bind(groups, config.limits, config.workers)
         .map_err(|setup| format!("to {}: {}", setup.doing, setup.error))?;
     for address in server.addresses() {
         log::info!("listening address={address}");

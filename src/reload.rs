@@ -5,9 +5,10 @@ use std::io::{self, ErrorKind, Read as _};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::auth::secret_source::Source;
+use crate::auth::secrets::Secrets;
 use crate::keys::{Keys, Opened};
 use crate::metrics::{Counter, count};
-use crate::secret::{Secrets, Source};
 use crate::{signals, systemd};
 
 /// How often the file of keys is looked at. inotify(7) would say at once, and say

@@ -7,11 +7,11 @@ use std::io::Write as _;
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 
-use origin_guard::client::TrustedProxies;
-use origin_guard::guard::Guard as Judge;
-use origin_guard::routes::origin::Origin;
-use origin_guard::secret::{Digest, Secrets};
-use origin_guard::server::Service as _;
+use origin_guard::auth::secrets::{Digest, Secrets};
+use origin_guard::auth::shared_secret::Guard as Judge;
+use origin_guard::handler::Handler as _;
+use origin_guard::handlers::origin::Origin;
+use origin_guard::http1::forwarded::TrustedProxies;
 use support::{Answer, Guard, PATIENCE, SECRET};
 
 const MISCONFIGURED: &str = r#"{"error":"Server configuration error"}"#;

@@ -4,8 +4,9 @@
 
 mod support;
 
-use origin_guard::server::UNIX_PEER;
-use origin_guard::server::head::{Outcome, Scan, TARGET_BYTES, read};
+use origin_guard::http1::request::{Outcome, read};
+use origin_guard::http1::scan::{Scan, TARGET_BYTES};
+use origin_guard::net::UNIX_PEER;
 use proptest::prelude::*;
 use support::corpus;
 
@@ -27,7 +28,7 @@ fn seen(outcome: &Outcome) -> Seen {
                 }
                 Err(refusal) => refusal.reason.to_owned(),
             };
-            let rest = format!("{request} {:?} {}", head.persistence, head.is_head);
+            let rest = format!("{request} {:?} {}", head.keep_alive, head.is_head);
             Some(Ok((head.length, head.body, rest)))
         }
     }

@@ -3,10 +3,10 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::handlers::responses as reply;
 use crate::keys::commands::FILE;
 use crate::keys::{Keys, Opened};
-use crate::reply;
-use crate::server::Address;
+use crate::net::Address;
 
 use super::{Reader, addresses, field_name};
 

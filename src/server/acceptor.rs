@@ -8,14 +8,15 @@ use mio::net::UnixStream;
 use mio::{Events, Interest, Poll, Token, Waker};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use super::answer;
-use super::head::{Persistence, Refusal};
-use super::listener::Listener;
-use super::seats::{Seats, Vacancy};
-use super::stream::{Stream, UNIX_PEER};
+use super::respond;
+use super::slots::{AcceptWaker, ConnectionSlots};
 use super::worker::{self, Handle};
-use super::{Door, Limits, Peer, Service};
+use super::{Limits, ListenerGroup};
+use crate::handler::Handler;
+use crate::http1::error::RequestError;
+use crate::http1::framing::KeepAlive;
 use crate::metrics::{Counter, count};
+use crate::net::{Listener, Peer, Stream, UNIX_PEER};
 
 const STOP: Token = Token(usize::MAX);
 const VACANCY: Token = Token(usize::MAX - 1);
@@ -37,14 +38,14 @@ const OTHER_FILES: u64 = 32;
 pub struct Server {
     poll: Poll,
     listeners: Vec<Bound>,
-    services: Arc<[Arc<dyn Service>]>,
+    handlers: Arc<[Arc<dyn Handler>]>,
     workers: Vec<Handle>,
-    vacancy: Arc<Vacancy>,
+    vacancy: Arc<AcceptWaker>,
     max_connections: usize,
     paused_until: Option<Instant>,
     /// Whether a place that becomes free ends the pause.
     may_resume_early: bool,
-    /// How many connections came by a private door.
+    /// How many connections came by a private group.
     private_calls: usize,
     /// Whether the last accept failed, so that a failure that lasts is logged once.
     failing: bool,
@@ -52,7 +53,7 @@ pub struct Server {
 
 struct Bound {
     listener: Listener,
-    door: usize,
+    group: usize,
     /// Whether connections may be waiting.
     ready: bool,
 }
@@ -72,19 +73,23 @@ impl Server {
     /// # Errors
     ///
     /// If an address cannot be bound, or the system denies a thread or a file.
-    pub fn bind(doors: Vec<Door>, limits: Limits, workers: usize) -> Result<Self, SetupError> {
+    pub fn bind(
+        doors: Vec<ListenerGroup>,
+        limits: Limits,
+        workers: usize,
+    ) -> Result<Self, SetupError> {
         let failed = |doing: &str| {
             let doing = doing.to_owned();
             move |error| SetupError { doing, error }
         };
         let poll = Poll::new().map_err(failed("epoll"))?;
         let waker = Waker::new(poll.registry(), VACANCY).map_err(failed("eventfd"))?;
-        let vacancy = Arc::new(Vacancy::new(waker));
+        let vacancy = Arc::new(AcceptWaker::new(waker));
         let mut listeners = Vec::new();
-        let mut services = Vec::new();
+        let mut handlers = Vec::new();
         let patience = limits.write_timeout;
-        for (door, opened) in doors.into_iter().enumerate() {
-            services.push(opened.service);
+        for (group, opened) in doors.into_iter().enumerate() {
+            handlers.push(opened.handler);
             let bound = opened.addresses.iter().map(|address| {
                 let doing = format!("listen on {address}");
                 Listener::bind(address, patience).map_err(|error| SetupError { doing, error })
@@ -92,14 +97,13 @@ impl Server {
             let inherited = opened.inherited.into_iter().map(|socket| {
                 Listener::inherit(socket, patience).map_err(failed("take an inherited socket"))
             });
-            let private = opened
-                .private
-                .into_iter()
-                .map(|private| Listener::private(private).map_err(failed("open the private door")));
+            let private = opened.private.into_iter().map(|private| {
+                Listener::private(private).map_err(failed("open the private group"))
+            });
             for listener in bound.chain(inherited).chain(private) {
                 listeners.push(Bound {
                     listener: listener?,
-                    door,
+                    group,
                     ready: true,
                 });
             }
@@ -113,15 +117,15 @@ impl Server {
                 .map_err(failed("wait for connections"))?;
         }
         let max_connections = fit_to_file_limit(limits.max_connections, workers, listeners.len());
-        let services: Arc<[_]> = services.into();
+        let handlers: Arc<[_]> = handlers.into();
         let origin = Instant::now();
         let workers = (0..workers)
             .map(|number| {
                 worker::start(
                     format!("worker-{number}"),
-                    Arc::clone(&services),
+                    Arc::clone(&handlers),
                     limits,
-                    Seats::new(origin, max_connections + OVERLAP),
+                    ConnectionSlots::new(origin, max_connections + OVERLAP),
                     Arc::clone(&vacancy),
                     workers,
                 )
@@ -131,7 +135,7 @@ impl Server {
         Ok(Self {
             poll,
             listeners,
-            services,
+            handlers,
             workers,
             vacancy,
             max_connections,
@@ -256,7 +260,7 @@ impl Server {
                     break;
                 }
                 let bound = &self.listeners[number];
-                let (door, private) = (bound.door, bound.listener.is_private());
+                let (group, private) = (bound.group, bound.listener.is_private());
                 if !private && self.taken() >= self.max_connections + OVERLAP {
                     self.pause(true);
                     break;
@@ -268,9 +272,9 @@ impl Server {
                         }
                         count(Counter::Accepted);
                         if private {
-                            self.admit_privately(stream, peer, door);
+                            self.admit_privately(stream, peer, group);
                         } else {
-                            self.admit(stream, peer, door);
+                            self.admit(stream, peer, group);
                         }
                     }
                     Err(error) => self.accept_failed(number, &error),
@@ -279,22 +283,22 @@ impl Server {
         }
     }
 
-    fn admit(&mut self, stream: Stream, peer: Peer, door: usize) {
+    fn admit(&mut self, stream: Stream, peer: Peer, group: usize) {
         if self.taken() >= self.max_connections && !self.shed() {
-            turn_away(&*self.services[door], stream, peer);
+            turn_away(&*self.handlers[group], stream, peer);
             return count(Counter::ClosedFull);
         }
         if let Some(worker) = self.worker_for(peer) {
-            worker.accept(stream, peer, door);
+            worker.accept(stream, peer, group);
         }
     }
 
     /// Each worker in turn, so that whoever calls as often as there are workers has
     /// talked to all of them.
-    fn admit_privately(&mut self, stream: Stream, peer: Peer, door: usize) {
+    fn admit_privately(&mut self, stream: Stream, peer: Peer, group: usize) {
         let next = self.private_calls % self.workers.len();
         self.private_calls = self.private_calls.wrapping_add(1);
-        self.workers[next].accept(stream, peer, door);
+        self.workers[next].accept(stream, peer, group);
     }
 
     fn worker_for(&self, peer: Peer) -> Option<&Handle> {
@@ -357,10 +361,10 @@ impl Server {
 }
 
 /// 503, without waiting for anything: whoever floods gets no place in memory.
-fn turn_away(service: &dyn Service, mut stream: Stream, peer: Peer) {
+fn turn_away(handler: &dyn Handler, mut stream: Stream, peer: Peer) {
     let mut out = Vec::new();
-    let refusal = Refusal::new(503, "full");
-    answer::refuse(service, &refusal, peer, false, Persistence::Close, &mut out);
+    let refusal = RequestError::new(503, "full");
+    respond::refuse(handler, &refusal, peer, false, KeepAlive::Close, &mut out);
     // What has come already is taken off, so that closing does not reset the answer.
     let _ = stream.read(&mut [0; 4096]);
     let _ = stream.write(&out);

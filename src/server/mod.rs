@@ -5,59 +5,30 @@
 //! `tiny_http::Server`.
 
 mod acceptor;
-mod answer;
-mod connection;
-mod fields;
-pub mod head;
-mod listener;
-mod prepared;
-mod private;
+mod respond;
 mod scheduling;
-mod seats;
-mod stream;
-mod target;
+mod session;
+mod slots;
 mod worker;
 
-use std::io::Cursor;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tiny_http::{Request, Response};
+use crate::handler::Handler;
+use crate::net::{Address, Inherited, SelfCheckSocket};
 
 pub use acceptor::{Server, SetupError};
-pub(crate) use fields::{is_framing, is_token_byte};
-pub use head::Refusal;
-pub use listener::{Address, Inherited};
-pub use prepared::{Answer, Prepared};
-pub use private::Private;
-pub use stream::UNIX_PEER;
-
-/// A whole response in memory.
-pub type Reply = Response<Cursor<Vec<u8>>>;
-
-/// Where a connection comes from; [`UNIX_PEER`] for a Unix socket.
-pub type Peer = SocketAddr;
-
-/// What stands behind a door.
-pub trait Service: Send + Sync + 'static {
-    /// Answers a request. It has no body, and neither framing nor `Connection` fields.
-    fn answer(&self, request: &Request) -> Answer;
-
-    /// Answers in place of a request that the loop refuses.
-    fn refuse(&self, refusal: &Refusal, peer: Peer) -> Reply;
-}
 
 /// Addresses, and what answers there.
-pub struct Door {
+pub struct ListenerGroup {
     /// Where to listen.
     pub addresses: Vec<Address>,
     /// Sockets that listen already.
     pub inherited: Vec<Inherited>,
     /// The way in for this process alone, past every limit.
-    pub private: Option<Arc<Private>>,
+    pub private: Option<Arc<SelfCheckSocket>>,
     /// What answers.
-    pub service: Arc<dyn Service>,
+    pub handler: Arc<dyn Handler>,
 }
 
 /// The limits of the loop.

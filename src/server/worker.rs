@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 
 use mio::{Events, Interest, Poll, Token, Waker};
 
-use super::connection::{Connection, Fate, Scratch, Turn};
-use super::seats::{Seats, Vacancy};
-use super::stream::Stream;
-use super::{Limits, Peer, Service, scheduling};
+use super::session::{Action, Connection, Turn, WorkerBuffers};
+use super::slots::{AcceptWaker, ConnectionSlots};
+use super::{Limits, scheduling};
+use crate::handler::Handler;
 use crate::metrics::{Counter, count};
+use crate::net::{Peer, Stream};
 
 /// What heads that have half come and answers that nobody takes may hold in all workers
 /// together, in bytes. It bounds what any number of hostile connections can cost.
@@ -33,15 +34,15 @@ enum Message {
 
 /// The accepting thread's end of a worker.
 pub(crate) struct Handle {
-    pub(crate) seats: Arc<Seats>,
+    pub(crate) seats: Arc<ConnectionSlots>,
     inbox: Sender<Message>,
     waker: Waker,
 }
 
 impl Handle {
-    pub(crate) fn accept(&self, stream: Stream, peer: Peer, door: usize) {
+    pub(crate) fn accept(&self, stream: Stream, peer: Peer, group: usize) {
         self.seats.take();
-        self.tell(Message::Accepted(stream, peer, door));
+        self.tell(Message::Accepted(stream, peer, group));
     }
 
     pub(crate) fn shed(&self, seat: usize) {
@@ -64,10 +65,10 @@ impl Handle {
 /// Starts a worker. `vacancy` hears of each connection that ends, and of the worker's own end.
 pub(crate) fn start(
     name: String,
-    services: Arc<[Arc<dyn Service>]>,
+    handlers: Arc<[Arc<dyn Handler>]>,
     limits: Limits,
-    seats: Seats,
-    vacancy: Arc<Vacancy>,
+    seats: ConnectionSlots,
+    vacancy: Arc<AcceptWaker>,
     workers: usize,
 ) -> io::Result<Handle> {
     let poll = Poll::new()?;
@@ -77,8 +78,8 @@ pub(crate) fn start(
     let mut worker = Worker {
         poll,
         messages,
-        services,
-        scratch: Scratch::new(&limits),
+        handlers,
+        scratch: WorkerBuffers::new(&limits),
         limits,
         seats: Arc::clone(&seats),
         connections: Vec::new(),
@@ -107,10 +108,10 @@ pub(crate) fn start(
 struct Worker {
     poll: Poll,
     messages: Receiver<Message>,
-    services: Arc<[Arc<dyn Service>]>,
+    handlers: Arc<[Arc<dyn Handler>]>,
     limits: Limits,
-    scratch: Scratch,
-    seats: Arc<Seats>,
+    scratch: WorkerBuffers,
+    seats: Arc<ConnectionSlots>,
     connections: Vec<Option<Connection>>,
     free: Vec<usize>,
     /// Connections with more to do that no readiness will tell of.
@@ -122,7 +123,7 @@ struct Worker {
     next_look: Option<Instant>,
     /// When a drain ends.
     draining: Option<Instant>,
-    vacancy: Arc<Vacancy>,
+    vacancy: Arc<AcceptWaker>,
 }
 
 impl Worker {
@@ -179,7 +180,7 @@ impl Worker {
     fn read_inbox(&mut self, now: Instant) {
         while let Ok(message) = self.messages.try_recv() {
             match message {
-                Message::Accepted(stream, peer, door) => self.seat(stream, peer, door, now),
+                Message::Accepted(stream, peer, group) => self.seat(stream, peer, group, now),
                 Message::Shed(seat) => self.shed(seat),
                 Message::Drain(deadline) => {
                     self.draining = Some(deadline);
@@ -191,13 +192,13 @@ impl Worker {
         }
     }
 
-    fn seat(&mut self, stream: Stream, peer: Peer, door: usize, now: Instant) {
+    fn seat(&mut self, stream: Stream, peer: Peer, group: usize, now: Instant) {
         let seat = self.free.pop().unwrap_or_else(|| {
             self.connections.push(None);
             self.connections.len() - 1
         });
         self.seats.sit(seat);
-        let mut connection = Connection::new(stream, peer, door, now);
+        let mut connection = Connection::new(stream, peer, group, now);
         let both = Interest::READABLE | Interest::WRITABLE;
         let registered = self
             .poll
@@ -235,7 +236,7 @@ impl Worker {
         // Before its answer can be seen: whoever has one is no longer the longest-idle.
         self.seats.set_idle(seat, None);
         let turn = Turn {
-            service: &*self.services[connection.door],
+            handler: &*self.handlers[connection.group],
             limits: &self.limits,
             now,
             ends,
@@ -244,25 +245,25 @@ impl Worker {
         self.held -= connection.held();
         let mut fate = connection.turn(&turn, &mut self.scratch);
         let held = connection.held();
-        if held > 0 && self.held + held > self.may_hold && !matches!(fate, Fate::Close(_)) {
+        if held > 0 && self.held + held > self.may_hold && !matches!(fate, Action::Close(_)) {
             fate = connection.give_up(&turn);
         }
         self.held += connection.held();
         self.settle(seat, fate);
     }
 
-    fn settle(&mut self, seat: usize, fate: Fate) {
+    fn settle(&mut self, seat: usize, fate: Action) {
         let Some(Some(connection)) = self.connections.get_mut(seat) else {
             return;
         };
         match fate {
-            Fate::Close(reason) => return self.close(seat, reason),
-            Fate::Again if connection.queued => {}
-            Fate::Again => {
+            Action::Close(reason) => return self.close(seat, reason),
+            Action::Again if connection.queued => {}
+            Action::Again => {
                 connection.queued = true;
                 self.again.push(seat);
             }
-            Fate::Wait => {}
+            Action::Wait => {}
         }
         let idle = connection.idle_since();
         self.seats.set_idle(seat, idle);
@@ -286,10 +287,10 @@ impl Worker {
                     .idle_since()
                     .is_some_and(|since| since + GRACE <= now);
             let fate = if drained {
-                Fate::Close(Counter::ClosedDrain)
+                Action::Close(Counter::ClosedDrain)
             } else if connection.deadline(&self.limits) <= now {
                 let turn = Turn {
-                    service: &*self.services[connection.door],
+                    handler: &*self.handlers[connection.group],
                     limits: &self.limits,
                     now,
                     ends: false,
@@ -300,7 +301,7 @@ impl Worker {
                 self.held += connection.held();
                 fate
             } else {
-                Fate::Wait
+                Action::Wait
             };
             self.settle(seat, fate);
         }

@@ -4,8 +4,9 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use origin_guard::server::UNIX_PEER;
-use origin_guard::server::head::{Outcome, Scan, read};
+use origin_guard::net::UNIX_PEER;
+use origin_guard::http1::request::{Outcome, read};
+use origin_guard::http1::scan::Scan;
 
 const LIMIT: usize = 16384;
 

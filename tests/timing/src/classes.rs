@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use dudect_bencher::rand::RngExt as _;
 use dudect_bencher::{BenchRng, Class, CtRunner};
-use origin_guard::guard::{Guard, Verdict};
-use origin_guard::secret::{Digest, Secrets};
+use origin_guard::auth::shared_secret::{Guard, Verdict};
+use origin_guard::auth::secrets::{Digest, Secrets};
 use tiny_http::{Header, Request, TestRequest};
 
 /// Samples of each class, both sides together, unless `SAMPLES` says otherwise.

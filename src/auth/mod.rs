@@ -1,0 +1,6 @@
+//! The shared secret: where it comes from, how it is held, and the verdict on a request.
+
+pub mod keygen;
+pub mod secret_source;
+pub mod secrets;
+pub mod shared_secret;

@@ -1,0 +1,209 @@
+//! The secrets: their digests, and the comparison in constant time. Never printed; the
+//! gateway's door alone hands out the current one.
+
+use std::hint::black_box;
+use std::sync::{PoisonError, RwLock};
+
+use constant_time_eq::constant_time_eq_32;
+use sha2::{Digest as _, Sha256};
+use zeroize::{Zeroize as _, Zeroizing};
+
+/// Values up to this length take the same steps, whatever their length: with a byte
+/// for the length behind, one fills two blocks of SHA-256 with its padding.
+const PADDED: usize = 118;
+
+/// Below this many bytes a secret can be guessed; it earns a warning.
+pub const SHORT: usize = 16;
+
+/// A digest of one secret, wiped when dropped.
+pub struct Digest([u8; 32]);
+
+impl Digest {
+    /// Digests `value`.
+    #[must_use]
+    pub fn of(value: &[u8]) -> Self {
+        Self(digest(value, value.len()))
+    }
+}
+
+impl Drop for Digest {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+/// What the gateway may present: the current secret, then those that rotation is to
+/// retire. Only digests are kept, but for the current one's text where a gateway's door
+/// hands it out.
+pub struct Secrets {
+    held: RwLock<Held>,
+    keeps_text: bool,
+}
+
+struct Held {
+    digests: Vec<Digest>,
+    current: Option<Text>,
+}
+
+/// The text of a secret, which a header can hold; wiped when dropped.
+pub type Text = Zeroizing<String>;
+
+impl Secrets {
+    /// The first is the current one; none at all is an origin that lets nobody in.
+    #[must_use]
+    pub fn new(digests: Vec<Digest>) -> Self {
+        Self {
+            held: RwLock::new(Held {
+                digests,
+                current: None,
+            }),
+            keeps_text: false,
+        }
+    }
+
+    /// The same, with the text of the current one, for [`Secrets::current`].
+    #[must_use]
+    pub fn with_text(digests: Vec<Digest>, current: Option<Text>) -> Self {
+        Self {
+            held: RwLock::new(Held { digests, current }),
+            keeps_text: true,
+        }
+    }
+
+    /// Replaces them all at once, and tells whether any is another one now. Those
+    /// replaced are wiped, and so is a text that is not to be kept.
+    pub fn replace(&self, digests: Vec<Digest>, current: Option<Text>) -> bool {
+        let current = current.filter(|_| self.keeps_text);
+        let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
+        let old = std::mem::replace(&mut *held, Held { digests, current });
+        let pairs = old.digests.iter().zip(&held.digests);
+        let same = old.digests.len() == held.digests.len()
+            && pairs.fold(true, |same, (old, new)| {
+                same & constant_time_eq_32(&old.0, &new.0)
+            });
+        drop(held);
+        !same
+    }
+
+    /// The text of the current one, if it is kept and there is one.
+    #[must_use]
+    pub fn current(&self) -> Option<Text> {
+        let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
+        held.current.clone()
+    }
+
+    /// Which of them `presented`, cut to its first `length` bytes, is: 0 for none, 1 for
+    /// the current one, 2 for a previous one, 3 where one is both; numbers because a
+    /// `bool` invites the compiler to branch. `None` where there are no secrets.
+    ///
+    /// Every one is compared, and neither content nor length of any shows in the time
+    /// that it takes, nor which one it was, nor `length` where `presented` is short.
+    #[must_use]
+    pub fn matches(&self, presented: &[u8], length: usize) -> Option<usize> {
+        let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
+        if held.digests.is_empty() {
+            return None;
+        }
+        let mut digest = digest(presented, length);
+        let mut found = 0;
+        for (index, secret) in held.digests.iter().enumerate() {
+            let equal = black_box(usize::from(constant_time_eq_32(&secret.0, &digest)));
+            found |= equal << index.min(1);
+        }
+        drop(held);
+        digest.zeroize();
+        Some(black_box(found))
+    }
+}
+
+fn digest(value: &[u8], length: usize) -> [u8; 32] {
+    if value.len() > PADDED {
+        let mut hash = Sha256::new();
+        // One byte more than any padded value has.
+        hash.update([0xff]);
+        hash.update(&value[..length]);
+        return hash.finalize().into();
+    }
+    // Copying by length would take steps that tell it. Every byte is taken from
+    // somewhere in `value`, and those past `length` are masked to zero.
+    let source = [value, &[0]][black_box(usize::from(value.is_empty()))];
+    let last = source.len() - 1;
+    let mut padded = [0; PADDED + 2];
+    for (word, bytes) in padded.chunks_exact_mut(8).enumerate() {
+        let mut eight = 0;
+        for byte in 0..8 {
+            let index = 8 * word + byte;
+            // All ones where `index < length`: the difference borrows.
+            let inside = (index.wrapping_sub(length) >> (usize::BITS - 1)).wrapping_neg();
+            let value = usize::from(source[index.min(last)]) & inside;
+            eight |= value << (8 * byte);
+        }
+        bytes.copy_from_slice(&eight.to_le_bytes());
+    }
+    padded[PADDED] = u8::try_from(length).unwrap_or(u8::MAX);
+    let padded = &mut padded[..=PADDED];
+    let digest = Sha256::digest(&*padded).into();
+    padded.zeroize();
+    digest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn secrets(texts: &[&str]) -> Secrets {
+        Secrets::new(
+            texts
+                .iter()
+                .map(|text| Digest::of(text.as_bytes()))
+                .collect(),
+        )
+    }
+
+    #[test]
+    fn tells_apart_every_length_and_a_byte_anywhere() {
+        for length in 1..300 {
+            let text = "x".repeat(length);
+            let secrets = secrets(&[&text]);
+            let right = |presented: &[u8]| secrets.matches(presented, presented.len()) == Some(1);
+            assert!(right(text.as_bytes()), "{length}");
+            assert!(!right(&text.as_bytes()[1..]), "{length}");
+            assert!(!right(format!("{text}x").as_bytes()), "{length}");
+            assert!(!right(format!("{text}\0").as_bytes()), "{length}");
+            for at in 0..length {
+                let mut other = text.clone().into_bytes();
+                other[at] = b'y';
+                assert!(!right(&other), "{length} {at}");
+            }
+        }
+    }
+
+    #[test]
+    fn tells_which_one_it_was() {
+        let secrets = secrets(&["new", "old", "older"]);
+        let find = |presented: &str| secrets.matches(presented.as_bytes(), presented.len());
+        assert_eq!(find("new"), Some(1));
+        assert_eq!(find("old"), Some(2));
+        assert_eq!(find("older"), Some(2));
+        assert_eq!(find("oldest"), Some(0));
+        secrets.replace(vec![Digest::of(b"old"), Digest::of(b"old")], None);
+        assert_eq!(find("new"), Some(0));
+        assert_eq!(find("old"), Some(3));
+        secrets.replace(Vec::new(), None);
+        assert_eq!(find("old"), None);
+    }
+
+    #[test]
+    fn keeps_a_text_only_where_that_is_wanted() {
+        let text = |text: &str| Some(Zeroizing::new(text.to_owned()));
+        let secrets = Secrets::new(vec![Digest::of(b"old")]);
+        secrets.replace(vec![Digest::of(b"new")], text("new"));
+        assert_eq!(secrets.current(), None);
+        let secrets = Secrets::with_text(vec![Digest::of(b"old")], text("old"));
+        assert_eq!(secrets.current(), text("old"));
+        secrets.replace(vec![Digest::of(b"new")], text("new"));
+        assert_eq!(secrets.current(), text("new"));
+        secrets.replace(Vec::new(), None);
+        assert_eq!(secrets.current(), None);
+    }
+}

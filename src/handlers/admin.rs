@@ -1,0 +1,32 @@
+//! The operator's door: `/metrics` and `/healthz`.
+
+use tiny_http::{Method, Request};
+
+use super::request_log::{is_reading, path};
+use crate::handler::{Answer, Handler};
+use crate::handlers::responses as reply;
+use crate::http1::encode::Reply;
+use crate::http1::error::RequestError;
+use crate::metrics::{Counter, Totals, count};
+use crate::net::Peer;
+
+/// What answers at the operator's door. It logs nothing, and does not count the looks
+/// at itself.
+pub struct Admin;
+
+impl Handler for Admin {
+    fn answer(&self, request: &Request) -> Answer {
+        match path(request) {
+            "/metrics" if is_reading(request) => reply::metrics(&Totals::now().text()).into(),
+            "/healthz" if is_reading(request) => Answer::from(&reply::HEALTHY),
+            "/metrics" | "/healthz" => Answer::from(&reply::METHOD_NOT_ALLOWED),
+            "*" if *request.method() == Method::Options => Answer::from(&reply::OPTIONS_READING),
+            _ => Answer::from(&reply::NOT_FOUND),
+        }
+    }
+
+    fn refuse(&self, refusal: &RequestError, _: Peer) -> Reply {
+        count(Counter::refused(refusal.status));
+        reply::refusal(refusal.status)
+    }
+}

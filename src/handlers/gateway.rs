@@ -1,0 +1,178 @@
+//! The gateway's door: `/authorize` and all below it, and `/healthz`.
+//!
+//! A proxy at the edge asks here about each request, and takes from the answer what it
+//! forwards: the secret and who the consumer is.
+
+use std::sync::Arc;
+
+use tiny_http::{Header, Method, Request};
+
+use super::request_log::{self, counted, path};
+use crate::auth::secrets::Secrets;
+use crate::handler::{Answer, Handler};
+use crate::handlers::responses as reply;
+use crate::http1::encode::Reply;
+use crate::http1::error::RequestError;
+use crate::http1::forwarded::TrustedProxies;
+pub use crate::keys::KeyVerdict;
+use crate::keys::{Id, Keys};
+use crate::metrics::{Counter, count};
+use crate::net::Peer;
+
+/// The header whose value is a scheme and credentials (RFC 9110, section 11.6.2).
+const AUTHORIZATION: &str = "Authorization";
+const SCHEME: &str = "Bearer";
+
+/// What answers at the gateway's door.
+pub struct Gateway {
+    /// The field that holds the key: `Authorization` with the scheme `Bearer` (RFC 6750,
+    /// section 2.1), or another one with the key alone.
+    pub key_header: String,
+    /// The field that holds the secret.
+    pub secret_header: String,
+    /// The keys, where a file of them is configured.
+    pub keys: Option<Arc<Keys>>,
+    /// The secrets, with the text of the current one.
+    pub secrets: Arc<Secrets>,
+    /// Whose word on the client counts in the log.
+    pub trusted_proxies: TrustedProxies,
+    /// Whether every request is logged.
+    pub access_log: bool,
+}
+
+/// A verdict, and what an answer or a log line needs beside it.
+struct Judged {
+    verdict: KeyVerdict,
+    id: Option<Id>,
+    /// What a granted request is to be forwarded with.
+    fields: Vec<Header>,
+}
+
+impl From<KeyVerdict> for Judged {
+    fn from(verdict: KeyVerdict) -> Self {
+        Self {
+            verdict,
+            id: None,
+            fields: Vec::new(),
+        }
+    }
+}
+
+/// What a request presents.
+enum Presented<'a> {
+    Nothing,
+    /// No key can be read from it.
+    Nonsense,
+    Text(&'a [u8]),
+}
+
+impl Gateway {
+    fn route(&self, request: &Request) -> Answer {
+        match path(request) {
+            "/healthz" => request_log::healthz(request),
+            "*" if *request.method() == Method::Options => {
+                counted(Counter::Options, &reply::OPTIONS_ANY)
+            }
+            path if request_log::is_at_or_below(path, "/authorize") => self.authorize(request),
+            _ => counted(Counter::NotFound, &reply::NOT_FOUND_NO_STORE),
+        }
+    }
+
+    fn authorize(&self, request: &Request) -> Answer {
+        let Judged {
+            verdict,
+            id,
+            fields,
+        } = self.judge(request);
+        count(counter(verdict));
+        if verdict != KeyVerdict::Granted {
+            request_log::log_denial(request, verdict.reason(), id, &self.trusted_proxies);
+        }
+        reply::key_verdict(verdict, fields)
+    }
+
+    /// A text that is presented is always judged by the index, which takes as long for
+    /// one that it does not know.
+    fn judge(&self, request: &Request) -> Judged {
+        let (Some(keys), Some(secret)) = (&self.keys, self.secrets.current()) else {
+            return KeyVerdict::Misconfigured.into();
+        };
+        let presented = match self.presented(request) {
+            Presented::Nothing => return KeyVerdict::NoKey.into(),
+            Presented::Nonsense => return KeyVerdict::Malformed.into(),
+            Presented::Text(text) => text,
+        };
+        keys.judge(presented, |judgement| {
+            let mut judged = Judged::from(judgement.verdict);
+            judged.id = judgement.id;
+            if judgement.verdict == KeyVerdict::Granted {
+                let granted = [
+                    (self.secret_header.as_str(), secret.as_str()),
+                    (reply::CONSUMER, judgement.consumer),
+                    (reply::CONSUMER_METADATA, judgement.metadata),
+                ];
+                let granted = granted.into_iter().filter(|(_, value)| !value.is_empty());
+                let fields = granted.map(|(name, value)| reply::data_field(name, value));
+                match fields.collect() {
+                    Some(fields) => judged.fields = fields,
+                    // Each value was looked at when it was loaded.
+                    None => judged.verdict = KeyVerdict::Misconfigured,
+                }
+            }
+            judged
+        })
+    }
+
+    fn presented<'a>(&self, request: &'a Request) -> Presented<'a> {
+        let is_key_header = |field: &&Header| {
+            let name = field.field.as_str().as_str();
+            name.eq_ignore_ascii_case(&self.key_header)
+        };
+        let mut fields = request.headers().iter().filter(is_key_header);
+        let value = match (fields.next(), fields.next()) {
+            (None, _) => return Presented::Nothing,
+            (Some(field), None) => field.value.as_str(),
+            (Some(_), Some(_)) => return Presented::Nonsense,
+        };
+        if value.is_empty() {
+            return Presented::Nothing;
+        }
+        if !self.key_header.eq_ignore_ascii_case(AUTHORIZATION) {
+            return Presented::Text(value.as_bytes());
+        }
+        let (scheme, credentials) = value.split_once(' ').unwrap_or((value, ""));
+        if !scheme.eq_ignore_ascii_case(SCHEME) {
+            return Presented::Nonsense;
+        }
+        match credentials.trim_start_matches(' ') {
+            "" => Presented::Nothing,
+            key => Presented::Text(key.as_bytes()),
+        }
+    }
+}
+
+fn counter(verdict: KeyVerdict) -> Counter {
+    match verdict {
+        KeyVerdict::Granted => Counter::KeyGranted,
+        KeyVerdict::NoKey => Counter::KeyAbsent,
+        KeyVerdict::Malformed => Counter::KeyMalformed,
+        KeyVerdict::Unknown => Counter::KeyUnknown,
+        KeyVerdict::Revoked => Counter::KeyRevoked,
+        KeyVerdict::Expired => Counter::KeyExpired,
+        KeyVerdict::Misconfigured => Counter::KeyMisconfigured,
+    }
+}
+
+impl Handler for Gateway {
+    fn answer(&self, request: &Request) -> Answer {
+        let answer = self.route(request);
+        if self.access_log {
+            request_log::log_request(request, &answer, &self.trusted_proxies);
+        }
+        answer
+    }
+
+    fn refuse(&self, refusal: &RequestError, peer: Peer) -> Reply {
+        request_log::refuse(refusal, peer)
+    }
+}

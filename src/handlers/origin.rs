@@ -1,0 +1,92 @@
+//! The origin's door: `/protected`, `/verify` for proxies, and `/healthz`.
+
+use tiny_http::{Method, Request};
+
+use super::request_log::{self, counted, is_reading, path};
+use crate::auth::shared_secret::{Guard, Verdict};
+use crate::handler::{Answer, Handler};
+use crate::handlers::responses as reply;
+use crate::http1::encode::Reply;
+use crate::http1::error::RequestError;
+use crate::http1::forwarded::TrustedProxies;
+use crate::metrics::{Counter, count};
+use crate::net::Peer;
+
+/// What answers at the origin's door.
+pub struct Origin {
+    /// Who is let in.
+    pub guard: Guard,
+    /// Whose word on the client counts in the log.
+    pub trusted_proxies: TrustedProxies,
+    /// Whether every request is logged.
+    pub access_log: bool,
+}
+
+impl Origin {
+    fn route(&self, request: &Request) -> Answer {
+        match path(request) {
+            "/protected" => self.protected(request),
+            path if request_log::is_at_or_below(path, "/verify") => self.verify(request),
+            "/healthz" => request_log::healthz(request),
+            "*" if *request.method() == Method::Options => {
+                counted(Counter::Options, &reply::OPTIONS_READING)
+            }
+            _ => counted(Counter::NotFound, &reply::NOT_FOUND),
+        }
+    }
+
+    fn protected(&self, request: &Request) -> Answer {
+        let verdict = self.judge(request);
+        if verdict.is_granted() {
+            if !is_reading(request) {
+                let answer = &reply::METHOD_NOT_ALLOWED_NO_STORE;
+                return counted(Counter::MethodNotAllowed, answer);
+            }
+            count(Counter::Granted);
+        }
+        reply::verdict(verdict).into()
+    }
+
+    /// What a proxy asks, with the method of the request that it asks about or its own.
+    fn verify(&self, request: &Request) -> Answer {
+        let verdict = self.judge(request);
+        if verdict.is_granted() {
+            count(Counter::Granted);
+        }
+        reply::decision(verdict).into()
+    }
+
+    /// The verdict; one that denies is logged.
+    fn judge(&self, request: &Request) -> Verdict {
+        let verdict = self.guard.judge(request);
+        let (counter, reason) = match verdict {
+            Verdict::Granted => return used(Counter::SecretCurrent, verdict),
+            Verdict::GrantedByPrevious => return used(Counter::SecretPrevious, verdict),
+            Verdict::Misconfigured => (Counter::Misconfigured, "misconfigured"),
+            Verdict::NoSecret => (Counter::NoSecret, "no_secret"),
+            Verdict::InvalidSecret => (Counter::InvalidSecret, "invalid_secret"),
+        };
+        count(counter);
+        request_log::log_denial(request, reason, None, &self.trusted_proxies);
+        verdict
+    }
+}
+
+impl Handler for Origin {
+    fn answer(&self, request: &Request) -> Answer {
+        let answer = self.route(request);
+        if self.access_log {
+            request_log::log_request(request, &answer, &self.trusted_proxies);
+        }
+        answer
+    }
+
+    fn refuse(&self, refusal: &RequestError, peer: Peer) -> Reply {
+        request_log::refuse(refusal, peer)
+    }
+}
+
+fn used(secret: Counter, verdict: Verdict) -> Verdict {
+    count(secret);
+    verdict
+}

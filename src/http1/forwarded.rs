@@ -1,0 +1,229 @@
+//! Who the client is: the peer, or whom a trusted proxy speaks for.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use tiny_http::Request;
+
+use crate::net::{Peer, UNIX_PEER};
+
+/// A client's address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Client {
+    /// An IP address, IPv4 never in its IPv6-mapped form.
+    Ip(IpAddr),
+    /// Whoever is at the other end of a Unix socket.
+    Unix,
+}
+
+impl Client {
+    fn of(peer: Peer) -> Self {
+        if peer == UNIX_PEER {
+            Self::Unix
+        } else {
+            Self::Ip(peer.ip().to_canonical())
+        }
+    }
+}
+
+impl fmt::Display for Client {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ip(address) => address.fmt(to),
+            Self::Unix => to.write_str("unix"),
+        }
+    }
+}
+
+/// The proxies whose `X-Forwarded-For` is believed.
+#[derive(Clone, Debug, Default)]
+pub struct TrustedProxies {
+    networks: Vec<Network>,
+    unix: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Network {
+    address: IpAddr,
+    prefix: u8,
+}
+
+impl TrustedProxies {
+    /// From a comma-separated list of addresses, networks (`10.0.0.0/8`) and `unix`.
+    ///
+    /// # Errors
+    ///
+    /// The member that is none of these.
+    pub fn parse(list: &str) -> Result<Self, String> {
+        let mut trusted = Self::default();
+        for member in list
+            .split(',')
+            .map(str::trim)
+            .filter(|member| !member.is_empty())
+        {
+            if member == "unix" {
+                trusted.unix = true;
+            } else {
+                trusted
+                    .networks
+                    .push(Network::parse(member).ok_or_else(|| member.to_owned())?);
+            }
+        }
+        Ok(trusted)
+    }
+
+    fn trusts(&self, client: Client) -> bool {
+        match client {
+            Client::Unix => self.unix,
+            Client::Ip(address) => self.networks.iter().any(|network| network.holds(address)),
+        }
+    }
+
+    /// What a trusted proxy says that the client asked for: `X-Forwarded-Uri`, a path
+    /// with its query.
+    #[must_use]
+    pub fn forwarded_uri<'a>(&self, request: &'a Request) -> Option<&'a str> {
+        let peer = Client::of(request.remote_addr().copied().unwrap_or(UNIX_PEER));
+        if !self.trusts(peer) {
+            return None;
+        }
+        let mut fields = request.headers().iter().rev();
+        let field = fields.find(|field| field.field.equiv("X-Forwarded-Uri"))?;
+        Some(field.value.as_str())
+    }
+
+    /// The client of a connection that no request is known of.
+    #[must_use]
+    pub fn peer(peer: Peer) -> Client {
+        Client::of(peer)
+    }
+
+    /// The peer, or where that is trusted the last address of `X-Forwarded-For` that is
+    /// not; where all are, the first of them.
+    #[must_use]
+    pub fn client(&self, request: &Request) -> Client {
+        let mut client = Client::of(request.remote_addr().copied().unwrap_or(UNIX_PEER));
+        if !self.trusts(client) {
+            return client;
+        }
+        let fields = request.headers().iter().rev();
+        let members = fields
+            .filter(|field| field.field.equiv("X-Forwarded-For"))
+            .flat_map(|field| field.value.as_str().rsplit(','));
+        for member in members {
+            // What a trusted proxy did not write as an address says nothing of a client.
+            let Some(address) = forwarded_address(member.trim()) else {
+                break;
+            };
+            client = Client::Ip(address.to_canonical());
+            if !self.trusts(client) {
+                break;
+            }
+        }
+        client
+    }
+}
+
+/// An address as proxies write it: bare, `[v6]`, or with a port.
+fn forwarded_address(member: &str) -> Option<IpAddr> {
+    let bare = || member.parse().ok();
+    let with_port = || {
+        member
+            .parse::<std::net::SocketAddr>()
+            .ok()
+            .map(|peer| peer.ip())
+    };
+    let bracketed = || member.strip_prefix('[')?.strip_suffix(']')?.parse().ok();
+    bare().or_else(with_port).or_else(bracketed)
+}
+
+impl Network {
+    fn parse(text: &str) -> Option<Self> {
+        let (address, prefix) = match text.split_once('/') {
+            Some((address, prefix)) => (address, Some(prefix.parse::<u8>().ok()?)),
+            None => (text, None),
+        };
+        let address: IpAddr = address.parse().ok()?;
+        let widest = if address.is_ipv4() { 32 } else { 128 };
+        let prefix = prefix.unwrap_or(widest);
+        (prefix <= widest).then_some(Self { address, prefix })
+    }
+
+    fn holds(&self, address: IpAddr) -> bool {
+        let same_bits = match (self.address, address) {
+            (IpAddr::V4(network), IpAddr::V4(address)) => {
+                (network.to_bits() ^ address.to_bits()).leading_zeros()
+            }
+            (IpAddr::V6(network), IpAddr::V6(address)) => {
+                (network.to_bits() ^ address.to_bits()).leading_zeros()
+            }
+            _ => return false,
+        };
+        same_bits >= u32::from(self.prefix)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tiny_http::{Header, TestRequest};
+
+    use super::*;
+
+    fn client(trusted: &str, peer: &str, forwarded: &[&str]) -> String {
+        let mut request = TestRequest::new().with_remote_addr(peer.parse().expect("a peer"));
+        for value in forwarded {
+            let header = Header::from_bytes("x-forwarded-for", *value).expect("ASCII");
+            request = request.with_header(header);
+        }
+        let trusted = TrustedProxies::parse(trusted).expect("a list");
+        trusted.client(&request.into()).to_string()
+    }
+
+    #[test]
+    fn believes_trusted_proxies_alone() {
+        let peer = "10.1.2.3:4000";
+        assert_eq!(client("", peer, &["203.0.113.7"]), "10.1.2.3");
+        assert_eq!(client("10.0.0.0/8", peer, &["203.0.113.7"]), "203.0.113.7");
+        assert_eq!(client("11.0.0.0/8", peer, &["203.0.113.7"]), "10.1.2.3");
+        assert_eq!(client("0.0.0.0/0", peer, &["203.0.113.7"]), "203.0.113.7");
+        assert_eq!(client("unix", "0.0.0.0:0", &["203.0.113.7"]), "203.0.113.7");
+        assert_eq!(client("10.0.0.0/8", "0.0.0.0:0", &["203.0.113.7"]), "unix");
+        assert_eq!(
+            client("::1", "[::1]:80", &["[2001:db8::1]:99"]),
+            "2001:db8::1"
+        );
+    }
+
+    #[test]
+    fn takes_the_last_address_that_is_not_trusted() {
+        let peer = "10.1.2.3:4000";
+        let trusted = "10.0.0.0/8";
+        assert_eq!(
+            client(trusted, peer, &["198.51.100.1, 203.0.113.7"]),
+            "203.0.113.7"
+        );
+        assert_eq!(
+            client(trusted, peer, &["198.51.100.1", "203.0.113.7, 10.9.9.9"]),
+            "203.0.113.7"
+        );
+        assert_eq!(client(trusted, peer, &["10.8.8.8, 10.9.9.9"]), "10.8.8.8");
+        assert_eq!(
+            client(trusted, peer, &["203.0.113.7, nonsense, 10.9.9.9"]),
+            "10.9.9.9"
+        );
+    }
+
+    #[test]
+    fn names_what_is_no_network() {
+        for bad in [
+            "10.0.0.0/33",
+            "::/129",
+            "10.0.0",
+            "proxy.example",
+            "10.0.0.0/-1",
+        ] {
+            let list = format!("127.0.0.1, {bad}");
+            assert_eq!(TrustedProxies::parse(&list).expect_err("a fault"), bad);
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! The sockets that connections arrive on.
+
+use std::fmt;
+use std::fs;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::AsFd;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use mio::net::{TcpListener, UnixListener};
+use mio::{Interest, Registry, Token, event::Source};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::net::sockopt;
+
+use super::peer::{Peer, UNIX_PEER};
+use super::self_check::SelfCheckSocket;
+use super::stream::Stream;
+
+/// Where to listen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Address {
+    /// `ADDR:PORT`.
+    Tcp(SocketAddr),
+    /// `unix:/path`.
+    Unix(PathBuf),
+}
+
+impl Address {
+    /// Whether only this machine can reach it.
+    #[must_use]
+    pub fn is_local(&self) -> bool {
+        match self {
+            Self::Tcp(address) => address.ip().to_canonical().is_loopback(),
+            Self::Unix(_) => true,
+        }
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(to),
+            Self::Unix(path) => write!(to, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// A listening socket that came with the process; see `systemd.socket(5)`.
+#[derive(Debug)]
+pub enum Inherited {
+    /// A TCP socket.
+    Tcp(std::net::TcpListener),
+    /// A Unix socket, whose file is not this process's to remove.
+    Unix(std::os::unix::net::UnixListener),
+}
+
+/// What the kernel may hold of answers that a peer does not take, and of requests that
+/// are not read, in bytes and for each connection. Grown by itself it would be megabytes.
+const SEND_BUFFER: usize = 8 * 1024;
+const RECEIVE_BUFFER: usize = 8 * 1024;
+
+/// A socket that connections arrive on.
+pub struct Listener {
+    socket: Socket,
+    /// `None` for the one that nobody else needs to know of.
+    pub(crate) address: Option<Address>,
+    /// Whether another process holds it too, and keeps what has not been accepted.
+    pub(crate) is_shared: bool,
+}
+
+enum Socket {
+    Tcp(TcpListener),
+    /// With device and inode of the file that was made for it, so that only that one
+    /// is removed.
+    Unix(UnixListener, Option<(u64, u64)>),
+    SelfCheck(UnixListener, Arc<SelfCheckSocket>),
+}
+
+impl Listener {
+    /// Peers that take nothing for `patience` are given up by the kernel too.
+    pub(crate) fn bind(address: &Address, patience: Duration) -> io::Result<Self> {
+        match address {
+            Address::Tcp(wanted) => {
+                let listener = TcpListener::bind(*wanted)?;
+                bound_buffers(&listener, patience)?;
+                let address = Some(Address::Tcp(listener.local_addr()?));
+                let socket = Socket::Tcp(listener);
+                Ok(Self {
+                    socket,
+                    address,
+                    is_shared: false,
+                })
+            }
+            Address::Unix(path) => {
+                remove_stale(path)?;
+                let listener = UnixListener::bind(path)?;
+                // Whoever could connect to a port on loopback can connect here too.
+                fs::set_permissions(path, fs::Permissions::from_mode(0o666))?;
+                let socket = Socket::Unix(listener, Some(identity(path)?));
+                let address = Some(address.clone());
+                Ok(Self {
+                    socket,
+                    address,
+                    is_shared: false,
+                })
+            }
+        }
+    }
+
+    pub(crate) fn inherit(inherited: Inherited, patience: Duration) -> io::Result<Self> {
+        match inherited {
+            Inherited::Tcp(listener) => {
+                bound_buffers(&listener, patience)?;
+                listener.set_nonblocking(true)?;
+                let address = Some(Address::Tcp(listener.local_addr()?));
+                let socket = Socket::Tcp(TcpListener::from_std(listener));
+                Ok(Self {
+                    socket,
+                    address,
+                    is_shared: true,
+                })
+            }
+            Inherited::Unix(listener) => {
+                listener.set_nonblocking(true)?;
+                let address = listener.local_addr()?;
+                let path = address.as_pathname().unwrap_or(Path::new("(unnamed)"));
+                let address = Some(Address::Unix(path.to_owned()));
+                let socket = Socket::Unix(UnixListener::from_std(listener), None);
+                Ok(Self {
+                    socket,
+                    address,
+                    is_shared: true,
+                })
+            }
+        }
+    }
+
+    pub(crate) fn private(private: Arc<SelfCheckSocket>) -> io::Result<Self> {
+        let socket = Socket::SelfCheck(private.bind()?, private);
+        let address = None;
+        Ok(Self {
+            socket,
+            address,
+            is_shared: false,
+        })
+    }
+
+    pub(crate) fn is_private(&self) -> bool {
+        matches!(self.socket, Socket::SelfCheck(..))
+    }
+
+    pub(crate) fn accept(&self) -> io::Result<(Stream, Peer)> {
+        match &self.socket {
+            Socket::Tcp(listener) => {
+                let (stream, peer) = listener.accept()?;
+                // An answer is one write; it must not wait for the peer's ACK of the last.
+                let _ = stream.set_nodelay(true);
+                Ok((Stream::Tcp(stream), peer))
+            }
+            Socket::Unix(listener, _) => {
+                let (stream, _) = listener.accept()?;
+                Ok((Stream::Unix(stream), UNIX_PEER))
+            }
+            Socket::SelfCheck(listener, private) => {
+                // mio leaves abstract names out of what it returns.
+                let (stream, _) = listener.accept()?;
+                if !private.admits(&stream.peer_addr()?) {
+                    return Err(io::ErrorKind::ConnectionAborted.into());
+                }
+                Ok((Stream::Unix(stream), UNIX_PEER))
+            }
+        }
+    }
+
+    /// Whether a connection waits to be accepted; poll(2) says so without a file for it.
+    pub(crate) fn has_waiting(&self) -> bool {
+        let descriptor = match &self.socket {
+            Socket::Tcp(listener) => listener.as_fd(),
+            Socket::Unix(listener, _) | Socket::SelfCheck(listener, _) => listener.as_fd(),
+        };
+        let mut asked = [PollFd::from_borrowed_fd(descriptor, PollFlags::IN)];
+        // Where the system does not say, accepting goes on as if one did.
+        !matches!(poll(&mut asked, Some(&Timespec::default())), Ok(0))
+    }
+
+    pub(crate) fn register(&mut self, to: &Registry, token: Token) -> io::Result<()> {
+        match &mut self.socket {
+            Socket::Tcp(listener) => listener.register(to, token, Interest::READABLE),
+            Socket::Unix(listener, _) | Socket::SelfCheck(listener, _) => {
+                listener.register(to, token, Interest::READABLE)
+            }
+        }
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        if let (Socket::Unix(_, Some(made)), Some(Address::Unix(path))) =
+            (&self.socket, &self.address)
+            && identity(path).is_ok_and(|now| now == *made)
+        {
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+/// Connections have these settings from their listener (tcp(7), socket(7)).
+fn bound_buffers(listener: impl AsFd, patience: Duration) -> io::Result<()> {
+    sockopt::set_socket_send_buffer_size(&listener, SEND_BUFFER)?;
+    sockopt::set_socket_recv_buffer_size(&listener, RECEIVE_BUFFER)?;
+    let milliseconds = u32::try_from(patience.as_millis()).unwrap_or(u32::MAX);
+    sockopt::set_tcp_user_timeout(&listener, milliseconds)?;
+    Ok(())
+}
+
+fn identity(path: &Path) -> io::Result<(u64, u64)> {
+    let metadata = fs::symlink_metadata(path)?;
+    Ok((metadata.dev(), metadata.ino()))
+}
+
+/// Removes a socket file that nothing listens on.
+fn remove_stale(path: &Path) -> io::Result<()> {
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+        Ok(metadata) if !metadata.file_type().is_socket() => {
+            let message = "a file that is not a socket is there";
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, message));
+        }
+        Ok(_) => {}
+    }
+    match std::os::unix::net::UnixStream::connect(path) {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path),
+        Err(error) => Err(error),
+        Ok(_) => Err(io::ErrorKind::AddrInUse.into()),
+    }
+}

@@ -1,0 +1,11 @@
+//! Sockets: those that listen, those that are connected, and who is at their other end.
+
+mod listener;
+mod peer;
+mod self_check;
+mod stream;
+
+pub use listener::{Address, Inherited, Listener};
+pub use peer::{Peer, UNIX_PEER};
+pub use self_check::SelfCheckSocket;
+pub use stream::Stream;

@@ -1,6 +1,0 @@
-//! Which paths a door serves: plain functions `&Request -> Response`.
-
-pub mod admin;
-pub mod gateway;
-pub mod origin;
-mod shared;
