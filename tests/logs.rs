@@ -45,6 +45,16 @@ fn the_client_is_whom_a_trusted_proxy_names() {
 }
 
 #[test]
+fn a_mapped_network_is_trusted_and_an_empty_member_names_nobody() {
+    let guard = Guard::with(&[
+        ("SHARED_SECRET", SECRET),
+        ("TRUSTED_PROXIES", "::ffff:127.0.0.0/104"),
+    ]);
+    guard.ask(denied("wrong", "X-Forwarded-For: 203.0.113.7, \r\n"));
+    guard.wait_for_log(|line| line.contains("client=203.0.113.7 "));
+}
+
+#[test]
 fn a_trusted_proxy_says_what_was_asked_for() {
     let asked = "HEAD /verify HTTP/1.1\r\nHost: x\r\nX-Shared-Secret: wrong\r\n\
                  X-Forwarded-Uri: /or ders\t\"?hush\r\n\r\n";

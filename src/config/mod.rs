@@ -101,11 +101,7 @@ impl Config {
         };
         let drain_timeout = reader.value("DRAIN_TIMEOUT", "5", seconds);
         let trusted_proxies = reader.value("TRUSTED_PROXIES", "", |list| {
-            TrustedProxies::parse(list).map_err(|member| {
-                format!(
-                    "{member:?} is neither an IP address, a network such as 10.0.0.0/8, nor unix"
-                )
-            })
+            TrustedProxies::parse(list).map_err(|error| error.to_string())
         });
         let access_log = reader.value("ACCESS_LOG", "0", switch);
         if !reader.faults.is_empty() {

@@ -51,10 +51,13 @@ struct Network {
 impl TrustedProxies {
     /// From a comma-separated list of addresses, networks (`10.0.0.0/8`) and `unix`.
     ///
+    /// An IPv4-mapped member (`::ffff:10.0.0.0/104`) means the IPv4 network, because peers
+    /// are compared in their canonical form.
+    ///
     /// # Errors
     ///
     /// The member that is none of these.
-    pub fn parse(list: &str) -> Result<Self, String> {
+    pub fn parse(list: &str) -> Result<Self, NetworkError> {
         let mut trusted = Self::default();
         for member in list
             .split(',')
@@ -64,9 +67,7 @@ impl TrustedProxies {
             if member == "unix" {
                 trusted.unix = true;
             } else {
-                trusted
-                    .networks
-                    .push(Network::parse(member).ok_or_else(|| member.to_owned())?);
+                trusted.networks.push(Network::parse(member)?);
             }
         }
         Ok(trusted)
@@ -110,9 +111,11 @@ impl TrustedProxies {
         let members = fields
             .filter(|field| field.field.equiv("X-Forwarded-For"))
             .flat_map(|field| field.value.as_str().rsplit(','));
+        // RFC 9110, section 5.6.1.2: empty members of a list count for nothing.
+        let members = members.map(str::trim).filter(|member| !member.is_empty());
         for member in members {
             // What a trusted proxy did not write as an address says nothing of a client.
-            let Some(address) = forwarded_address(member.trim()) else {
+            let Some(address) = forwarded_address(member) else {
                 break;
             };
             client = Client::Ip(address.to_canonical());
@@ -137,8 +140,52 @@ fn forwarded_address(member: &str) -> Option<IpAddr> {
     bare().or_else(with_port).or_else(bracketed)
 }
 
+/// Why a member of a list is no network. Displays as the message for the operator.
+#[derive(Debug, PartialEq, Eq)]
+pub enum NetworkError {
+    /// The member is not an address, a network or `unix`.
+    NotANetwork(String),
+    /// The member begins in the IPv4-mapped range and is wider than that range.
+    WiderThanIpv4(String),
+}
+
+impl fmt::Display for NetworkError {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotANetwork(member) => write!(
+                to,
+                "{member:?} is neither an IP address, a network such as 10.0.0.0/8, nor unix"
+            ),
+            Self::WiderThanIpv4(member) => write!(
+                to,
+                "{member:?} holds more than all of IPv4; write 0.0.0.0/0 for all of IPv4, \
+                 or a prefix of 96 or more"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for NetworkError {}
+
+/// Bits before the IPv4 address in an IPv4-mapped IPv6 address (RFC 4291, section 2.5.5.2).
+const MAPPED_PREFIX: u8 = 96;
+
 impl Network {
-    fn parse(text: &str) -> Option<Self> {
+    fn parse(text: &str) -> Result<Self, NetworkError> {
+        let network = Self::read(text).ok_or_else(|| NetworkError::NotANetwork(text.to_owned()))?;
+        match (network.address, network.address.to_canonical()) {
+            (IpAddr::V6(_), address @ IpAddr::V4(_)) => Ok(Self {
+                address,
+                prefix: network
+                    .prefix
+                    .checked_sub(MAPPED_PREFIX)
+                    .ok_or_else(|| NetworkError::WiderThanIpv4(text.to_owned()))?,
+            }),
+            _ => Ok(network),
+        }
+    }
+
+    fn read(text: &str) -> Option<Self> {
         let (address, prefix) = match text.split_once('/') {
             Some((address, prefix)) => (address, Some(prefix.parse::<u8>().ok()?)),
             None => (text, None),
@@ -214,6 +261,50 @@ mod tests {
     }
 
     #[test]
+    fn reads_ipv4_mapped_networks_as_ipv4() {
+        let forwarded = &["203.0.113.7"];
+        for (trusted, peer, named) in [
+            ("::ffff:10.0.0.0/104", "10.1.2.3:4000", "203.0.113.7"),
+            (
+                "::ffff:10.0.0.0/104",
+                "[::ffff:10.1.2.3]:4000",
+                "203.0.113.7",
+            ),
+            ("::ffff:10.0.0.0/104", "11.1.2.3:4000", "11.1.2.3"),
+            ("::ffff:a01:203", "10.1.2.3:4000", "203.0.113.7"),
+            ("::ffff:10.1.2.3/128", "10.1.2.4:4000", "10.1.2.4"),
+            ("::ffff:0:0/96", "10.1.2.3:4000", "203.0.113.7"),
+            ("::/0", "10.1.2.3:4000", "10.1.2.3"),
+        ] {
+            assert_eq!(client(trusted, peer, forwarded), named, "{trusted} {peer}");
+        }
+        let wide = "::ffff:10.0.0.0/95";
+        assert_eq!(
+            TrustedProxies::parse(wide).expect_err("a fault"),
+            NetworkError::WiderThanIpv4(wide.to_owned())
+        );
+    }
+
+    #[test]
+    fn passes_over_empty_members() {
+        let trusted = "10.0.0.0/8";
+        for forwarded in [
+            &["203.0.113.7,"][..],
+            &["203.0.113.7, , "],
+            &[", ,203.0.113.7"],
+            &["203.0.113.7", ""],
+            &["203.0.113.7", " ,\t"],
+            &["203.0.113.7,,10.9.9.9,"],
+        ] {
+            assert_eq!(
+                client(trusted, "10.1.2.3:4000", forwarded),
+                "203.0.113.7",
+                "{forwarded:?}"
+            );
+        }
+    }
+
+    #[test]
     fn names_what_is_no_network() {
         for bad in [
             "10.0.0.0/33",
@@ -223,7 +314,10 @@ mod tests {
             "10.0.0.0/-1",
         ] {
             let list = format!("127.0.0.1, {bad}");
-            assert_eq!(TrustedProxies::parse(&list).expect_err("a fault"), bad);
+            assert_eq!(
+                TrustedProxies::parse(&list).expect_err("a fault"),
+                NetworkError::NotANetwork(bad.to_owned())
+            );
         }
     }
 }
