@@ -1,5 +1,8 @@
-//! Which addresses lead to what: the configuration -> doors.
+//! Which addresses lead to what: the configuration -> listeners and their handlers.
 
+use std::error::Error;
+use std::fmt;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::auth::secrets::Secrets;
@@ -8,35 +11,114 @@ use crate::config::Config;
 use crate::handlers::admin::Admin;
 use crate::handlers::gateway::Gateway;
 use crate::handlers::origin::Origin;
-use crate::net::{Inherited, SelfCheckSocket};
+use crate::net::{Address, Inherited, SelfCheckSocket};
 use crate::server::ListenerGroup;
 use crate::systemd::InheritedSocket;
 
-/// The `FileDescriptorName=` of a socket for the operator; any other leads to the origin.
+/// The `FileDescriptorName=` of sockets for the operator and for the gateway; any other
+/// leads to the origin.
 const ADMIN: &str = "admin";
+const GATEWAY: &str = "gateway";
 
-/// The doors that are to be opened; the way in for the watchdog is the operator's.
-#[must_use]
+/// Sockets of a socket unit, by what they lead to.
+#[derive(Default)]
+pub struct InheritedSockets {
+    origin: Vec<Inherited>,
+    admin: Vec<Inherited>,
+    gateway: Vec<Inherited>,
+}
+
+impl InheritedSockets {
+    /// Sorts them by name.
+    #[must_use]
+    pub fn sort(sockets: Vec<InheritedSocket>) -> Self {
+        let mut sorted = Self::default();
+        for InheritedSocket { name, socket } in sockets {
+            match name.as_str() {
+                ADMIN => sorted.admin.push(socket),
+                GATEWAY => sorted.gateway.push(socket),
+                _ => sorted.origin.push(socket),
+            }
+        }
+        sorted
+    }
+
+    /// Whether one of them leads to the gateway.
+    #[must_use]
+    pub fn has_gateway(&self) -> bool {
+        !self.gateway.is_empty()
+    }
+}
+
+/// Why an inherited socket is not served.
+#[derive(Debug)]
+pub enum InheritedError {
+    /// The gateway's can be reached from other machines.
+    RemoteGateway(SocketAddr),
+    /// The operator's can be reached from other machines.
+    RemoteAdmin(SocketAddr),
+}
+
+impl fmt::Display for InheritedError {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::RemoteGateway(address) => write!(
+                to,
+                "the socket unit with FileDescriptorName={GATEWAY} listens on {address}, which \
+                 other machines can reach, and its answers hold the secret; set its \
+                 ListenStream= to a path or to a loopback address"
+            ),
+            Self::RemoteAdmin(address) => write!(
+                to,
+                "the socket unit with FileDescriptorName={ADMIN} listens on {address}, which \
+                 other machines can reach; set its ListenStream= to a path or to a loopback \
+                 address, or set ADMIN_ALLOW_REMOTE=1"
+            ),
+        }
+    }
+}
+
+impl Error for InheritedError {}
+
+/// The listeners that are to be opened, by what answers there; the watchdog asks at the
+/// operator's.
+///
+/// # Errors
+///
+/// If an inherited socket can be reached from where it must not be.
 pub fn listener_groups(
     config: &Config,
-    inherited: Vec<InheritedSocket>,
+    inherited: InheritedSockets,
     secrets: &Arc<Secrets>,
     private: &Arc<SelfCheckSocket>,
-) -> Vec<ListenerGroup> {
-    let (for_admin, for_origin): (Vec<_>, Vec<_>) = inherited
-        .into_iter()
-        .partition(|passed| passed.name == ADMIN);
-    let sockets =
-        |passed: Vec<InheritedSocket>| passed.into_iter().map(|passed| passed.socket).collect();
+) -> Result<Vec<ListenerGroup>, InheritedError> {
+    if let Some(address) = remote(&inherited.gateway) {
+        return Err(InheritedError::RemoteGateway(address));
+    }
+    if let Some(address) = remote(&inherited.admin).filter(|_| !config.admin_allow_remote) {
+        return Err(InheritedError::RemoteAdmin(address));
+    }
     let admin = ListenerGroup {
         addresses: config.admin_listen.clone(),
-        inherited: sockets(for_admin),
+        access: config.socket_access,
+        inherited: inherited.admin,
         private: Some(Arc::clone(private)),
         handler: Arc::new(Admin),
     };
-    let origin = origin(config, sockets(for_origin), secrets);
-    let gateway = gateway(config, secrets);
-    [origin, admin].into_iter().chain(gateway).collect()
+    let origin = origin(config, inherited.origin, secrets);
+    let gateway = gateway(config, inherited.gateway, secrets);
+    Ok([origin, admin].into_iter().chain(gateway).collect())
+}
+
+/// The address of the first one that other machines can reach.
+fn remote(sockets: &[Inherited]) -> Option<SocketAddr> {
+    sockets.iter().find_map(|socket| match socket {
+        Inherited::Tcp(socket) => socket
+            .local_addr()
+            .ok()
+            .filter(|&address| !Address::Tcp(address).is_local()),
+        Inherited::Unix(_) => None,
+    })
 }
 
 /// The default of `LISTEN` gives way to `inherited` sockets.
@@ -48,6 +130,7 @@ fn origin(config: &Config, inherited: Vec<Inherited>, secrets: &Arc<Secrets>) ->
     };
     ListenerGroup {
         addresses,
+        access: config.socket_access,
         inherited,
         private: None,
         handler: Arc::new(Origin {
@@ -58,11 +141,16 @@ fn origin(config: &Config, inherited: Vec<Inherited>, secrets: &Arc<Secrets>) ->
     }
 }
 
-fn gateway(config: &Config, secrets: &Arc<Secrets>) -> Option<ListenerGroup> {
+fn gateway(
+    config: &Config,
+    inherited: Vec<Inherited>,
+    secrets: &Arc<Secrets>,
+) -> Option<ListenerGroup> {
     let gateway = config.gateway.as_ref()?;
     Some(ListenerGroup {
         addresses: gateway.listen.clone(),
-        inherited: Vec::new(),
+        access: config.socket_access,
+        inherited,
         private: None,
         handler: Arc::new(Gateway {
             key_header: gateway.key_header.clone(),

@@ -8,7 +8,7 @@ use crate::keys::cli::{self as keys, KeysCommand};
 /// What the command line asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
-    /// Nothing: serve.
+    /// `serve`, or nothing
     Serve,
     /// `check`
     Check,
@@ -102,6 +102,7 @@ pub fn parse(mut arguments: lexopt::Parser) -> Result<Command, String> {
         let next = match argument {
             Short('h') | Long("help") => Command::Help,
             Short('V') | Long("version") => Command::Version,
+            Value(word) if word == "serve" => Command::Serve,
             Value(word) if word == "check" => Command::Check,
             Value(word) if word == "keygen" => Command::Keygen,
             Value(word) if word == "print" => Command::Print(file(&mut arguments)?),

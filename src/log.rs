@@ -4,113 +4,152 @@
 //! let its disk fill up, does not hold up an answer. What does not fit into the queue
 //! is counted, and the count logged.
 
+mod budget;
+
 use std::fmt;
 use std::io::Write;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, channel, sync_channel};
-use std::sync::{Mutex, OnceLock, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
+use std::sync::{LazyLock, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
 
-use log::{Level, LevelFilter};
+use log::{Level, LevelFilter, Log, Metadata, Record};
+
+use budget::{Budget, PERIOD, Ruling};
 
 /// Lines that wait for a slow stderr.
 const QUEUE: usize = 1024;
-/// Lines about refused requests in one second.
-const REFUSALS_A_SECOND: u32 = 20;
-const SECOND: Duration = Duration::from_secs(1);
 /// How long the end of the process waits for a slow stderr.
 const FLUSH: Duration = Duration::from_secs(1);
 
-static QUEUE_IN: OnceLock<SyncSender<Entry>> = OnceLock::new();
+static LOGGER: OnceLock<Logger> = OnceLock::new();
 static LOST: AtomicU64 = AtomicU64::new(0);
-static WINDOW: Mutex<Window> = Mutex::new(Window {
-    since: None,
-    written: 0,
-    left_out: 0,
-});
+static REFUSALS: LazyLock<Mutex<Budget>> = LazyLock::new(Mutex::default);
+
+/// What a line begins with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Prefix {
+    /// The priority, `<4>` (sd-daemon(3)): journald notes the time by itself.
+    Priority,
+    /// The time in UTC (RFC 3339).
+    Time,
+}
 
 enum Entry {
     Line(Vec<u8>),
     /// Lines are being left out; say how many in a second.
     Suppressing,
-    Flush(std::sync::mpsc::Sender<()>),
+    Flush(Sender<()>),
 }
 
-/// The second that refusals are counted in.
-struct Window {
-    since: Option<Instant>,
-    written: u32,
-    left_out: u64,
+/// Puts lines into the queue.
+struct Logger {
+    queue: SyncSender<Entry>,
+    prefix: Prefix,
 }
 
 /// Starts the writing thread and has the `log` macros write to it.
 ///
-/// With `journal` each line begins with its priority, `<4>` (sd-daemon(3)).
-///
 /// # Errors
 ///
 /// If the system denies the thread.
-pub fn start(journal: bool) -> std::io::Result<()> {
+pub fn start(prefix: Prefix) -> std::io::Result<()> {
     let (queue, entries) = sync_channel(QUEUE);
     std::thread::Builder::new()
         .name("log".into())
-        .spawn(move || write_entries(&entries, journal))?;
+        .spawn(move || write_entries(&entries, prefix))?;
     // A second start keeps the first queue.
-    let _ = QUEUE_IN.set(queue);
-    env_logger::Builder::new()
-        .filter_level(LevelFilter::Info)
-        .target(env_logger::Target::Pipe(Box::new(QueueWriter)))
-        .write_style(env_logger::WriteStyle::Never)
-        .format(move |to, record| {
-            if journal {
-                write!(to, "<{}>", priority(record.level()))?;
-            }
-            writeln!(to, "{}", record.args())
-        })
-        .init();
+    let logger = LOGGER.get_or_init(|| Logger { queue, prefix });
+    if log::set_logger(logger).is_ok() {
+        log::set_max_level(LevelFilter::Info);
+    }
     Ok(())
 }
 
 /// Waits until what is logged so far is written, a second at the most.
 pub fn flush() {
     let (done, written) = channel();
-    if let Some(queue) = QUEUE_IN.get()
-        && queue.try_send(Entry::Flush(done)).is_ok()
+    if let Some(logger) = LOGGER.get()
+        && logger.queue.try_send(Entry::Flush(done)).is_ok()
     {
         let _ = written.recv_timeout(FLUSH);
     }
 }
 
-/// Logs a refused request, unless there have been many in this second.
-pub fn refusal(event: fmt::Arguments<'_>) {
-    if may_log_refusal(Instant::now()) {
-        log::warn!("{event}");
+/// Logs a refused request of `client`, whose address may not be known, unless there have
+/// been many in this second.
+pub fn refusal(client: Option<IpAddr>, event: fmt::Arguments<'_>) {
+    let ruling = refusals().rule(client, Instant::now());
+    match ruling {
+        Ruling::Write => log::warn!("{event}"),
+        Ruling::LeaveOut => {}
+        Ruling::LeaveOutFirst => {
+            if let Some(logger) = LOGGER.get()
+                && logger.queue.try_send(Entry::Suppressing).is_err()
+            {
+                // The queue is full. The next one that is left out asks again.
+                let left_out = refusals().take_left_out();
+                LOST.fetch_add(left_out, Relaxed);
+            }
+        }
     }
 }
 
-fn may_log_refusal(now: Instant) -> bool {
-    let mut window = WINDOW.lock().unwrap_or_else(PoisonError::into_inner);
-    let current = window
-        .since
-        .is_some_and(|since| now.saturating_duration_since(since) < SECOND);
-    if !current {
-        window.since = Some(now);
-        window.written = 0;
+fn refusals() -> std::sync::MutexGuard<'static, Budget> {
+    REFUSALS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Log for Logger {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.level() <= LevelFilter::Info
     }
-    if window.written < REFUSALS_A_SECOND {
-        window.written += 1;
-        return true;
+
+    fn log(&self, record: &Record<'_>) {
+        if !self.enabled(record.metadata()) {
+            return;
+        }
+        let line = line(self.prefix, record.level(), record.args());
+        if self.queue.try_send(Entry::Line(line)).is_err() {
+            LOST.fetch_add(1, Relaxed);
+        }
     }
-    window.left_out += 1;
-    if window.left_out == 1
-        && let Some(queue) = QUEUE_IN.get()
-        && queue.try_send(Entry::Suppressing).is_err()
-    {
-        // The queue is full; the next one asks again.
-        window.left_out = 0;
-        LOST.fetch_add(1, Relaxed);
+
+    fn flush(&self) {
+        flush();
     }
-    false
+}
+
+/// The text of a line, with its end.
+fn line(prefix: Prefix, level: Level, event: &fmt::Arguments<'_>) -> Vec<u8> {
+    let mut line = match prefix {
+        Prefix::Priority => format!("<{}>", priority(level)),
+        Prefix::Time => {
+            let now = humantime::format_rfc3339_millis(SystemTime::now());
+            format!("{now} ")
+        }
+    };
+    // Writing to memory cannot fail.
+    let _ = fmt::write(&mut OneLine(&mut line), *event);
+    line.push('\n');
+    line.into_bytes()
+}
+
+/// Writes control characters as escapes, so that nothing which a file's name or an error
+/// holds begins another line or reaches a terminal.
+struct OneLine<'a>(&'a mut String);
+
+impl fmt::Write for OneLine<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for character in text.chars() {
+            if character.is_control() {
+                self.0.extend(character.escape_default());
+            } else {
+                self.0.push(character);
+            }
+        }
+        Ok(())
+    }
 }
 
 /// sd-daemon(3), after syslog(3).
@@ -123,27 +162,13 @@ fn priority(level: Level) -> u8 {
     }
 }
 
-struct QueueWriter;
-
-impl Write for QueueWriter {
-    fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
-        let entry = Entry::Line(line.to_vec());
-        if QUEUE_IN
-            .get()
-            .is_none_or(|queue| queue.try_send(entry).is_err())
-        {
-            LOST.fetch_add(1, Relaxed);
+fn write_entries(entries: &Receiver<Entry>, prefix: Prefix) {
+    let count = |event: &str, count: u64| {
+        if count > 0 {
+            let event = format_args!("{event} count={count}");
+            write(&line(prefix, Level::Warn, &event));
         }
-        Ok(line.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-fn write_entries(entries: &Receiver<Entry>, journal: bool) {
-    let prefix = if journal { "<4>" } else { "" };
+    };
     let mut report_at = None::<Instant>;
     loop {
         let wait = report_at.map_or(Duration::MAX, |at| {
@@ -153,28 +178,33 @@ fn write_entries(entries: &Receiver<Entry>, journal: bool) {
         if report_at.is_some_and(|at| at <= Instant::now()) || matches!(entry, Ok(Entry::Flush(_)))
         {
             report_at = None;
-            let mut window = WINDOW.lock().unwrap_or_else(PoisonError::into_inner);
-            let left_out = std::mem::take(&mut window.left_out);
-            drop(window);
-            if left_out > 0 {
-                write(format!("{prefix}refusals_left_out count={left_out}\n").as_bytes());
-            }
+            let left_out = refusals().take_left_out();
+            count("refusals_left_out", left_out);
         }
         match entry {
             Ok(Entry::Line(line)) => write(&line),
-            Ok(Entry::Suppressing) => report_at = Some(Instant::now() + SECOND),
+            Ok(Entry::Suppressing) => report_at = Some(Instant::now() + PERIOD),
             Ok(Entry::Flush(done)) => drop(done.send(())),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
         }
-        let lost = LOST.swap(0, Relaxed);
-        if lost > 0 {
-            write(format!("{prefix}log_lines_lost count={lost}\n").as_bytes());
-        }
+        count("log_lines_lost", LOST.swap(0, Relaxed));
     }
 }
 
 fn write(line: &[u8]) {
     // A log that cannot be written is no reason to stop answering.
     let _ = std::io::stderr().write_all(line);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_stays_on_one_line() {
+        let event = "failed file=/a\nb\u{1b}[31m";
+        let line = line(Prefix::Priority, Level::Error, &format_args!("{event}"));
+        assert_eq!(line, b"<3>failed file=/a\\nb\\u{1b}[31m\n");
+    }
 }

@@ -1,13 +1,17 @@
 //! What the process does, read top to bottom: configure, bind, serve, drain.
 
+use std::error::Error;
+use std::fmt;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use origin_guard::app::InheritedSockets;
 use origin_guard::auth::keygen;
 use origin_guard::cli::{self, Command};
-use origin_guard::config::Config;
+use origin_guard::config::{self, Config};
 use origin_guard::deploy;
 use origin_guard::keys::commands as keys;
+use origin_guard::log::Prefix;
 use origin_guard::net::SelfCheckSocket;
 use origin_guard::server::Server;
 use origin_guard::systemd::InheritedSocket;
@@ -19,6 +23,9 @@ const EX_USAGE: u8 = 64;
 const EX_CONFIG: u8 = 78;
 
 fn main() -> ExitCode {
+    if let Err(error) = signals::survive_file_size_limits() {
+        return fail(1, &format!("cannot take signals: {error}"));
+    }
     match cli::parse(lexopt::Parser::from_env()) {
         Ok(Command::Serve) => serve(),
         Ok(Command::Check) => check(),
@@ -39,13 +46,28 @@ fn main() -> ExitCode {
 }
 
 fn serve() -> ExitCode {
-    let config = match Config::read(|name| std::env::var_os(name)) {
+    let inherited = systemd::inherited_sockets();
+    let (inherited, warnings) = match inherited {
+        Ok(sockets) => {
+            let warnings: Vec<_> = sockets
+                .iter()
+                .filter_map(InheritedSocket::warning)
+                .collect();
+            (InheritedSockets::sort(sockets), warnings)
+        }
+        Err(error) => return fail(1, &error),
+    };
+    let mut config = match read_config(inherited.has_gateway()) {
         Ok(config) => config,
         Err(faults) => return fail(EX_CONFIG, &faults),
     };
-    let inherited = systemd::inherited_sockets();
-    let journal = std::env::var_os("JOURNAL_STREAM").is_some();
-    if let Err(error) = events::start(journal) {
+    config.warnings.extend(warnings);
+    let prefix = if systemd::stderr_is_journal() {
+        Prefix::Priority
+    } else {
+        Prefix::Time
+    };
+    if let Err(error) = events::start(prefix) {
         return fail(1, &format!("cannot start logging: {error}"));
     }
     metrics::start();
@@ -58,14 +80,14 @@ fn serve() -> ExitCode {
         log::warn!("warning {warning}");
     }
 
-    let served = inherited.and_then(|inherited| bind_and_run(config, inherited));
+    let served = bind_and_run(config, inherited);
     // The count of what was left out comes before the last word.
     events::flush();
     match served {
         Ok(0) => log::info!("stopped"),
         Ok(left) => log::warn!("stopped unfinished={left}"),
-        Err(fault) => {
-            log::error!("failed {fault}");
+        Err(failure) => {
+            log::error!("failed {failure}");
             events::flush();
             return ExitCode::FAILURE;
         }
@@ -74,37 +96,67 @@ fn serve() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn bind_and_run(mut config: Config, inherited: Vec<InheritedSocket>) -> Result<usize, String> {
-    let no_signals = |error| format!("to take signals: {error}");
-    let stop = signals::stop_requests().map_err(no_signals)?;
+/// Why it does not serve.
+#[derive(Debug)]
+struct Failure {
+    /// What was being done.
+    doing: String,
+    error: Box<dyn Error>,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(to, "to {}: {}", self.doing, self.error)
+    }
+}
+
+impl Error for Failure {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&*self.error)
+    }
+}
+
+fn failed<E: Into<Box<dyn Error>>>(doing: &str) -> impl FnOnce(E) -> Failure {
+    move |error| Failure {
+        doing: doing.to_owned(),
+        error: error.into(),
+    }
+}
+
+fn bind_and_run(mut config: Config, inherited: InheritedSockets) -> Result<usize, Failure> {
+    let stop = signals::stop_requests().map_err(failed("take signals"))?;
     let secrets = Arc::new(config.take_secrets());
     let keys = config
         .gateway
         .as_ref()
         .and_then(|gateway| gateway.keys.clone());
-    reload::start(config.source.clone(), Arc::clone(&secrets), keys).map_err(no_signals)?;
-    let private =
-        SelfCheckSocket::new().map_err(|error| format!("to name the private door: {error}"))?;
+    reload::start(config.source.clone(), Arc::clone(&secrets), keys).map_err(failed("reload"))?;
+    let private = SelfCheckSocket::new().map_err(failed("name the socket of the self-check"))?;
     let private = Arc::new(private);
-    let groups = app::listener_groups(&config, inherited, &secrets, &private);
+    let groups = app::listener_groups(&config, inherited, &secrets, &private)
+        .map_err(failed("take the sockets of a socket unit"))?;
     let server = Server::bind(groups, config.limits, config.workers)
-        .map_err(|setup| format!("to {}: {}", setup.doing, setup.error))?;
+        .map_err(|setup| failed(&setup.doing)(setup.error))?;
     for address in server.addresses() {
         log::info!("listening address={address}");
     }
     systemd::ready();
-    watchdog::start(private, config.workers)
-        .map_err(|error| format!("to start the watchdog: {error}"))?;
+    watchdog::start(private, config.workers).map_err(failed("start the watchdog"))?;
     server
         .run(stop, config.drain_timeout, systemd::stopping)
-        .map_err(|error| format!("to wait for connections: {error}"))
+        .map_err(failed("wait for connections"))
+}
+
+fn read_config(inherits_gateway: bool) -> Result<Config, config::Faults> {
+    Config::read(|name| std::env::var_os(name), inherits_gateway)
 }
 
 fn check() -> ExitCode {
-    match Config::read(|name| std::env::var_os(name)) {
+    use std::io::Write as _;
+    match read_config(false) {
         Ok(config) => {
             for warning in &config.warnings {
-                eprintln!("warning: {warning}");
+                let _ = writeln!(std::io::stderr(), "warning: {warning}");
             }
             let mut text = String::new();
             for (name, value) in &config.effective {
@@ -134,15 +186,23 @@ fn deny_core_dumps() {
 
 fn print(text: &str) -> ExitCode {
     use std::io::Write as _;
-    match std::io::stdout().write_all(text.as_bytes()) {
+    let mut stdout = std::io::stdout().lock();
+    // What has not been flushed has not been written: a pipe or a full disk says so then.
+    let written = stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush());
+    match written {
         Ok(()) => ExitCode::SUCCESS,
-        Err(_) => ExitCode::FAILURE,
+        Err(error) => fail(1, &format!("cannot write to standard output: {error}")),
     }
 }
 
 fn fail(status: u8, fault: &dyn std::fmt::Display) -> ExitCode {
+    use std::io::Write as _;
+    let mut stderr = std::io::stderr().lock();
     for line in fault.to_string().lines() {
-        eprintln!("origin-guard: {line}");
+        // Where this cannot be written either, the exit status says it.
+        let _ = writeln!(stderr, "origin-guard: {line}");
     }
     ExitCode::from(status)
 }

@@ -1,9 +1,23 @@
-//! Signals as bytes on a socket.
+//! Signals: as bytes on a socket, or survived.
 
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use mio::net::UnixStream;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
+
+/// Has a write past a file-size limit (setrlimit(2)) fail with EFBIG; by default it ends
+/// the process with SIGXFSZ.
+///
+/// # Errors
+///
+/// If the system denies the handler.
+pub fn survive_file_size_limits() -> io::Result<()> {
+    // A handler that nobody asks is the safe way to say "ignore".
+    signal_hook::flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false)))?;
+    Ok(())
+}
 
 /// A socket on which a byte arrives with each SIGTERM and SIGINT.
 ///

@@ -2,8 +2,10 @@
 
 mod support;
 
+use std::os::unix::fs::MetadataExt as _;
 use std::process::Output;
 
+use support::folder::Folder;
 use support::{Guard, SECRET, command};
 
 fn run(arguments: &[&str], variables: &[(&str, &str)]) -> (Option<i32>, String, String) {
@@ -63,7 +65,10 @@ fn each_fault_says_what_to_do() {
         ("SHARED_SECRET", " padded-0123456789", "space"),
         ("SHARED_SECRET", "two\nlines-0123456789", "line break"),
         ("HEAD_TIMEOUT", "1e300", "0.5"),
-        ("WORKERS", "2000", "1024"),
+        ("WORKERS", "257", "256"),
+        ("SOCKET_MODE", "rw", "0660"),
+        ("SOCKET_MODE", "1777", "0777"),
+        ("SOCKET_GROUP", "no-such-group", "groupadd"),
     ] {
         let (status, _, errors) = run(&["check"], &[(name, value)]);
         assert_eq!(status, Some(78), "{name}={value}: {errors}");
@@ -183,4 +188,86 @@ fn the_files_that_it_carries_are_listed_and_printed() {
     let (status, text, faults) = run(&["print", "mail"], &[]);
     assert_eq!((status, text.as_str()), (Some(64), ""));
     assert!(faults.contains("\"mail\"") && faults.contains("origin-guard print"));
+}
+
+#[test]
+fn serve_is_a_command() {
+    let mut command = command();
+    command.arg("serve").env("LISTEN", "127.0.0.1:0");
+    command.env("SHARED_SECRET", SECRET);
+    Guard::spawn(&mut command).assert_serves();
+}
+
+#[test]
+fn a_full_disk_is_named() {
+    for arguments in [
+        &["print", "unit"][..],
+        &["print"],
+        &["keygen"],
+        &["check"],
+        &["--help"],
+    ] {
+        let full = std::fs::File::create("/dev/full").expect("opened");
+        let output = command()
+            .args(arguments)
+            .stdout(full)
+            .output()
+            .expect("runs");
+        let errors = String::from_utf8(output.stderr).expect("UTF-8");
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}");
+        assert!(
+            errors.contains("standard output") && errors.contains("No space left"),
+            "{arguments:?}: {errors}"
+        );
+    }
+}
+
+#[test]
+fn a_unix_path_is_as_long_as_the_system_allows() {
+    let folder = Folder::new("long");
+    let length = 107 - folder.path.as_os_str().len() - 1;
+    let longest = folder.path.join("s".repeat(length));
+    let longest = format!("unix:{}", longest.display());
+    let too_long = format!("{longest}s");
+    for name in ["LISTEN", "ADMIN_LISTEN", "GATEWAY_LISTEN"] {
+        let (status, _, errors) = run(&["check"], &[(name, &too_long)]);
+        assert_eq!(status, Some(78), "{errors}");
+        assert!(errors.contains(name) && errors.contains("107"), "{errors}");
+    }
+    // What `check` passes can be bound.
+    Guard::with(&[("LISTEN", &longest)]);
+}
+
+#[test]
+fn sockets_are_the_owner_s_and_the_group_s() {
+    let folder = Folder::new("access");
+    let path = folder.path.join("socket");
+    let listen = format!("unix:{}", path.display());
+    let mode = || std::fs::metadata(&path).expect("a socket").mode() & 0o777;
+    let guard = Guard::with(&[("LISTEN", &listen)]);
+    assert_eq!(mode(), 0o660);
+    drop(guard);
+    std::fs::remove_file(&path).expect("removed");
+    let guard = Guard::with(&[
+        ("LISTEN", &listen),
+        ("SOCKET_MODE", "0666"),
+        ("SOCKET_GROUP", "daemon"),
+    ]);
+    assert_eq!(mode(), 0o666);
+    guard.wait_for_log(|line| line.starts_with("warning SOCKET_MODE: 0666 lets everyone"));
+    let groups = std::fs::read_to_string("/etc/group").expect("readable");
+    let daemon = groups.lines().find(|line| line.starts_with("daemon:"));
+    let id = daemon.and_then(|line| line.split(':').nth(2));
+    let group = std::fs::metadata(&path)
+        .expect("a socket")
+        .gid()
+        .to_string();
+    assert_eq!(id, Some(group.as_str()));
+}
+
+#[test]
+fn more_workers_than_cores_earn_a_warning() {
+    let (status, _, errors) = run(&["check"], &[("WORKERS", "256"), ("SHARED_SECRET", SECRET)]);
+    assert_eq!(status, Some(0), "{errors}");
+    assert!(errors.contains("WORKERS: 256 threads share"), "{errors}");
 }

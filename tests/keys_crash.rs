@@ -62,7 +62,7 @@ fn kills_at_random_points_lose_nothing_that_was_acknowledged() {
         };
         let mut child = start(&file, &[if removes { "rm" } else { "add" }, &consumer]);
         let mut random = [0];
-        getrandom::fill(&mut random).expect("randomness");
+        origin_guard::random::fill(&mut random).expect("randomness");
         spin(whole * u32::from(random[0]) / 160);
         child.kill().expect("its own child");
         let status = child.wait().expect("its own child");

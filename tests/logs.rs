@@ -2,9 +2,13 @@
 
 mod support;
 
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::net::UnixStream;
+use std::process::{Command, Stdio};
+use std::time::Instant;
 
-use support::{Answer, Guard, SECRET, granted_request};
+use support::folder::Folder;
+use support::{Answer, Guard, PATIENCE, SECRET, command, granted_request, has_form};
 
 fn denied(secret: &str, fields: &str) -> String {
     format!(
@@ -62,7 +66,7 @@ fn a_trusted_proxy_says_what_was_asked_for() {
     let mut stream = trusting.connect();
     stream.write_all(asked.as_bytes()).expect("sent");
     trusting.wait_for_log(|line| {
-        line == "denied reason=invalid_secret client=127.0.0.1 path=/verify uri=/or?ders?\""
+        line == "denied reason=invalid_secret peer=127.0.0.1 path=/verify uri=/or?ders?\""
     });
     let wary = Guard::start();
     let mut stream = wary.connect();
@@ -72,11 +76,126 @@ fn a_trusted_proxy_says_what_was_asked_for() {
 
 #[test]
 fn a_journal_gets_priorities() {
-    let guard = Guard::with(&[("JOURNAL_STREAM", "8:1")]);
+    // The variable names the very pipe that stderr is, as systemd sets it.
+    let stream = "JOURNAL_STREAM=$(stat -L -c %d:%i /proc/self/fd/2) exec \"$0\"";
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", stream, env!("CARGO_BIN_EXE_origin-guard")])
+        .env("LISTEN", "127.0.0.1:0");
+    let guard = Guard::spawn(&mut command);
     guard.wait_for_log(|line| line.starts_with("<6>starting version="));
     guard.wait_for_log(|line| line.starts_with("<4>warning SHARED_SECRET is not set"));
     guard.ask(denied("wrong", ""));
     guard.wait_for_log(|line| line.starts_with("<4>denied reason=misconfigured "));
+}
+
+/// What it logs until it has started, with `variables`, as it is written.
+fn first_lines(variables: &[(&str, &str)]) -> Vec<String> {
+    let mut child = command()
+        .env("LISTEN", "127.0.0.1:0")
+        .envs(variables.iter().copied())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("starts");
+    let lines = BufReader::new(child.stderr.take().expect("piped")).lines();
+    let mut seen = Vec::new();
+    for line in lines.map_while(Result::ok) {
+        let last = line.contains("listening address=");
+        seen.push(line);
+        if last {
+            break;
+        }
+    }
+    child.kill().expect("its own child");
+    child.wait().expect("its own child");
+    seen
+}
+
+#[test]
+fn lines_outside_the_journal_begin_with_the_time() {
+    // A child whose stderr goes elsewhere inherits the variable too.
+    for variables in [&[][..], &[("JOURNAL_STREAM", "8:1")]] {
+        let lines = first_lines(variables);
+        assert!(lines.len() > 2, "{lines:?}");
+        for line in lines {
+            let (time, _) = line.split_once(' ').expect("a time");
+            assert!(has_form(time, "0000-00-00T00:00:00.000Z"), "{line}");
+        }
+    }
+}
+
+#[test]
+fn one_flooder_does_not_hide_another_client() {
+    const FLOOD: usize = 500;
+    let guard = Guard::with(&[("SHARED_SECRET", SECRET), ("TRUSTED_PROXIES", "127.0.0.1")]);
+    let mut stream = guard.connect();
+    let mut ask = |client: &str| {
+        let forwarded = format!("X-Forwarded-For: {client}\r\n");
+        let request = denied("wrong", &forwarded);
+        stream.write_all(request.as_bytes()).expect("sent");
+        Answer::read(&mut stream, false).expect("an answer").status
+    };
+    for host in 0..FLOOD {
+        // One host of IPv6 has a whole network to speak from.
+        assert_eq!(ask(&format!("2001:db8::{host:x}")), 401);
+        assert_eq!(ask("203.0.113.7"), 401);
+    }
+    assert_eq!(ask("198.51.100.9"), 401);
+    guard.wait_for_log(|line| line.contains(" client=198.51.100.9 "));
+}
+
+#[test]
+fn a_trusted_proxy_is_never_the_client() {
+    let guard = Guard::with(&[("SHARED_SECRET", SECRET), ("TRUSTED_PROXIES", "127.0.0.1")]);
+    guard.ask("GET / HTTP/1.1\nHost: x\n\n");
+    guard.wait_for_log(|line| line == "refused status=400 reason=bare_lf peer=127.0.0.1");
+    // It speaks for nobody.
+    guard.ask(denied("wrong", ""));
+    guard
+        .wait_for_log(|line| line == "denied reason=invalid_secret peer=127.0.0.1 path=/protected");
+}
+
+#[test]
+fn a_full_log_does_not_end_it() {
+    let folder = Folder::new("full-log");
+    let log = folder.path.join("log");
+    // Blocks of 512 bytes: the limit is met within a few refusals.
+    let limited = "ulimit -f 4; exec \"$0\" 2>\"$1\"";
+    let mut child = Command::new("sh")
+        .args(["-c", limited, env!("CARGO_BIN_EXE_origin-guard")])
+        .arg(&log)
+        .env(
+            "LISTEN",
+            format!("unix:{}", folder.path.join("socket").display()),
+        )
+        .env("SHARED_SECRET", SECRET)
+        .env("ACCESS_LOG", "1")
+        .spawn()
+        .expect("starts");
+    let deadline = Instant::now() + PATIENCE;
+    let mut stream = loop {
+        match UnixStream::connect(folder.path.join("socket")) {
+            Ok(stream) => break stream,
+            Err(_) => assert!(Instant::now() < deadline, "it does not listen"),
+        }
+        std::thread::yield_now();
+    };
+    stream.set_read_timeout(Some(PATIENCE)).expect("set");
+    let mut ask = || {
+        stream
+            .write_all(granted_request().as_bytes())
+            .expect("sent");
+        Answer::read(&mut stream, false).expect("an answer").status
+    };
+    while std::fs::metadata(&log).expect("a log").len() < 2048 {
+        assert_eq!(ask(), 200);
+        assert!(Instant::now() < deadline, "the log stays small");
+    }
+    for _ in 0..100 {
+        assert_eq!(ask(), 200);
+    }
+    support::signal(&child, rustix::process::Signal::TERM);
+    assert_eq!(child.wait().expect("its own child").code(), Some(0));
 }
 
 #[test]

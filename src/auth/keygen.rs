@@ -8,9 +8,9 @@ use zeroize::Zeroizing;
 /// # Errors
 ///
 /// If the system has no randomness.
-pub fn secret() -> Result<Zeroizing<String>, getrandom::Error> {
+pub fn secret() -> Result<Zeroizing<String>, std::io::Error> {
     let mut bits = Zeroizing::new([0; 32]);
-    getrandom::fill(&mut *bits)?;
+    crate::random::fill(&mut *bits)?;
     let mut text = Zeroizing::new(BASE64URL_NOPAD.encode(&*bits));
     text.push('\n');
     Ok(text)

@@ -24,11 +24,12 @@ pub struct Gateway {
 }
 
 impl Reader<'_> {
-    /// `None` where there is no such door. `secret_header` is what it answers with.
-    pub(super) fn gateway(&mut self, secret_header: &str) -> Option<Gateway> {
+    /// `None` where there is no such listener. `secret_header` is what it answers with;
+    /// `inherited` says that a socket unit opens it.
+    pub(super) fn gateway(&mut self, secret_header: &str, inherited: bool) -> Option<Gateway> {
         let is_set = (self.variable)(LISTEN).is_some_and(|text| !text.is_empty());
         let listen = self.value(LISTEN, "", local_addresses);
-        if !is_set {
+        if !is_set && !inherited {
             return None;
         }
         let key_header = self.value(HEADER, "Authorization", |name| {

@@ -1,6 +1,7 @@
 //! The environment -> [`Config`]; every fault named at once.
 
 mod gateway;
+mod group;
 
 use std::ffi::OsString;
 use std::fmt::{self, Display};
@@ -14,13 +15,16 @@ use crate::auth::secrets::{Digest, Secrets, Text};
 use crate::http1::forwarded::TrustedProxies;
 use crate::http1::framing::is_framing;
 use crate::http1::token::is_token_byte;
-use crate::net::Address;
+use crate::net::{Address, SocketAccess};
 use crate::server::Limits;
 
 pub use gateway::Gateway;
 
 /// Longest time that a variable may set: a year.
 const LONGEST: f64 = 31_536_000.0;
+
+/// Longest path of a Unix socket, in bytes (unix(7)).
+const LONGEST_PATH: usize = 107;
 
 /// What the environment asks for.
 pub struct Config {
@@ -30,6 +34,10 @@ pub struct Config {
     pub listen_is_set: bool,
     /// `ADMIN_LISTEN`; none unless it is set.
     pub admin_listen: Vec<Address>,
+    /// `ADMIN_ALLOW_REMOTE=1`.
+    pub admin_allow_remote: bool,
+    /// `SOCKET_MODE` and `SOCKET_GROUP`.
+    pub socket_access: SocketAccess,
     /// `SECRET_HEADER`.
     pub header: String,
     /// Where the secrets come from.
@@ -68,11 +76,15 @@ impl Display for Faults {
 
 impl Config {
     /// Reads the variables by way of `variable`, [`std::env::var_os`] as a rule.
+    /// `inherits_gateway` says that a socket unit opens the gateway's listener.
     ///
     /// # Errors
     ///
     /// Every fault of every variable.
-    pub fn read(variable: impl Fn(&str) -> Option<OsString>) -> Result<Self, Faults> {
+    pub fn read(
+        variable: impl Fn(&str) -> Option<OsString>,
+        inherits_gateway: bool,
+    ) -> Result<Self, Faults> {
         let mut reader = Reader {
             variable: &variable,
             faults: Vec::new(),
@@ -82,16 +94,27 @@ impl Config {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let (source, loaded) = reader.secrets();
         let header = reader.header();
-        let gateway = reader.gateway(&header);
+        let gateway = reader.gateway(&header, inherits_gateway);
         let listen_is_set = variable("LISTEN").is_some_and(|text| !text.is_empty());
         let listen = reader.value("LISTEN", "0.0.0.0:8888", |list| match list {
             "none" if gateway.is_some() => Ok(Vec::new()),
             "none" => Err("none leaves no door; leave it out, or set GATEWAY_LISTEN".into()),
             _ => addresses(list),
         });
-        let admin_listen = reader.admin_listen();
+        let socket_access = SocketAccess {
+            mode: reader.socket_mode(),
+            group: reader.value("SOCKET_GROUP", "", group::id),
+        };
+        let admin_allow_remote = reader.value("ADMIN_ALLOW_REMOTE", "0", switch);
+        let admin_listen = reader.admin_listen(admin_allow_remote);
         reader.each_address_once(&listen, gateway.as_ref(), &admin_listen);
-        let workers = reader.value("WORKERS", &cores.to_string(), count(1, 1024));
+        let workers = reader.value("WORKERS", &cores.to_string(), count(1, 256));
+        if workers > cores {
+            reader.warnings.push(format!(
+                "WORKERS: {workers} threads share {cores} cores; more than one for each core \
+                 costs memory and answers no sooner"
+            ));
+        }
         let limits = Limits {
             max_connections: reader.value("MAX_CONNECTIONS", "10000", count(1, 1_000_000)),
             head_bytes: reader.value("MAX_HEAD_BYTES", "16384", count(1024, 65536)),
@@ -111,6 +134,8 @@ impl Config {
             listen,
             listen_is_set,
             admin_listen,
+            admin_allow_remote,
+            socket_access,
             header,
             source,
             secrets: loaded.digests,
@@ -219,8 +244,23 @@ impl Reader<'_> {
         (source, loaded)
     }
 
-    fn admin_listen(&mut self) -> Vec<Address> {
-        let remote = self.value("ADMIN_ALLOW_REMOTE", "0", switch);
+    fn socket_mode(&mut self) -> u32 {
+        let mode = self.value("SOCKET_MODE", "0660", |text| {
+            u32::from_str_radix(text, 8)
+                .ok()
+                .filter(|&mode| mode <= 0o777)
+                .ok_or_else(|| format!("{text:?} is no mode from 0000 to 0777; write it like 0660"))
+        });
+        if mode & 0o002 != 0 {
+            self.warnings.push(format!(
+                "SOCKET_MODE: {mode:04o} lets everyone on this machine connect; write 0660 and \
+                 set SOCKET_GROUP to the group of your proxy"
+            ));
+        }
+        mode
+    }
+
+    fn admin_listen(&mut self, remote: bool) -> Vec<Address> {
         self.value("ADMIN_LISTEN", "", |list| {
             if list.is_empty() {
                 return Ok(Vec::new());
@@ -294,6 +334,12 @@ fn addresses(list: &str) -> Result<Vec<Address>, String> {
         let address = if let Some(path) = member.strip_prefix("unix:") {
             if !path.starts_with('/') {
                 return Err(format!("{member:?} is no absolute path; {REMEDY}"));
+            }
+            if path.len() > LONGEST_PATH {
+                return Err(format!(
+                    "the path of {member} has {} bytes; a Unix socket has at most {LONGEST_PATH}",
+                    path.len()
+                ));
             }
             Address::Unix(PathBuf::from(path))
         } else {

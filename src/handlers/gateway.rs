@@ -173,6 +173,6 @@ impl Handler for Gateway {
     }
 
     fn refuse(&self, refusal: &RequestError, peer: Peer) -> Reply {
-        request_log::refuse(refusal, peer)
+        request_log::refuse(refusal, peer, &self.trusted_proxies)
     }
 }

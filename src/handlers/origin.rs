@@ -82,7 +82,7 @@ impl Handler for Origin {
     }
 
     fn refuse(&self, refusal: &RequestError, peer: Peer) -> Reply {
-        request_log::refuse(refusal, peer)
+        request_log::refuse(refusal, peer, &self.trusted_proxies)
     }
 }
 

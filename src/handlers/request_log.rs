@@ -6,7 +6,7 @@ use crate::handler::Answer;
 use crate::handlers::responses as reply;
 use crate::http1::encode::Reply;
 use crate::http1::error::RequestError;
-use crate::http1::forwarded::TrustedProxies;
+use crate::http1::forwarded::{Client, TrustedProxies};
 use crate::http1::static_response::StaticResponse;
 use crate::keys::Id;
 use crate::log as events;
@@ -67,11 +67,11 @@ pub(super) fn counted(counter: Counter, answer: &'static StaticResponse) -> Answ
 /// Logs an answered request.
 pub(super) fn log_request(request: &Request, answer: &Answer, trusted: &TrustedProxies) {
     log::info!(
-        "request method={} path={} status={} client={}",
+        "request method={} path={} status={} {}",
         request.method(),
         shown(path(request)),
         answer.status(),
-        trusted.client(request)
+        named(trusted.client(request), trusted)
     );
 }
 
@@ -88,20 +88,37 @@ pub(super) fn log_denial(
     let uri = trusted.forwarded_uri(request);
     let uri = uri.map(|uri| format!(" uri={}", shown(without_query(uri))));
     let key = key.map(|key| format!(" key={key}"));
-    events::refusal(format_args!(
-        "denied reason={reason} client={client} path={path}{}{}",
-        uri.unwrap_or_default(),
-        key.unwrap_or_default()
-    ));
+    let who = named(client, trusted);
+    events::refusal(
+        client.address(),
+        format_args!(
+            "denied reason={reason} {who} path={path}{}{}",
+            uri.unwrap_or_default(),
+            key.unwrap_or_default()
+        ),
+    );
+}
+
+/// `client=ADDRESS`, what fail2ban bans. `peer=ADDRESS` where it is a trusted proxy that
+/// does not say for whom it asks: banning that one would ban everybody.
+fn named(client: Client, trusted: &TrustedProxies) -> String {
+    let name = if trusted.trusts(client) {
+        "peer"
+    } else {
+        "client"
+    };
+    format!("{name}={client}")
 }
 
 /// Logs and answers what the loop refuses.
-pub(super) fn refuse(refusal: &RequestError, peer: Peer) -> Reply {
+pub(super) fn refuse(refusal: &RequestError, peer: Peer, trusted: &TrustedProxies) -> Reply {
     let RequestError { status, reason } = refusal;
     count(Counter::refused(*status));
     let client = TrustedProxies::peer(peer);
-    events::refusal(format_args!(
-        "refused status={status} reason={reason} client={client}"
-    ));
+    let who = named(client, trusted);
+    events::refusal(
+        client.address(),
+        format_args!("refused status={status} reason={reason} {who}"),
+    );
     reply::refusal(*status)
 }

@@ -35,6 +35,17 @@ impl fmt::Display for Client {
     }
 }
 
+impl Client {
+    /// Its address, where it has one.
+    #[must_use]
+    pub fn address(self) -> Option<IpAddr> {
+        match self {
+            Self::Ip(address) => Some(address),
+            Self::Unix => None,
+        }
+    }
+}
+
 /// The proxies whose `X-Forwarded-For` is believed.
 #[derive(Clone, Debug, Default)]
 pub struct TrustedProxies {
@@ -73,7 +84,9 @@ impl TrustedProxies {
         Ok(trusted)
     }
 
-    fn trusts(&self, client: Client) -> bool {
+    /// Whether `client` is one of the proxies.
+    #[must_use]
+    pub fn trusts(&self, client: Client) -> bool {
         match client {
             Client::Unix => self.unix,
             Client::Ip(address) => self.networks.iter().any(|network| network.holds(address)),

@@ -137,7 +137,7 @@ impl Locked {
     /// guard's, so can this. Owner and group are the old one's.
     pub(super) fn successor(&self) -> io::Result<Successor<'_>> {
         let mut random = [0; RANDOM];
-        getrandom::fill(&mut random).map_err(|error| io::Error::other(error.to_string()))?;
+        crate::random::fill(&mut random)?;
         let name = format!(".{}.{}{TEMPORARY}", self.name, BASE32.encode(&random));
         let path = self.folder.join(name);
         let file = OpenOptions::new()

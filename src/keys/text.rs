@@ -45,9 +45,9 @@ impl Key {
     /// # Errors
     ///
     /// If the system has no randomness.
-    pub fn fresh() -> Result<Self, getrandom::Error> {
+    pub fn fresh() -> Result<Self, std::io::Error> {
         let mut bits = Zeroizing::new([0; 20]);
-        getrandom::fill(&mut *bits)?;
+        crate::random::fill(&mut *bits)?;
         let mut text = Zeroizing::new([SEPARATOR; LENGTH]);
         text[..RANDOM].copy_from_slice(PREFIX);
         BASE32.encode_mut(&*bits, &mut text[RANDOM..RANDOM_END]);

@@ -13,6 +13,7 @@ use std::time::Duration;
 use mio::net::{TcpListener, UnixListener};
 use mio::{Interest, Registry, Token, event::Source};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::Mode;
 use rustix::net::sockopt;
 
 use super::peer::{Peer, UNIX_PEER};
@@ -57,6 +58,24 @@ pub enum Inherited {
     Unix(std::os::unix::net::UnixListener),
 }
 
+/// Who may connect to a Unix socket that we bind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SocketAccess {
+    /// The mode of its file.
+    pub mode: u32,
+    /// The group of its file, where it is not this process's.
+    pub group: Option<u32>,
+}
+
+impl Default for SocketAccess {
+    fn default() -> Self {
+        Self {
+            mode: 0o660,
+            group: None,
+        }
+    }
+}
+
 /// What the kernel may hold of answers that a peer does not take, and of requests that
 /// are not read, in bytes and for each connection. Grown by itself it would be megabytes.
 const SEND_BUFFER: usize = 8 * 1024;
@@ -81,7 +100,12 @@ enum Socket {
 
 impl Listener {
     /// Peers that take nothing for `patience` are given up by the kernel too.
-    pub(crate) fn bind(address: &Address, patience: Duration) -> io::Result<Self> {
+    /// `access` is for Unix sockets.
+    pub(crate) fn bind(
+        address: &Address,
+        access: SocketAccess,
+        patience: Duration,
+    ) -> io::Result<Self> {
         match address {
             Address::Tcp(wanted) => {
                 let listener = TcpListener::bind(*wanted)?;
@@ -96,9 +120,7 @@ impl Listener {
             }
             Address::Unix(path) => {
                 remove_stale(path)?;
-                let listener = UnixListener::bind(path)?;
-                // Whoever could connect to a port on loopback can connect here too.
-                fs::set_permissions(path, fs::Permissions::from_mode(0o666))?;
+                let listener = bind_unix(path, access)?;
                 let socket = Socket::Unix(listener, Some(identity(path)?));
                 let address = Some(address.clone());
                 Ok(Self {
@@ -214,6 +236,23 @@ fn bound_buffers(listener: impl AsFd, patience: Duration) -> io::Result<()> {
     let milliseconds = u32::try_from(patience.as_millis()).unwrap_or(u32::MAX);
     sockopt::set_tcp_user_timeout(&listener, milliseconds)?;
     Ok(())
+}
+
+/// Binds with no access for anyone, and then grants `access`. The umask(2) is that of the
+/// whole process; sockets are bound before other threads make files.
+fn bind_unix(path: &Path, access: SocketAccess) -> io::Result<UnixListener> {
+    let umask = rustix::process::umask(Mode::from_raw_mode(0o777));
+    let listener = UnixListener::bind(path);
+    rustix::process::umask(umask);
+    let listener = listener?;
+    if access.group.is_some() {
+        std::os::unix::fs::chown(path, None, access.group).map_err(|error| {
+            let message = format!("SOCKET_GROUP cannot be given to it: {error}");
+            io::Error::new(error.kind(), message)
+        })?;
+    }
+    fs::set_permissions(path, fs::Permissions::from_mode(access.mode))?;
+    Ok(listener)
 }
 
 fn identity(path: &Path) -> io::Result<(u64, u64)> {

@@ -5,7 +5,7 @@ mod peer;
 mod self_check;
 mod stream;
 
-pub use listener::{Address, Inherited, Listener};
+pub use listener::{Address, Inherited, Listener, SocketAccess};
 pub use peer::{Peer, UNIX_PEER};
 pub use self_check::SelfCheckSocket;
 pub use stream::Stream;

@@ -73,6 +73,6 @@ impl SelfCheckSocket {
 
 fn fresh_name() -> io::Result<String> {
     let mut bits = [0; 16];
-    getrandom::fill(&mut bits).map_err(io::Error::other)?;
+    crate::random::fill(&mut bits)?;
     Ok(format!("origin-guard-{}", HEXLOWER.encode(&bits)))
 }

@@ -92,7 +92,8 @@ impl Server {
             handlers.push(opened.handler);
             let bound = opened.addresses.iter().map(|address| {
                 let doing = format!("listen on {address}");
-                Listener::bind(address, patience).map_err(|error| SetupError { doing, error })
+                Listener::bind(address, opened.access, patience)
+                    .map_err(|error| SetupError { doing, error })
             });
             let inherited = opened.inherited.into_iter().map(|socket| {
                 Listener::inherit(socket, patience).map_err(failed("take an inherited socket"))

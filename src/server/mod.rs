@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::handler::Handler;
-use crate::net::{Address, Inherited, SelfCheckSocket};
+use crate::net::{Address, Inherited, SelfCheckSocket, SocketAccess};
 
 pub use acceptor::{Server, SetupError};
 
@@ -23,6 +23,8 @@ pub use acceptor::{Server, SetupError};
 pub struct ListenerGroup {
     /// Where to listen.
     pub addresses: Vec<Address>,
+    /// Who may connect to those that are Unix sockets.
+    pub access: SocketAccess,
     /// Sockets that listen already.
     pub inherited: Vec<Inherited>,
     /// The way in for this process alone, past every limit.

@@ -5,10 +5,16 @@
 
 pub mod watchdog;
 
+use std::error::Error;
+use std::fmt;
 use std::io;
+use std::os::fd::AsFd as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::time::Duration;
 
 use listenfd::ListenFd;
+use rustix::fs::fstat;
+use rustix::net::sockopt::socket_acceptconn;
 use sd_notify::NotifyState;
 
 use crate::net::Inherited;
@@ -22,6 +28,61 @@ pub struct InheritedSocket {
     pub socket: Inherited,
 }
 
+impl InheritedSocket {
+    /// What is wrong with who may connect, where something is. systemd's default for
+    /// `SocketMode=` is 0666.
+    #[must_use]
+    pub fn warning(&self) -> Option<String> {
+        let Inherited::Unix(listener) = &self.socket else {
+            return None;
+        };
+        let address = listener.local_addr().ok()?;
+        let path = address.as_pathname()?;
+        let mode = std::fs::metadata(path).ok()?.mode();
+        (mode & 0o002 != 0).then(|| {
+            format!(
+                "everyone on this machine may connect to {}; set SocketMode=0660 and \
+                 SocketGroup= to the group of your proxy in its socket unit",
+                path.display()
+            )
+        })
+    }
+}
+
+/// Why a socket of a socket unit is not taken.
+#[derive(Debug)]
+pub struct InheritError {
+    /// Its number among those that were passed, from 1.
+    number: usize,
+    /// Its `FileDescriptorName=`.
+    name: String,
+    error: io::Error,
+}
+
+impl fmt::Display for InheritError {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            number,
+            name,
+            error,
+        } = self;
+        write!(
+            to,
+            "socket {number} of the socket unit ({name:?}) cannot be taken: {error}; "
+        )?;
+        to.write_str(
+            "it must be a listening TCP or Unix stream socket (ListenStream=, and Accept=no; \
+             no -a with systemd-socket-activate)",
+        )
+    }
+}
+
+impl Error for InheritError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&self.error)
+    }
+}
+
 /// Takes the sockets that a socket unit passes, each with its `FileDescriptorName=`.
 /// Only once, and before any other thread runs: it takes their variables out of the
 /// environment.
@@ -29,25 +90,54 @@ pub struct InheritedSocket {
 /// # Errors
 ///
 /// Which of them is no listening TCP or Unix socket.
-pub fn inherited_sockets() -> Result<Vec<InheritedSocket>, String> {
+pub fn inherited_sockets() -> Result<Vec<InheritedSocket>, InheritError> {
     let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
     let mut passed = ListenFd::from_env();
     (0..passed.len())
         .zip(names.split(':').chain(std::iter::repeat("")))
         .filter_map(|(index, name)| {
-            let socket = inherited_socket(&mut passed, index).transpose()?;
             let name = name.to_owned();
-            Some(socket.map(|socket| InheritedSocket { name, socket }))
+            match inherited_socket(&mut passed, index) {
+                Ok(socket) => Some(Ok(InheritedSocket {
+                    name,
+                    socket: socket?,
+                })),
+                Err(error) => Some(Err(InheritError {
+                    number: index + 1,
+                    name,
+                    error,
+                })),
+            }
         })
-        .collect::<io::Result<_>>()
-        .map_err(|error| format!("to take a socket of the socket unit: {error}"))
+        .collect()
 }
 
 fn inherited_socket(passed: &mut ListenFd, index: usize) -> io::Result<Option<Inherited>> {
-    if let Ok(Some(listener)) = passed.take_unix_listener(index) {
-        return Ok(Some(Inherited::Unix(listener)));
+    let socket = match passed.take_unix_listener(index) {
+        Ok(socket) => socket.map(Inherited::Unix),
+        Err(_) => passed.take_tcp_listener(index)?.map(Inherited::Tcp),
+    };
+    let listens = match &socket {
+        Some(Inherited::Unix(socket)) => socket_acceptconn(socket)?,
+        Some(Inherited::Tcp(socket)) => socket_acceptconn(socket)?,
+        None => true,
+    };
+    if listens {
+        Ok(socket)
+    } else {
+        Err(io::Error::other("it does not listen"))
     }
-    Ok(passed.take_tcp_listener(index)?.map(Inherited::Tcp))
+}
+
+/// Whether stderr is the journal: `JOURNAL_STREAM` holds its device and inode
+/// (systemd.exec(5)). A child whose stderr goes elsewhere inherits the variable too.
+#[must_use]
+pub fn stderr_is_journal() -> bool {
+    let stream = std::env::var("JOURNAL_STREAM").unwrap_or_default();
+    let Ok(found) = fstat(io::stderr().as_fd()) else {
+        return false;
+    };
+    stream == format!("{}:{}", found.st_dev, found.st_ino)
 }
 
 /// `READY=1`: it listens, or has reloaded.

@@ -59,6 +59,7 @@ impl Guard {
         let shared = Arc::clone(&log);
         std::thread::spawn(move || {
             for line in stderr.lines().map_while(Result::ok) {
+                let line = without_time(&line).to_owned();
                 shared.0.lock().expect("log").push(line);
                 shared.1.notify_all();
             }
@@ -161,6 +162,28 @@ impl Drop for Guard {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// A line of the log without the time that it begins with outside the journal
+/// (RFC 3339, in UTC).
+pub fn without_time(line: &str) -> &str {
+    const FORM: &str = "0000-00-00T00:00:00.000Z";
+    match line.split_once(' ') {
+        Some((time, event)) if has_form(time, FORM) => event,
+        _ => line,
+    }
+}
+
+/// Whether `text` is `form` with a digit where that has `0`.
+pub fn has_form(text: &str, form: &str) -> bool {
+    text.len() == form.len()
+        && text
+            .bytes()
+            .zip(form.bytes())
+            .all(|(byte, form)| match form {
+                b'0' => byte.is_ascii_digit(),
+                _ => byte == form,
+            })
 }
 
 /// Sends a signal by pid.
