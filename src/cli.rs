@@ -80,7 +80,7 @@ variables:
                    addresses, networks, unix         [none]
   ACCESS_LOG       1 logs every request              [0]
   MAX_CONNECTIONS  at once                           [10000]
-  MAX_HEAD_BYTES   of a request's head               [16384]
+  MAX_HEAD_BYTES   of a request's head               [65536]
   HEAD_TIMEOUT     seconds for a request's head      [10]
   IDLE_TIMEOUT     seconds between requests          [75]
   WRITE_TIMEOUT    seconds without progress          [10]

@@ -1,19 +1,27 @@
 //! What stands behind a listener, and what it may decide.
 
-use tiny_http::Request;
-
+use crate::http1::edits::Edits;
 use crate::http1::encode::Reply;
 use crate::http1::error::RequestError;
+use crate::http1::request::RequestHead;
 use crate::http1::static_response::StaticResponse;
 use crate::net::Peer;
 
 /// What answers the requests of a listener.
 pub trait Handler: Send + Sync + 'static {
-    /// Answers a request. It has no body, and neither framing nor `Connection` fields.
-    fn answer(&self, request: &Request) -> Answer;
+    /// Decides on a request from `peer`. Its body has not been read.
+    fn decide(&self, head: &RequestHead<'_, '_>, peer: Peer) -> Decision;
 
     /// Answers in place of a request that the loop refuses.
     fn refuse(&self, error: &RequestError, peer: Peer) -> Reply;
+}
+
+/// What becomes of a request.
+pub enum Decision {
+    /// This answers it.
+    Respond(Answer),
+    /// A backend answers it, and gets it with these edits.
+    Forward(Edits),
 }
 
 /// What answers a request.

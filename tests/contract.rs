@@ -9,7 +9,6 @@ use std::sync::Arc;
 
 use origin_guard::auth::secrets::{Digest, Secrets};
 use origin_guard::auth::shared_secret::Guard as Judge;
-use origin_guard::handler::Handler as _;
 use origin_guard::handlers::origin::Origin;
 use origin_guard::http1::forwarded::TrustedProxies;
 use support::{Answer, Guard, PATIENCE, SECRET};
@@ -73,13 +72,16 @@ fn configured() -> Vec<Row> {
         row("HEAD", "/healthz?x", &[], 200, OK),
         row("DELETE", "/healthz", &[], 405, NOT_ALLOWED),
     ];
-    for method in ["POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE"] {
+    for method in [
+        "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "PROPFIND", "get", "BREW",
+    ] {
         rows.push(row(method, "/protected", &[], 401, ABSENT));
         rows.push(row(method, "/protected", &["wrong"], 401, INVALID));
         rows.push(row(method, "/protected", &[SECRET], 405, NOT_ALLOWED));
     }
     for method in [
-        "GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE",
+        "GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "QUERY", "PURGE",
+        "M-SEARCH",
     ] {
         for target in ["/verify", "/verify?a", "/verify/", "/verify/b/../c?d"] {
             rows.push(row(method, target, &[], 401, ABSENT));

@@ -4,45 +4,39 @@
 
 mod support;
 
-use origin_guard::http1::request::{Outcome, read};
-use origin_guard::http1::scan::{Scan, TARGET_BYTES};
+use origin_guard::http1::request::{Outcome, RequestHead, read};
+use origin_guard::http1::scan::Scan;
 use origin_guard::net::UNIX_PEER;
 use proptest::prelude::*;
 use support::corpus;
 
-const LIMIT: usize = 16384;
+const LIMIT: usize = 65536;
 
 /// What can be seen of an outcome; `None` is "not at its end".
-type Seen = Option<Result<(usize, u64, String), u16>>;
+type Seen = Option<Result<(usize, String), (u16, &'static str)>>;
 
-fn seen(outcome: &Outcome) -> Seen {
-    match outcome {
+fn seen(bytes: &[u8], scan: &mut Scan) -> Seen {
+    let seen = |head: &RequestHead<'_, '_>| {
+        let request = head.to_request(UNIX_PEER);
+        assert_eq!(request.method().as_str(), head.method.as_str());
+        (head.length, format!("{head:?}"))
+    };
+    match read(bytes, scan, LIMIT, seen) {
         Outcome::Partial => None,
-        Outcome::Refused(refusal) => Some(Err(refusal.status)),
-        Outcome::Complete(head) => {
-            let request = match &head.request {
-                Ok(request) => {
-                    let fields: Vec<_> =
-                        request.headers().iter().map(ToString::to_string).collect();
-                    format!("{} {} {fields:?}", request.method(), request.url())
-                }
-                Err(refusal) => refusal.reason.to_owned(),
-            };
-            let rest = format!("{request} {:?} {}", head.keep_alive, head.is_head);
-            Some(Ok((head.length, head.body, rest)))
-        }
+        Outcome::Refused(error) => Some(Err((error.status, error.reason))),
+        Outcome::Complete(head) => Some(Ok(head)),
     }
 }
 
 fn whole(bytes: &[u8]) -> Seen {
-    seen(&read(bytes, &mut Scan::default(), LIMIT, UNIX_PEER))
+    seen(bytes, &mut Scan::default())
 }
 
 /// Reads `bytes` as they come in at `splits`, as a connection does.
 fn split(bytes: &[u8], splits: impl Iterator<Item = usize>) -> Seen {
     let mut scan = Scan::default();
     for end in splits.chain([bytes.len()]) {
-        let outcome = seen(&read(&bytes[..end], &mut scan, LIMIT, UNIX_PEER));
+        let outcome = seen(&bytes[..end], &mut scan);
         if outcome.is_some() {
             return outcome;
         }
@@ -54,12 +48,16 @@ fn split(bytes: &[u8], splits: impl Iterator<Item = usize>) -> Seen {
 fn the_corpus_split_anywhere_reads_as_whole() {
     for entry in corpus::entries() {
         let whole = whole(&entry.input);
-        let ends = 0..entry.input.len().min(2000);
-        // A long input is decided at one of the limits.
-        let around = |limit: usize| limit - 40..limit + 40;
-        let limits = around(TARGET_BYTES).chain(around(LIMIT));
-        let limits = limits.filter(|end| (2000..entry.input.len()).contains(end));
-        for end in ends.clone().chain(limits) {
+        // Each end takes as long as the input is.
+        let most = if entry.input.len() > 10_000 {
+            200
+        } else {
+            2000
+        };
+        let ends = 0..entry.input.len().min(most);
+        // A long input is decided at the limit.
+        let limit = (LIMIT - 40..LIMIT + 40).filter(|end| *end < entry.input.len());
+        for end in ends.clone().chain(limit) {
             assert_eq!(
                 split(&entry.input, [end].into_iter()),
                 whole,

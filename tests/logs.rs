@@ -59,6 +59,15 @@ fn a_mapped_network_is_trusted_and_an_empty_member_names_nobody() {
 }
 
 #[test]
+fn a_secret_that_comes_twice_is_a_reason_of_its_own() {
+    let guard = Guard::start();
+    guard.ask(denied(SECRET, &format!("X-Shared-Secret: {SECRET}\r\n")));
+    guard.wait_for_log(|line| {
+        line == "denied reason=repeated_secret client=127.0.0.1 path=/protected"
+    });
+}
+
+#[test]
 fn a_trusted_proxy_says_what_was_asked_for() {
     let asked = "HEAD /verify HTTP/1.1\r\nHost: x\r\nX-Shared-Secret: wrong\r\n\
                  X-Forwarded-Uri: /or ders\t\"?hush\r\n\r\n";

@@ -136,6 +136,11 @@ fn requests_are_counted_by_verdict() {
         (1, present("wrong"), requests("invalid_secret", 401)),
         (
             2,
+            protected("X-Shared-Secret: a\r\nX-Shared-Secret: a\r\n"),
+            requests("repeated_secret", 401),
+        ),
+        (
+            2,
             granted_request().replacen("GET", "DELETE", 1),
             requests("method_not_allowed", 405),
         ),
@@ -151,7 +156,7 @@ fn requests_are_counted_by_verdict() {
         ),
         (
             1,
-            "BREW / HTTP/1.1\r\nHost: test\r\n\r\n".into(),
+            "CONNECT / HTTP/1.1\r\nHost: test\r\n\r\n".into(),
             requests("bad_request", 501),
         ),
         (

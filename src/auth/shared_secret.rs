@@ -14,8 +14,10 @@ pub enum Verdict {
     Misconfigured,
     /// The header is absent or empty.
     NoSecret,
-    /// The header is wrong, or there more than once.
+    /// The header is wrong.
     InvalidSecret,
+    /// The header is there more than once.
+    RepeatedSecret,
     /// The header holds the current secret.
     Granted,
     /// The header holds one that rotation is to retire.
@@ -31,7 +33,7 @@ impl Verdict {
 }
 
 /// By 8 for several headers, plus 4 for an empty one, plus what matches: 1 the current
-/// secret, 2 a previous one, 3 one that is both. Several are wrong, whatever they hold.
+/// secret, 2 a previous one, 3 one that is both. Several are refused, whatever they hold.
 static VERDICTS: [Verdict; 16] = {
     let mut verdicts = [Verdict::InvalidSecret; 16];
     verdicts[1] = Verdict::Granted;
@@ -41,6 +43,11 @@ static VERDICTS: [Verdict; 16] = {
     while absent < 8 {
         verdicts[absent] = Verdict::NoSecret;
         absent += 1;
+    }
+    let mut several = 8;
+    while several < 16 {
+        verdicts[several] = Verdict::RepeatedSecret;
+        several += 1;
     }
     verdicts
 };
@@ -62,25 +69,35 @@ impl Guard {
         }
     }
 
-    /// Judges by the request's header fields, whose values hold no white space at
-    /// their ends (RFC 9110, section 5.5).
+    /// Judges a request.
+    #[must_use]
+    pub fn judge(&self, request: &Request) -> Verdict {
+        let fields = request.headers().iter();
+        self.judge_fields(fields.map(|field| {
+            let name = field.field.as_str().as_bytes();
+            (name, field.value.as_bytes())
+        }))
+    }
+
+    /// Judges by the names and values of header fields; a value holds no white space at
+    /// its ends (RFC 9110, section 5.5). One with a byte past ASCII is no secret.
     ///
     /// An absent header is compared like any other, and what is presented decides no
     /// branch, so that requests of the same shape take the same time.
     #[must_use]
-    pub fn judge(&self, request: &Request) -> Verdict {
-        let fields = request.headers();
+    pub fn judge_fields<'f>(
+        &self,
+        mut fields: impl Iterator<Item = (&'f [u8], &'f [u8])> + Clone,
+    ) -> Verdict {
         let (mut count, mut at) = (0, 0);
-        for (index, field) in fields.iter().enumerate() {
+        for (index, (name, _)) in fields.clone().enumerate() {
             // Numbers that the compiler knows nothing of, so that it cannot branch.
-            let found = black_box(usize::from(self.is_header(field.field.as_str().as_bytes())));
+            let found = black_box(usize::from(self.is_header(name)));
             count += found;
             at = at * (1 - found) + index * found;
         }
         // Without the header it is another one's value, cut to nothing.
-        let value = fields
-            .get(at)
-            .map_or(&b""[..], |field| field.value.as_bytes());
+        let value = fields.nth(at).map_or(&b""[..], |(_, value)| value);
         let length = value.len() * black_box(count.min(1));
         let Some(found) = self.secrets.matches(value, length) else {
             return Verdict::Misconfigured;

@@ -117,7 +117,7 @@ impl Config {
         }
         let limits = Limits {
             max_connections: reader.value("MAX_CONNECTIONS", "10000", count(1, 1_000_000)),
-            head_bytes: reader.value("MAX_HEAD_BYTES", "16384", count(1024, 65536)),
+            head_bytes: reader.value("MAX_HEAD_BYTES", "65536", count(1024, 1024 * 1024)),
             head_timeout: reader.value("HEAD_TIMEOUT", "10", seconds),
             idle_timeout: reader.value("IDLE_TIMEOUT", "75", seconds),
             write_timeout: reader.value("WRITE_TIMEOUT", "10", seconds),

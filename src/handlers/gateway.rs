@@ -7,13 +7,14 @@ use std::sync::Arc;
 
 use tiny_http::{Header, Method, Request};
 
-use super::request_log::{self, counted, path};
+use super::request_log::{self, counted, path, respond};
 use crate::auth::secrets::Secrets;
-use crate::handler::{Answer, Handler};
+use crate::handler::{Answer, Decision, Handler};
 use crate::handlers::responses as reply;
 use crate::http1::encode::Reply;
 use crate::http1::error::RequestError;
 use crate::http1::forwarded::TrustedProxies;
+use crate::http1::request::RequestHead;
 pub use crate::keys::KeyVerdict;
 use crate::keys::{Id, Keys};
 use crate::metrics::{Counter, count};
@@ -67,6 +68,16 @@ enum Presented<'a> {
 }
 
 impl Gateway {
+    /// The plain function: a request -> its answer.
+    #[must_use]
+    pub fn answer(&self, request: &Request) -> Answer {
+        let answer = self.route(request);
+        if self.access_log {
+            request_log::log_request(request, &answer, &self.trusted_proxies);
+        }
+        answer
+    }
+
     fn route(&self, request: &Request) -> Answer {
         match path(request) {
             "/healthz" => request_log::healthz(request),
@@ -164,12 +175,8 @@ fn counter(verdict: KeyVerdict) -> Counter {
 }
 
 impl Handler for Gateway {
-    fn answer(&self, request: &Request) -> Answer {
-        let answer = self.route(request);
-        if self.access_log {
-            request_log::log_request(request, &answer, &self.trusted_proxies);
-        }
-        answer
+    fn decide(&self, head: &RequestHead<'_, '_>, peer: Peer) -> Decision {
+        respond(head, peer, |request| self.answer(request))
     }
 
     fn refuse(&self, refusal: &RequestError, peer: Peer) -> Reply {

@@ -2,13 +2,14 @@
 
 use tiny_http::{Method, Request};
 
-use super::request_log::{self, counted, is_reading, path};
+use super::request_log::{self, counted, is_reading, path, respond};
 use crate::auth::shared_secret::{Guard, Verdict};
-use crate::handler::{Answer, Handler};
+use crate::handler::{Answer, Decision, Handler};
 use crate::handlers::responses as reply;
 use crate::http1::encode::Reply;
 use crate::http1::error::RequestError;
 use crate::http1::forwarded::TrustedProxies;
+use crate::http1::request::RequestHead;
 use crate::metrics::{Counter, count};
 use crate::net::Peer;
 
@@ -23,6 +24,16 @@ pub struct Origin {
 }
 
 impl Origin {
+    /// The plain function: a request -> its answer.
+    #[must_use]
+    pub fn answer(&self, request: &Request) -> Answer {
+        let answer = self.route(request);
+        if self.access_log {
+            request_log::log_request(request, &answer, &self.trusted_proxies);
+        }
+        answer
+    }
+
     fn route(&self, request: &Request) -> Answer {
         match path(request) {
             "/protected" => self.protected(request),
@@ -65,6 +76,7 @@ impl Origin {
             Verdict::Misconfigured => (Counter::Misconfigured, "misconfigured"),
             Verdict::NoSecret => (Counter::NoSecret, "no_secret"),
             Verdict::InvalidSecret => (Counter::InvalidSecret, "invalid_secret"),
+            Verdict::RepeatedSecret => (Counter::RepeatedSecret, "repeated_secret"),
         };
         count(counter);
         request_log::log_denial(request, reason, None, &self.trusted_proxies);
@@ -73,12 +85,8 @@ impl Origin {
 }
 
 impl Handler for Origin {
-    fn answer(&self, request: &Request) -> Answer {
-        let answer = self.route(request);
-        if self.access_log {
-            request_log::log_request(request, &answer, &self.trusted_proxies);
-        }
-        answer
+    fn decide(&self, head: &RequestHead<'_, '_>, peer: Peer) -> Decision {
+        respond(head, peer, |request| self.answer(request))
     }
 
     fn refuse(&self, refusal: &RequestError, peer: Peer) -> Reply {

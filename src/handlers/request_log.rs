@@ -2,19 +2,33 @@
 
 use tiny_http::{Method, Request};
 
-use crate::handler::Answer;
+use crate::handler::{Answer, Decision};
 use crate::handlers::responses as reply;
 use crate::http1::encode::Reply;
 use crate::http1::error::RequestError;
 use crate::http1::forwarded::{Client, TrustedProxies};
+use crate::http1::request::RequestHead;
 use crate::http1::static_response::StaticResponse;
 use crate::keys::Id;
 use crate::log as events;
 use crate::metrics::{Counter, count};
 use crate::net::Peer;
 
-/// Longest path that a log line shows, in bytes.
+/// Longest path, and longest method, that a log line shows, in bytes.
 const SHOWN: usize = 256;
+
+/// Answers a request by a plain function.
+pub(super) fn respond(
+    head: &RequestHead<'_, '_>,
+    peer: Peer,
+    answer: impl FnOnce(&Request) -> Answer,
+) -> Decision {
+    let request = head.to_request(peer);
+    let answer = answer(&request);
+    // Dropping a request that still has its writer makes it print a 500 into it.
+    drop(request.into_writer());
+    Decision::Respond(answer)
+}
 
 /// The path, without the query, which may hold what no log should.
 pub(super) fn path(request: &Request) -> &str {
@@ -51,10 +65,11 @@ pub(super) fn is_reading(request: &Request) -> bool {
 
 /// `/healthz`, which anyone may ask for.
 pub(super) fn healthz(request: &Request) -> Answer {
-    if is_reading(request) {
-        counted(Counter::Healthy, &reply::HEALTHY)
-    } else {
-        counted(Counter::MethodNotAllowed, &reply::METHOD_NOT_ALLOWED)
+    match request.method() {
+        Method::Get | Method::Head => counted(Counter::Healthy, &reply::HEALTHY),
+        // HAProxy's httpchk asks so, and wants a 2xx or 3xx.
+        Method::Options => counted(Counter::Healthy, &reply::HEALTHY_OPTIONS),
+        _ => counted(Counter::MethodNotAllowed, &reply::METHOD_NOT_ALLOWED),
     }
 }
 
@@ -68,7 +83,7 @@ pub(super) fn counted(counter: Counter, answer: &'static StaticResponse) -> Answ
 pub(super) fn log_request(request: &Request, answer: &Answer, trusted: &TrustedProxies) {
     log::info!(
         "request method={} path={} status={} {}",
-        request.method(),
+        shown(request.method().as_str()),
         shown(path(request)),
         answer.status(),
         named(trusted.client(request), trusted)

@@ -55,6 +55,9 @@ const MISCONFIGURATION: &str = "Server configuration error";
 /// `{"status":"ok"}`.
 pub static HEALTHY: StaticResponse =
     StaticResponse::new(|| no_store(json_reply(200, &body("status", "ok"))));
+/// The same to OPTIONS, with the methods of the path.
+pub static HEALTHY_OPTIONS: StaticResponse =
+    StaticResponse::new(|| HEALTHY.response().with_header(header("Allow", READING)));
 /// 404.
 pub static NOT_FOUND: StaticResponse = StaticResponse::new(not_found);
 /// 404 of a door whose answers no cache may keep.
@@ -84,7 +87,7 @@ pub fn verdict(verdict: Verdict) -> &'static StaticResponse {
         Verdict::Granted | Verdict::GrantedByPrevious => &GRANTED,
         Verdict::Misconfigured => &MISCONFIGURED,
         Verdict::NoSecret => &NO_SECRET,
-        Verdict::InvalidSecret => &INVALID_SECRET,
+        Verdict::InvalidSecret | Verdict::RepeatedSecret => &INVALID_SECRET,
     }
 }
 
@@ -99,7 +102,7 @@ pub fn decision(verdict: Verdict) -> &'static StaticResponse {
         Verdict::Granted | Verdict::GrantedByPrevious => &GRANTED,
         Verdict::Misconfigured => &MISCONFIGURED_FOR_PROXY,
         Verdict::NoSecret => &NO_SECRET,
-        Verdict::InvalidSecret => &INVALID_SECRET,
+        Verdict::InvalidSecret | Verdict::RepeatedSecret => &INVALID_SECRET,
     }
 }
 

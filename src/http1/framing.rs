@@ -1,8 +1,9 @@
 //! The header fields that the loop settles itself: framing, persistence, Host, Expect.
 
 use super::error::RequestError;
-use super::target;
+use super::target::is_host;
 use super::token::is_token_byte;
+use super::version::Version;
 
 /// What becomes of the connection after the answer (RFC 9112, section 9.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,76 +31,117 @@ pub(crate) fn is_framing(name: &str) -> bool {
     .any(|framing| name.eq_ignore_ascii_case(framing))
 }
 
-/// What the framing fields of one head come to.
-pub(crate) struct Framing {
-    /// `u64::MAX` where a transfer coding hides it.
-    pub(crate) body: u64,
-    pub(crate) keep_alive: KeepAlive,
-    pub(crate) unknown_expectation: bool,
+/// How long the body is that follows a request's head (RFC 9112, section 6.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodyLength {
+    /// No field speaks of one.
+    None,
+    /// `Content-Length`, in bytes; `u64::MAX` for what is larger too.
+    Sized(u64),
+    /// `Transfer-Encoding: chunked`.
+    Chunked,
 }
 
-impl Framing {
-    pub(crate) fn read(fields: &[httparse::Header<'_>], old: bool) -> Result<Self, RequestError> {
-        let mut length = None;
-        let mut codings = None::<Codings>;
-        let (mut close, mut keep_alive) = (false, false);
-        let (mut awaits_continue, mut unknown_expectation) = (false, false);
-        for field in fields {
-            let (name, value) = (field.name, field.value);
-            if name.eq_ignore_ascii_case("content-length") {
-                length = Some(content_length(value, length)?);
-            } else if name.eq_ignore_ascii_case("transfer-encoding") {
-                codings.get_or_insert_default().add(value);
-            } else if name.eq_ignore_ascii_case("connection") {
-                for option in list(value) {
-                    close |= option.eq_ignore_ascii_case(b"close");
-                    keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
-                }
-            } else if name.eq_ignore_ascii_case("expect") && !old {
-                // RFC 9110, section 10.1.1: HTTP/1.0 has no Expect.
-                for expectation in list(value) {
-                    let known = expectation.eq_ignore_ascii_case(b"100-continue");
-                    awaits_continue |= known;
-                    unknown_expectation |= !known;
-                }
-            }
+impl BodyLength {
+    /// In bytes; `u64::MAX` where a transfer coding hides it.
+    #[must_use]
+    pub fn at_most(self) -> u64 {
+        match self {
+            Self::None => 0,
+            Self::Sized(length) => length,
+            Self::Chunked => u64::MAX,
         }
-        let close_by_coding = codings.is_some();
-        if let Some(codings) = codings {
-            if length.is_some() {
-                return Err(RequestError::bad("length_and_transfer_coding"));
-            }
-            codings.check(old)?;
-        }
-        let body = length.map_or(if close_by_coding { u64::MAX } else { 0 }, number);
-        if body > MAX_DISCARDED_BODY || (body > 0 && (awaits_continue || unknown_expectation)) {
-            close = true;
-        }
-        let keep_alive = match (close, old, keep_alive) {
-            (true, ..) | (false, true, false) => KeepAlive::Close,
-            (false, true, true) => KeepAlive::KeepSaid,
-            (false, false, _) => KeepAlive::Keep,
-        };
-        Ok(Self {
-            body,
-            keep_alive,
-            unknown_expectation,
-        })
     }
 }
 
-/// RFC 9112, section 3.2: exactly one Host in HTTP/1.1, at most one in HTTP/1.0.
-pub(crate) fn check_host(fields: &[httparse::Header<'_>], old: bool) -> Result<(), RequestError> {
-    let mut hosts = fields
-        .iter()
-        .filter(|field| field.name.eq_ignore_ascii_case("host"));
-    match (hosts.next(), hosts.next()) {
-        (None, _) if old => Ok(()),
-        (None, _) => Err(RequestError::bad("missing_host")),
-        (Some(_), Some(_)) => Err(RequestError::bad("repeated_host")),
-        (Some(host), None) => target::is_host(host.value)
-            .then_some(())
-            .ok_or(RequestError::bad("malformed_host")),
+/// What the fields of one request come to that the loop settles itself.
+pub(crate) struct Framing<'b> {
+    pub(crate) body: BodyLength,
+    pub(crate) keep_alive: KeepAlive,
+    pub(crate) host: Option<&'b [u8]>,
+    pub(crate) expects_continue: bool,
+    pub(crate) unknown_expectation: bool,
+    /// `Connection: upgrade` with exactly one protocol in `Upgrade`, websocket (RFC 6455).
+    pub(crate) asks_for_websocket: bool,
+}
+
+impl<'b> Framing<'b> {
+    pub(crate) fn read(
+        fields: &[httparse::Header<'b>],
+        version: Version,
+    ) -> Result<Self, RequestError> {
+        let mut length = None;
+        let mut codings = None::<Codings>;
+        let (mut hosts, mut host) = (0, None);
+        let (mut close, mut keep_alive, mut upgrade) = (false, false, false);
+        let (mut protocols, mut websocket) = (0, false);
+        let (mut expects_continue, mut unknown_expectation) = (false, false);
+        for field in fields {
+            let (name, value) = (field.name, field.value);
+            // The length of a name tells nearly all of them apart.
+            match name.len() {
+                4 if name.eq_ignore_ascii_case("host") => {
+                    hosts += 1;
+                    host = Some(value);
+                }
+                // RFC 9110, section 10.1.1: HTTP/1.0 has no Expect.
+                6 if name.eq_ignore_ascii_case("expect") && version == Version::Http11 => {
+                    for expectation in list(value) {
+                        let known = expectation.eq_ignore_ascii_case(b"100-continue");
+                        expects_continue |= known;
+                        unknown_expectation |= !known;
+                    }
+                }
+                7 if name.eq_ignore_ascii_case("upgrade") => {
+                    for protocol in list(value) {
+                        protocols += 1;
+                        websocket |= protocol.eq_ignore_ascii_case(b"websocket");
+                    }
+                }
+                10 if name.eq_ignore_ascii_case("connection") => {
+                    for option in list(value) {
+                        close |= option.eq_ignore_ascii_case(b"close");
+                        keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
+                        upgrade |= option.eq_ignore_ascii_case(b"upgrade");
+                    }
+                }
+                14 if name.eq_ignore_ascii_case("content-length") => {
+                    length = Some(content_length(value, length)?);
+                }
+                17 if name.eq_ignore_ascii_case("transfer-encoding") => {
+                    codings.get_or_insert_default().add(value);
+                }
+                _ => {}
+            }
+        }
+        let body = match (codings, length) {
+            (None, None) => BodyLength::None,
+            (None, Some(digits)) => BodyLength::Sized(number(digits)),
+            (Some(_), Some(_)) => return Err(RequestError::bad("length_and_transfer_coding")),
+            (Some(codings), None) => {
+                codings.check(version)?;
+                BodyLength::Chunked
+            }
+        };
+        // RFC 9112, section 3.2: exactly one Host in HTTP/1.1, at most one in HTTP/1.0.
+        match host {
+            None if version == Version::Http11 => return Err(RequestError::bad("missing_host")),
+            Some(_) if hosts > 1 => return Err(RequestError::bad("repeated_host")),
+            Some(host) if !is_host(host) => return Err(RequestError::bad("malformed_host")),
+            _ => {}
+        }
+        Ok(Self {
+            body,
+            keep_alive: match (close, version, keep_alive) {
+                (true, ..) | (false, Version::Http10, false) => KeepAlive::Close,
+                (false, Version::Http10, true) => KeepAlive::KeepSaid,
+                (false, Version::Http11, _) => KeepAlive::Keep,
+            },
+            host,
+            expects_continue,
+            unknown_expectation,
+            asks_for_websocket: upgrade && websocket && protocols == 1,
+        })
     }
 }
 
@@ -160,8 +202,8 @@ impl Codings {
         self.malformed |= !any;
     }
 
-    fn check(&self, old: bool) -> Result<(), RequestError> {
-        if old {
+    fn check(&self, version: Version) -> Result<(), RequestError> {
+        if version == Version::Http10 {
             // RFC 9112, section 6.1: its framing is faulty.
             return Err(RequestError::bad("transfer_coding_in_http_1_0"));
         }

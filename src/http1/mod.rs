@@ -1,11 +1,14 @@
-//! HTTP/1.x (RFC 9110, RFC 9112) as bytes: no I/O and no clock but for the `Date` field.
+//! HTTP/1.x (RFC 9110, RFC 9112) as bytes: no I/O and no clock.
 
+pub mod edits;
 pub mod encode;
 pub mod error;
 pub mod forwarded;
 pub mod framing;
+pub mod method;
 pub mod request;
 pub mod scan;
 pub mod static_response;
-mod target;
+pub mod target;
 pub mod token;
+pub mod version;

@@ -1,43 +1,64 @@
-//! Bytes -> [`Request`], or the status that refuses them.
+//! Bytes -> [`RequestHead`], or the status that refuses them.
 //!
 //! Judged by RFC 9110 and RFC 9112, strictly: what two parsers could read in two
 //! ways is refused. The outcome depends on the bytes alone, never on how they were
 //! split into packets.
 
-use std::net::SocketAddr;
-
 use httparse::EMPTY_HEADER;
-use tiny_http::{HTTPVersion, Header, Method, Request, TestRequest};
+use tiny_http::{HTTPVersion, Header, Request, TestRequest};
 
 use super::error::RequestError;
-use super::framing::{self, Framing, KeepAlive};
+use super::framing::{self, BodyLength, Framing, KeepAlive, MAX_DISCARDED_BODY};
+use super::method::Method;
 use super::scan::Scan;
-use super::{target, token};
+use super::target::Target;
+use super::version::Version;
+use crate::net::Peer;
 
 /// Most header fields; more are a 431.
-pub const MAX_FIELDS: usize = 100;
-/// A whole request head that could be read.
-pub struct Head {
+pub const MAX_FIELDS: usize = 256;
+
+/// A header field: its name, a token, and its value without white space at its ends.
+pub type Field<'b> = httparse::Header<'b>;
+
+/// A whole request head, borrowed from the buffer (`'b`) and the slots of its fields (`'h`).
+#[derive(Debug)]
+pub struct RequestHead<'h, 'b> {
     /// Bytes that it took, leading empty line and final empty line included.
     pub length: usize,
-    /// What to hand to the function, or the answer that needs none of it.
-    pub request: Result<Request, RequestError>,
-    /// Whether the method is HEAD, whose answer has no body.
-    pub is_head: bool,
-    /// Bytes of the body that follows; `u64::MAX` where a transfer coding hides it.
-    pub body: u64,
-    /// What becomes of the connection.
+    /// The method.
+    pub method: Method<'b>,
+    /// The target.
+    pub target: Target<'b>,
+    /// The version.
+    pub version: Version,
+    /// The authority that is asked: an absolute-form's (RFC 9112, section 3.2.2), else the
+    /// value of Host. HTTP/1.0 may leave it out.
+    pub host: Option<&'b [u8]>,
+    /// All fields that came, in order.
+    pub fields: &'h [Field<'b>],
+    /// The body that follows.
+    pub body: BodyLength,
+    /// What becomes of the connection once the body is read.
     pub keep_alive: KeepAlive,
+    /// Whether the client waits for a 100 before it sends its body.
+    pub expects_continue: bool,
+    /// A GET of HTTP/1.1 without body that asks for exactly the protocol websocket.
+    pub upgrades_to_websocket: bool,
+    /// What answers this request in place of any function. Unlike [`Outcome::Refused`] it
+    /// leaves the connection what [`Self::keep_alive_without_body`] says.
+    pub refusal: Option<RequestError>,
 }
 
 /// The outcome of reading the start of a buffer.
-pub enum Outcome {
+#[derive(Debug, PartialEq, Eq)]
+pub enum Outcome<R> {
     /// Good so far, and not at its end.
     Partial,
-    /// A whole head.
-    Complete(Head),
     /// Not HTTP that this server reads; answer, then close.
     Refused(RequestError),
+    /// A whole head, and what was made of it.
+    Complete(R),
 }
 
 /// Whether what is refused is a HEAD request, whose answer has no body (RFC 9110, section 9.3.2).
@@ -48,61 +69,134 @@ pub(crate) fn is_head(bytes: &[u8]) -> bool {
         .starts_with(b"HEAD ")
 }
 
-/// Reads one request head from the start of `bytes`.
+/// Reads one request head from the start of `bytes`, and gives it to `then`.
 ///
 /// `scan` is what the last call on the same head left, or the default for a new one;
-/// `limit` is the longest head in bytes; `peer` becomes the request's remote address.
-#[must_use]
-pub fn read(bytes: &[u8], scan: &mut Scan, limit: usize, peer: SocketAddr) -> Outcome {
+/// `limit` is the longest head in bytes.
+pub fn read<R>(
+    bytes: &[u8],
+    scan: &mut Scan,
+    limit: usize,
+    then: impl FnOnce(&RequestHead<'_, '_>) -> R,
+) -> Outcome<R> {
     match scan.find_end(bytes, limit) {
         Ok(None) => Outcome::Partial,
-        Ok(Some(length)) => match parse(&bytes[..length], scan, peer) {
-            Ok(head) => Outcome::Complete(head),
-            Err(refusal) => Outcome::Refused(refusal),
+        Ok(Some(length)) => match parse(&bytes[..length], scan, then) {
+            Ok(made) => Outcome::Complete(made),
+            Err(error) => Outcome::Refused(error),
         },
-        Err(refusal) => Outcome::Refused(refusal),
+        Err(error) => Outcome::Refused(error),
     }
 }
 
-fn parse(bytes: &[u8], scan: &Scan, peer: SocketAddr) -> Result<Head, RequestError> {
+fn parse<R>(
+    bytes: &[u8],
+    scan: &Scan,
+    then: impl FnOnce(&RequestHead<'_, '_>) -> R,
+) -> Result<R, RequestError> {
     let line = RequestLine::parse(bytes, scan)?;
-    // Clearing a hundred slots takes longer than reading what a request mostly has.
+    // Clearing all slots takes longer than reading what a request mostly has.
     let lines = &bytes[scan.request_line_end + 2..];
     let (mut few, mut many);
     few = [EMPTY_HEADER; FEW_FIELDS];
     let fields = match parse_fields(lines, &mut few) {
-        Err(refusal) if refusal == TOO_MANY => {
+        Err(error) if error == TOO_MANY => {
             many = [EMPTY_HEADER; MAX_FIELDS];
             parse_fields(lines, &mut many)
         }
         parsed => parsed,
     }?;
-    let framing = Framing::read(fields, line.old)?;
-    framing::check_host(fields, line.old)?;
-
-    // RFC 9110, section 9.3.1: GET and HEAD have no use for a body. A proxy that asks by
-    // them may copy the client's Content-Length and send nothing; after a close it cannot
-    // be that its next request is taken for the body, or waits behind it.
-    let reading = matches!(line.method, Some(Method::Get | Method::Head));
-    let mut head = Head {
+    let framing = Framing::read(fields, line.version)?;
+    Ok(then(&RequestHead {
         length: bytes.len(),
-        request: Err(RequestError::new(501, "unknown_method")),
-        is_head: line.method == Some(Method::Head),
+        upgrades_to_websocket: framing.asks_for_websocket
+            && line.method.is_get()
+            && line.version == Version::Http11
+            && framing.body.at_most() == 0,
+        host: line.target.authority.or(framing.host),
+        method: line.method,
+        target: line.target,
+        version: line.version,
+        fields,
         body: framing.body,
-        keep_alive: if reading && framing.body > 0 {
-            KeepAlive::Close
-        } else {
-            framing.keep_alive
-        },
-    };
-    if let Some(method) = line.method {
-        head.request = if framing.unknown_expectation {
-            Err(RequestError::new(417, "unknown_expectation"))
-        } else {
-            Ok(request(method, &line.target, line.old, fields, peer))
-        };
+        keep_alive: framing.keep_alive,
+        expects_continue: framing.expects_continue && framing.body.at_most() > 0,
+        refusal: framing
+            .unknown_expectation
+            .then_some(RequestError::new(417, "unknown_expectation")),
+    }))
+}
+
+impl RequestHead<'_, '_> {
+    /// The names and values of all fields, in order.
+    #[must_use]
+    pub fn name_values(&self) -> impl DoubleEndedIterator<Item = (&[u8], &[u8])> + Clone {
+        let fields = self.fields.iter();
+        fields.map(|field| (field.name.as_bytes(), field.value))
     }
-    Ok(head)
+
+    /// What becomes of the connection where the request is answered and its body, up to
+    /// [`MAX_DISCARDED_BODY`], is read and dropped.
+    #[must_use]
+    pub fn keep_alive_without_body(&self) -> KeepAlive {
+        // RFC 9110, section 9.3.1: GET and HEAD have no use for a body. A proxy that asks
+        // by them may copy the client's Content-Length and send nothing; after a close it
+        // cannot be that its next request is taken for the body, or waits behind it.
+        let is_uncertain = self.method.is_get()
+            || self.method.is_head()
+            || self.expects_continue
+            || self.refusal.is_some();
+        match self.body.at_most() {
+            0 => self.keep_alive,
+            1..=MAX_DISCARDED_BODY if !is_uncertain => self.keep_alive,
+            _ => KeepAlive::Close,
+        }
+    }
+
+    /// Whether the request may be forwarded.
+    ///
+    /// # Errors
+    ///
+    /// 400 for a length past 2^63, which backends read in different ways; 405 for TRACE,
+    /// whose answer would show the client what the gateway added.
+    pub fn check_forwardable(&self) -> Result<(), RequestError> {
+        match self.body {
+            BodyLength::Sized(length) if i64::try_from(length).is_err() => {
+                Err(RequestError::bad("length_too_large"))
+            }
+            _ if self.method.is_trace() => Err(RequestError::new(405, "trace")),
+            _ => Ok(()),
+        }
+    }
+
+    /// The same request for a plain function that answers by itself: ASCII, and without
+    /// framing.
+    ///
+    /// Framing is settled by now, and [`TestRequest`] panics on framing that lies, so none
+    /// of it is handed on.
+    #[must_use]
+    pub fn to_request(&self, peer: Peer) -> Request {
+        let method = self.method.as_str().parse();
+        let path = ascii(&self.target.path_and_query);
+        let mut request = TestRequest::new()
+            .with_method(method.expect("a token is ASCII"))
+            .with_path(std::str::from_utf8(&path).expect("made ASCII"))
+            .with_http_version(HTTPVersion(1, u8::from(self.version == Version::Http11)))
+            .with_remote_addr(peer);
+        for field in self.fields {
+            if framing::is_framing(field.name) {
+                continue;
+            }
+            let value = match self.host {
+                Some(host) if field.name.eq_ignore_ascii_case("host") => host,
+                _ => field.value,
+            };
+            if let Ok(header) = Header::from_bytes(field.name, ascii(value)) {
+                request = request.with_header(header);
+            }
+        }
+        request.into()
+    }
 }
 
 const FEW_FIELDS: usize = 16;
@@ -119,58 +213,26 @@ fn parse_fields<'b, 'h>(
     }
 }
 
-/// Framing is settled by now, and [`TestRequest`] panics on framing that lies, so none
-/// of it is handed on.
-fn request(
-    method: Method,
-    target: &target::Target<'_>,
-    old: bool,
-    fields: &[httparse::Header<'_>],
-    peer: SocketAddr,
-) -> Request {
-    let mut request = TestRequest::new()
-        .with_method(method)
-        .with_path(&target.path)
-        .with_http_version(HTTPVersion(1, u8::from(!old)))
-        .with_remote_addr(peer);
-    for field in fields {
-        if framing::is_framing(field.name) {
-            continue;
-        }
-        let value = match target.authority {
-            // RFC 9112, section 3.2.2: the authority in the target replaces Host.
-            Some(authority) if field.name.eq_ignore_ascii_case("host") => authority.as_bytes(),
-            _ => field.value,
-        };
-        if let Ok(header) = Header::from_bytes(field.name, ascii(value)) {
-            request = request.with_header(header);
-        }
-    }
-    request.into()
-}
-
-/// The values of `tiny_http` are ASCII. A byte past it (obs-text, RFC 9110, section 5.5)
-/// becomes DEL, which no field value can hold, so that it equals no secret.
-fn ascii(value: &[u8]) -> Vec<u8> {
-    let mut value = value.to_vec();
-    if !value.is_ascii() {
-        for byte in value.iter_mut().filter(|byte| !byte.is_ascii()) {
+/// The texts of `tiny_http` are ASCII. A byte past it (obs-text, RFC 9110, section 5.5)
+/// becomes DEL, which neither a target nor a field value can hold.
+fn ascii(text: &[u8]) -> Vec<u8> {
+    let mut text = text.to_vec();
+    if !text.is_ascii() {
+        for byte in text.iter_mut().filter(|byte| !byte.is_ascii()) {
             *byte = 0x7f;
         }
     }
-    value
+    text
 }
 
-struct RequestLine<'a> {
-    /// `None` for a method that is well-formed and unknown.
-    method: Option<Method>,
-    target: target::Target<'a>,
-    /// HTTP/1.0.
-    old: bool,
+struct RequestLine<'b> {
+    method: Method<'b>,
+    target: Target<'b>,
+    version: Version,
 }
 
-impl<'a> RequestLine<'a> {
-    fn parse(bytes: &'a [u8], scan: &Scan) -> Result<Self, RequestError> {
+impl<'b> RequestLine<'b> {
+    fn parse(bytes: &'b [u8], scan: &Scan) -> Result<Self, RequestError> {
         let line = &bytes[scan.start..scan.request_line_end];
         let last_space = line.iter().rposition(|&byte| byte == b' ');
         let (2, Some(end)) = (scan.spaces, last_space) else {
@@ -178,42 +240,26 @@ impl<'a> RequestLine<'a> {
         };
         let (method, version) = (&bytes[scan.start..scan.target - 1], &line[end + 1..]);
         let target = &bytes[scan.target..scan.start + end];
-        let known = known_method(method);
-        let is_token = || !method.is_empty() && method.iter().copied().all(token::is_token_byte);
-        if known.is_none() && !is_token() {
-            return Err(RequestError::bad("malformed_method"));
-        }
-        let old = match version {
-            b"HTTP/1.0" => true,
+        let method = Method::parse(method).ok_or(RequestError::bad("malformed_method"))?;
+        let version = match version {
+            b"HTTP/1.0" => Version::Http10,
             // RFC 9110, section 2.5: a higher minor version is read as the one known.
-            [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'0'..=b'9'] => false,
+            [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'0'..=b'9'] => Version::Http11,
             [b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9'] => {
                 return Err(RequestError::new(505, "unknown_version"));
             }
             _ => return Err(RequestError::bad("malformed_version")),
         };
-        let options = known == Some(Method::Options);
-        let target =
-            target::Target::parse(target, options).ok_or(RequestError::bad("malformed_target"))?;
+        if method.is_connect() {
+            // What follows would be a tunnel's bytes, in whatever form the target is.
+            return Err(RequestError::new(501, "connect"));
+        }
+        let target = Target::parse(target, method.is_options())
+            .ok_or(RequestError::bad("malformed_target"))?;
         Ok(Self {
-            method: known,
+            method,
             target,
-            old,
+            version,
         })
     }
-}
-
-fn known_method(method: &[u8]) -> Option<Method> {
-    Some(match method {
-        b"GET" => Method::Get,
-        b"HEAD" => Method::Head,
-        b"POST" => Method::Post,
-        b"PUT" => Method::Put,
-        b"DELETE" => Method::Delete,
-        b"CONNECT" => Method::Connect,
-        b"OPTIONS" => Method::Options,
-        b"TRACE" => Method::Trace,
-        b"PATCH" => Method::Patch,
-        _ => return None,
-    })
 }

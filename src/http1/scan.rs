@@ -2,8 +2,6 @@
 
 use super::error::RequestError;
 
-/// Longest request target, in bytes; a longer one is a 414.
-pub const TARGET_BYTES: usize = 8192;
 /// How far a head has been looked through, so that no byte is looked at twice.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Scan {
@@ -26,19 +24,19 @@ impl Scan {
         limit: usize,
     ) -> Result<Option<usize>, RequestError> {
         loop {
-            self.skip_ordinary(bytes, limit)?;
+            self.skip_ordinary(bytes, limit);
             if self.at >= bytes.len() {
                 return Ok(None);
             }
             if self.at >= limit {
-                return Err(RequestError::new(431, "head_too_large"));
+                return Err(self.too_large());
             }
             match bytes[self.at] {
                 b'\r' => match bytes.get(self.at + 1) {
                     None => return Ok(None),
                     Some(b'\n') => {
                         if self.at + 2 > limit {
-                            return Err(RequestError::new(431, "head_too_large"));
+                            return Err(self.too_large());
                         }
                         if self.end_line()? {
                             return Ok(Some(self.at));
@@ -63,17 +61,21 @@ impl Scan {
 
     /// Goes on to the next byte that ends the line, may not be in it or, in the request
     /// line, parts it.
-    fn skip_ordinary(&mut self, bytes: &[u8], limit: usize) -> Result<(), RequestError> {
+    fn skip_ordinary(&mut self, bytes: &[u8], limit: usize) {
         let in_request_line = self.request_line_end == 0;
         let least = if in_request_line { b'!' } else { b' ' };
         let end = bytes.len().min(limit);
-        let run = ordinary(bytes.get(self.at..end).unwrap_or_default(), least);
-        self.at += run;
-        let in_target = in_request_line && self.spaces == 1 && run > 0;
-        if in_target && self.at - self.target > TARGET_BYTES {
-            return Err(RequestError::new(414, "target_too_long"));
+        self.at += ordinary(bytes.get(self.at..end).unwrap_or_default(), least);
+    }
+
+    /// Why a head that is not at its end at the limit is refused.
+    fn too_large(&self) -> RequestError {
+        let in_target = self.request_line_end == 0 && self.spaces == 1;
+        if in_target {
+            RequestError::new(414, "target_too_long")
+        } else {
+            RequestError::new(431, "head_too_large")
         }
-        Ok(())
     }
 
     /// Takes the CRLF at `at`. `Ok(true)` where it ends the head.

@@ -40,9 +40,10 @@ struct Copied {
     bytes: Box<[u8]>,
 }
 
-/// Appends the bytes of `prepared` to `out`.
+/// Appends the bytes of `prepared` to `out`; what was printed in the second of `now` is copied.
 pub(crate) fn copy(
     prepared: &'static StaticResponse,
+    now: SystemTime,
     is_head: bool,
     keep_alive: KeepAlive,
     out: &mut Vec<u8>,
@@ -52,7 +53,7 @@ pub(crate) fn copy(
             RefCell::new(Printed { second: 0, copies: Vec::new() })
         };
     }
-    let second = SystemTime::now()
+    let second = now
         .duration_since(SystemTime::UNIX_EPOCH)
         .map_or(0, |since| since.as_secs());
     PRINTED.with_borrow_mut(|printed| {

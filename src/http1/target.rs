@@ -3,49 +3,67 @@
 use std::borrow::Cow;
 use std::net::Ipv6Addr;
 
-/// A request target in origin-form, absolute-form or asterisk-form.
-pub(crate) struct Target<'a> {
-    /// Path and query, or `*`.
-    pub(crate) path: Cow<'a, str>,
+/// A request target, byte for byte as it came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target<'b> {
+    /// Path and query in origin-form, or `*`. Any byte may stand in it but control bytes,
+    /// the space and `#`; nothing is decoded.
+    pub path_and_query: Cow<'b, [u8]>,
     /// The authority of an absolute-form.
-    pub(crate) authority: Option<&'a str>,
+    pub authority: Option<&'b [u8]>,
 }
 
-impl<'a> Target<'a> {
-    /// `None` for any other form; `*` is for OPTIONS alone.
-    pub(crate) fn parse(target: &'a [u8], options: bool) -> Option<Self> {
-        let text = std::str::from_utf8(target).ok()?;
-        if text == "*" {
-            return options.then_some(Self {
-                path: text.into(),
-                authority: None,
-            });
-        }
-        if text.starts_with('/') {
-            return is_encoded(target, &IN_PATH_AND_QUERY).then_some(Self {
-                path: text.into(),
-                authority: None,
-            });
-        }
-        let (scheme, rest) = text.split_once("://")?;
-        if !scheme.eq_ignore_ascii_case("http") && !scheme.eq_ignore_ascii_case("https") {
+impl<'b> Target<'b> {
+    /// `None` for any other form; `*` is for OPTIONS alone. The scan has refused control
+    /// bytes and spaces already.
+    pub(crate) fn parse(target: &'b [u8], is_options: bool) -> Option<Self> {
+        // A fragment is the client's own (RFC 9110, section 4.2.5): what reads on past
+        // it reads another path than what stops there.
+        if target.contains(&b'#') {
             return None;
         }
-        let end = rest.find(['/', '?']).unwrap_or(rest.len());
-        let (authority, path) = rest.split_at(end);
-        let is_path_and_query = is_encoded(path.as_bytes(), &IN_PATH_AND_QUERY);
-        if authority.is_empty() || !is_host(authority.as_bytes()) || !is_path_and_query {
+        match target {
+            [b'/', ..] => Some(Self {
+                path_and_query: Cow::Borrowed(target),
+                authority: None,
+            }),
+            b"*" => is_options.then_some(Self {
+                path_and_query: Cow::Borrowed(target),
+                authority: None,
+            }),
+            _ => Self::absolute(target, is_options),
+        }
+    }
+
+    fn absolute(target: &'b [u8], is_options: bool) -> Option<Self> {
+        let colon = target.iter().position(|&byte| byte == b':')?;
+        let (scheme, rest) = target.split_at(colon);
+        let rest = rest.strip_prefix(b"://")?;
+        if !scheme.eq_ignore_ascii_case(b"http") && !scheme.eq_ignore_ascii_case(b"https") {
             return None;
         }
-        let path = if path.starts_with('/') {
-            Cow::Borrowed(path)
-        } else {
-            Cow::Owned(format!("/{path}"))
+        let end = rest.iter().position(|byte| b"/?".contains(byte));
+        let (authority, path_and_query) = rest.split_at(end.unwrap_or(rest.len()));
+        if authority.is_empty() || !is_host(authority) {
+            return None;
+        }
+        let path_and_query = match path_and_query {
+            [b'/', ..] => Cow::Borrowed(path_and_query),
+            // RFC 9112, section 3.2.4.
+            [] if is_options => Cow::Borrowed(&b"*"[..]),
+            _ => Cow::Owned([b"/", path_and_query].concat()),
         };
         Some(Self {
-            path,
+            path_and_query,
             authority: Some(authority),
         })
+    }
+
+    /// The path: the bytes before any `?`.
+    #[must_use]
+    pub fn path(&self) -> &[u8] {
+        let mut parts = self.path_and_query.split(|&byte| byte == b'?');
+        parts.next().unwrap_or_default()
     }
 }
 
@@ -63,7 +81,7 @@ pub(crate) fn is_host(value: &[u8]) -> bool {
     let colon = value.iter().position(|&byte| byte == b':');
     let (host, port) = colon.map_or((value, &b""[..]), |at| (&value[..at], &value[at + 1..]));
     // A port without a host names nothing.
-    (!host.is_empty() || value.is_empty()) && is_port(port) && is_encoded(host, &IN_HOST)
+    (!host.is_empty() || value.is_empty()) && is_port(port) && is_registered_name(host)
 }
 
 fn is_port(port: &[u8]) -> bool {
@@ -71,38 +89,31 @@ fn is_port(port: &[u8]) -> bool {
     port.iter().all(u8::is_ascii_digit) && port.len() - zeros <= 5
 }
 
-/// Which bytes stand for themselves in a registered name, and in a path or a query.
-static IN_HOST: [bool; 256] = table(b"");
-static IN_PATH_AND_QUERY: [bool; 256] = table(b":@/?");
-
-/// `unreserved` and `sub-delims` of RFC 3986, section 2, and `more`.
-const fn table(more: &[u8]) -> [bool; 256] {
+/// Which bytes stand for themselves in a registered name: `unreserved` and `sub-delims`
+/// of RFC 3986, section 2.
+static IN_NAME: [bool; 256] = {
     let mut table = [false; 256];
     let mut byte = 0;
     while byte < 128u8 {
         table[byte as usize] = byte.is_ascii_alphanumeric();
         byte += 1;
     }
-    let lists: [&[u8]; 3] = [b"-._~", b"!$&'()*+,;=", more];
-    let mut list = 0;
-    while list < lists.len() {
-        let mut at = 0;
-        while at < lists[list].len() {
-            table[lists[list][at] as usize] = true;
-            at += 1;
-        }
-        list += 1;
+    let others = b"-._~!$&'()*+,;=";
+    let mut at = 0;
+    while at < others.len() {
+        table[others[at] as usize] = true;
+        at += 1;
     }
     table
-}
+};
 
 /// Whether every byte stands for itself or is part of a percent-encoded octet.
-fn is_encoded(bytes: &[u8], for_themselves: &[bool; 256]) -> bool {
+fn is_registered_name(bytes: &[u8]) -> bool {
     let mut rest = bytes.iter();
     while let Some(&byte) = rest.next() {
         let mut is_digit = || rest.next().is_some_and(u8::is_ascii_hexdigit);
         let is_octet = byte == b'%' && is_digit() && is_digit();
-        if !is_octet && !for_themselves[usize::from(byte)] {
+        if !is_octet && !IN_NAME[usize::from(byte)] {
             return false;
         }
     }

@@ -52,6 +52,7 @@ counters! {
     Granted: REQUESTS r#"verdict="granted",status="200""#,
     NoSecret: REQUESTS r#"verdict="no_secret",status="401""#,
     InvalidSecret: REQUESTS r#"verdict="invalid_secret",status="401""#,
+    RepeatedSecret: REQUESTS r#"verdict="repeated_secret",status="401""#,
     Misconfigured: REQUESTS r#"verdict="misconfigured",status="500""#,
     MethodNotAllowed: REQUESTS r#"verdict="method_not_allowed",status="405""#,
     NotFound: REQUESTS r#"verdict="not_found",status="404""#,

@@ -7,7 +7,7 @@ use super::{Limits, respond};
 use crate::handler::Handler;
 use crate::http1::error::RequestError;
 use crate::http1::framing::KeepAlive;
-use crate::http1::request::{self, Outcome};
+use crate::http1::request::{self, Outcome, RequestHead};
 use crate::http1::scan::Scan;
 use crate::metrics::{self, Counter};
 use crate::net::{Peer, Stream};
@@ -273,7 +273,15 @@ impl Connection {
                         break;
                     }
                     let rest = &bytes[at..];
-                    match request::read(rest, &mut self.scan, turn.limits.head_bytes, self.peer) {
+                    let mut scan = self.scan;
+                    let answered = request::read(rest, &mut scan, turn.limits.head_bytes, |head| {
+                        // In a drain the last request that has come is the last of all.
+                        let last = turn.draining && head.length == rest.len();
+                        self.answer(head, turn, last);
+                        head.length
+                    });
+                    self.scan = scan;
+                    match answered {
                         Outcome::Partial => {
                             if self.state != State::Head {
                                 self.enter(State::Head, now);
@@ -281,12 +289,9 @@ impl Connection {
                             break;
                         }
                         Outcome::Refused(refusal) => self.refuse(&refusal, rest, turn),
-                        Outcome::Complete(head) => {
-                            at += head.length;
+                        Outcome::Complete(length) => {
+                            at += length;
                             self.scan = Scan::default();
-                            // In a drain the last request that has come is the last of all.
-                            let last = turn.draining && at == bytes.len();
-                            self.answer(head, turn, last);
                         }
                     }
                 }
@@ -316,22 +321,20 @@ impl Connection {
         at
     }
 
-    fn answer(&mut self, head: request::Head, turn: &Turn<'_>, last: bool) {
+    fn answer(&mut self, head: &RequestHead<'_, '_>, turn: &Turn<'_>, last: bool) {
         let handler = turn.handler;
         let keep_alive = if last {
             KeepAlive::Close
         } else {
-            head.keep_alive
+            head.keep_alive_without_body()
         };
-        match head.request {
-            Ok(request) => {
-                respond::answer(handler, request, head.is_head, keep_alive, &mut self.output);
-            }
-            Err(refusal) => respond::refuse(
+        match head.refusal {
+            None => respond::answer(handler, head, self.peer, keep_alive, &mut self.output),
+            Some(refusal) => respond::refuse(
                 handler,
                 &refusal,
                 self.peer,
-                head.is_head,
+                head.method.is_head(),
                 keep_alive,
                 &mut self.output,
             ),
@@ -344,7 +347,7 @@ impl Connection {
                 Counter::ClosedAnswered
             };
         }
-        let next = match (keep_alive, head.body) {
+        let next = match (keep_alive, head.body.at_most()) {
             (KeepAlive::Close, body) => State::Closing { linger: body > 0 },
             (_, 0) => State::Idle,
             (_, body) => State::Body(body),

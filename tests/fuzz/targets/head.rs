@@ -4,17 +4,21 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use origin_guard::net::UNIX_PEER;
-use origin_guard::http1::request::{Outcome, read};
+use origin_guard::http1::request::{Outcome, RequestHead, read};
 use origin_guard::http1::scan::Scan;
+use origin_guard::net::UNIX_PEER;
 
-const LIMIT: usize = 16384;
+const LIMIT: usize = 65536;
 
 fn seen(bytes: &[u8], scan: &mut Scan) -> Option<Result<usize, u16>> {
-    match read(bytes, scan, LIMIT, UNIX_PEER) {
+    let seen = |head: &RequestHead<'_, '_>| {
+        let _ = head.to_request(UNIX_PEER);
+        head.length
+    };
+    match read(bytes, scan, LIMIT, seen) {
         Outcome::Partial => None,
-        Outcome::Refused(refusal) => Some(Err(refusal.status)),
-        Outcome::Complete(head) => Some(Ok(head.length)),
+        Outcome::Refused(error) => Some(Err(error.status)),
+        Outcome::Complete(length) => Some(Ok(length)),
     }
 }
 
