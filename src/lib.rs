@@ -14,6 +14,7 @@ pub mod keys;
 pub mod log;
 pub mod metrics;
 pub mod net;
+pub mod proxy;
 pub mod random;
 pub mod reload;
 pub mod server;

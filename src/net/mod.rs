@@ -2,6 +2,7 @@
 
 mod listener;
 mod peer;
+pub mod resolve;
 mod self_check;
 mod stream;
 

@@ -1,0 +1,3 @@
+//! What a granted request is forwarded by.
+
+pub mod upstream;

@@ -1,0 +1,366 @@
+//! One member of `BACKEND`.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::path::PathBuf;
+
+use crate::net::Address;
+use crate::net::resolve::is_localhost;
+
+const SCHEME: &str = "http://";
+const PORT: u16 = 80;
+/// Longest path that a Unix socket's address holds, without the NUL behind it (unix(7)).
+const LONGEST_PATH: usize = 107;
+/// Longest name, without the dot behind it (RFC 1035, section 2.3.4).
+const LONGEST_NAME: usize = 253;
+
+/// Where a backend is: `http://HOST:PORT`, `http://[V6]:PORT` or `http://unix:/path`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BackendUrl {
+    place: Place,
+    name: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    Address(Address),
+    /// A name that has to be resolved.
+    Name {
+        host: String,
+        port: u16,
+    },
+}
+
+/// Why a member of `BACKEND` is none. Displays as the message for the operator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BackendUrlError {
+    /// It begins with another scheme, or with none.
+    Scheme(String),
+    /// `https://`.
+    Https(String),
+    /// Something stands behind host and port.
+    Path(String),
+    /// `user@`.
+    UserInfo(String),
+    /// The host is no name and no address.
+    Host(String),
+    /// The port is none from 1 to 65535.
+    Port(String),
+    /// The path of a Unix socket is not absolute, or too long.
+    Socket(String),
+    /// It is there twice.
+    Twice(String),
+    /// There are more than [`super::MOST_BACKENDS`].
+    TooMany(usize),
+    /// It is empty, as in `http://a:1,,http://b:1`.
+    Empty,
+}
+
+impl fmt::Display for BackendUrlError {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const FORMS: &str = "write http://HOST:PORT, http://[V6]:PORT or http://unix:/path";
+        match self {
+            Self::Scheme(member) => write!(to, "{member:?} does not begin with http://; {FORMS}"),
+            Self::Https(member) => write!(
+                to,
+                "{member:?}: a backend is reached by http:// on this machine or in a private \
+                 network; for an origin that is reached by TLS set ORIGIN and GATEWAY_LISTEN"
+            ),
+            Self::Path(member) => write!(
+                to,
+                "{member:?} holds a path, a query or a fragment; requests keep their own path, \
+                 so leave off what stands behind the port"
+            ),
+            Self::UserInfo(_) => {
+                // It may be a password, so it is not shown.
+                to.write_str("a member holds a user's name before an @; leave that off")
+            }
+            Self::Host(member) => write!(to, "{member:?} names no host; {FORMS}"),
+            Self::Port(member) => {
+                write!(to, "{member:?} has no port from 1 to 65535; {FORMS}")
+            }
+            Self::Socket(member) => write!(
+                to,
+                "{member:?} holds no absolute path of at most {LONGEST_PATH} bytes; {FORMS}"
+            ),
+            Self::Twice(member) => write!(to, "{member} is there twice; name it once"),
+            Self::TooMany(count) => write!(
+                to,
+                "{count} backends are more than {}; put a load balancer between",
+                super::MOST_BACKENDS
+            ),
+            Self::Empty => write!(to, "a member is empty; {FORMS}, with commas between"),
+        }
+    }
+}
+
+impl std::error::Error for BackendUrlError {}
+
+impl BackendUrl {
+    /// Reads a comma-separated list; each member once, at least one.
+    ///
+    /// # Errors
+    ///
+    /// The first member that is no URL of a backend.
+    pub fn parse_list(list: &str) -> Result<Vec<Self>, BackendUrlError> {
+        let mut urls: Vec<Self> = Vec::new();
+        for member in list.split(',').map(str::trim) {
+            let url = Self::parse(member)?;
+            if urls.contains(&url) {
+                return Err(BackendUrlError::Twice(member.to_owned()));
+            }
+            urls.push(url);
+        }
+        if urls.len() > super::MOST_BACKENDS {
+            return Err(BackendUrlError::TooMany(urls.len()));
+        }
+        Ok(urls)
+    }
+
+    fn parse(member: &str) -> Result<Self, BackendUrlError> {
+        use BackendUrlError as Fault;
+        let fault = |fault: fn(String) -> Fault| fault(member.to_owned());
+        if member.is_empty() {
+            return Err(Fault::Empty);
+        }
+        let (scheme, rest) = member
+            .split_at_checked(SCHEME.len())
+            .ok_or_else(|| fault(Fault::Scheme))?;
+        if !scheme.eq_ignore_ascii_case(SCHEME) {
+            let is_https = scheme.eq_ignore_ascii_case("https:/");
+            return Err(fault(if is_https {
+                Fault::Https
+            } else {
+                Fault::Scheme
+            }));
+        }
+        let rest = rest.strip_suffix('/').unwrap_or(rest);
+        if let Some(path) = rest.strip_prefix("unix:") {
+            return Self::unix(path).ok_or_else(|| {
+                // nginx has the path of a request behind a second colon.
+                let has_path = path.starts_with('/') && path.contains(":/");
+                fault(if has_path { Fault::Path } else { Fault::Socket })
+            });
+        }
+        if rest.contains('@') {
+            return Err(fault(Fault::UserInfo));
+        }
+        if rest.contains(['/', '?', '#']) {
+            return Err(fault(Fault::Path));
+        }
+        // In [v6]:port the last colon is not the port's if it is inside of the brackets.
+        let (host, port) = match rest.rsplit_once(':') {
+            Some((host, port)) if !port.contains(']') => (host, Some(port)),
+            _ => (rest, None),
+        };
+        let port = match port {
+            None => PORT,
+            // A sign would be read too.
+            Some(text) if text.bytes().all(|byte| byte.is_ascii_digit()) => text
+                .parse()
+                .ok()
+                .filter(|&port| port != 0)
+                .ok_or_else(|| fault(Fault::Port))?,
+            Some(_) if host.contains(':') && !host.starts_with('[') => {
+                return Err(fault(Fault::Host));
+            }
+            Some(_) => return Err(fault(Fault::Port)),
+        };
+        Self::host(host, port).ok_or_else(|| fault(Fault::Host))
+    }
+
+    fn unix(path: &str) -> Option<Self> {
+        let is_sound = path.starts_with('/') && !path.contains([':', '\0']);
+        (is_sound && path.len() <= LONGEST_PATH).then(|| Self {
+            place: Place::Address(Address::Unix(PathBuf::from(path))),
+            name: format!("unix:{path}"),
+        })
+    }
+
+    fn host(host: &str, port: u16) -> Option<Self> {
+        let address = if host.starts_with('[') {
+            // With the port it is as RFC 4007 writes a zone: [fe80::1%2]:80.
+            Some(format!("{host}:{port}").parse::<SocketAddr>().ok()?)
+        } else {
+            let address = host.parse::<Ipv4Addr>().ok();
+            address.map(|address| (address, port).into())
+        };
+        if let Some(address) = address {
+            return Some(Self {
+                place: Place::Address(Address::Tcp(address)),
+                name: address.to_string(),
+            });
+        }
+        let host = host.to_ascii_lowercase();
+        is_name(&host).then(|| Self {
+            name: format!("{host}:{port}"),
+            place: Place::Name { host, port },
+        })
+    }
+
+    /// What logs call it: `127.0.0.1:3000`, `app.internal:3000`, `unix:/run/app.sock`.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(super) fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// Whether it is what `listener` listens on, as far as that shows without resolving a
+    /// name other than `localhost`.
+    #[must_use]
+    pub fn is_at(&self, listener: &Address) -> bool {
+        match (&self.place, listener) {
+            (Place::Address(Address::Unix(path)), Address::Unix(own)) => path == own,
+            (Place::Address(Address::Tcp(backend)), Address::Tcp(own)) => {
+                backend.port() == own.port() && reaches(backend.ip(), own.ip())
+            }
+            (Place::Name { host, port }, Address::Tcp(own)) => {
+                let ip = own.ip().to_canonical();
+                *port == own.port()
+                    && is_localhost(host)
+                    && (ip.is_loopback() || ip.is_unspecified())
+            }
+            _ => false,
+        }
+    }
+}
+
+/// Whether a connection to `backend` arrives at a socket that is bound to `own`.
+fn reaches(backend: IpAddr, own: IpAddr) -> bool {
+    let (backend, own) = (backend.to_canonical(), own.to_canonical());
+    if backend == own {
+        return true;
+    }
+    // Connecting to 0.0.0.0 or [::] is connecting to loopback (ip(7)).
+    if backend.is_unspecified() {
+        return own.is_loopback() || own.is_unspecified();
+    }
+    // A socket that is bound to [::] takes IPv4 too. An address is this machine's if it can
+    // be bound to; a sandbox without a network says no to all, and has no such loop.
+    own.is_unspecified()
+        && (own.is_ipv6() || backend.is_ipv4())
+        && (backend.is_loopback() || UdpSocket::bind((backend, 0)).is_ok())
+}
+
+/// Whether it is a name of a host (RFC 1123, section 2.1), an underscore allowed: container
+/// networks give such names.
+fn is_name(host: &str) -> bool {
+    let name = host.strip_suffix('.').unwrap_or(host);
+    let is_label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+    };
+    // A last part of digits is that of an IPv4 address that is none.
+    let last = name.rsplit('.').next().unwrap_or_default();
+    name.len() <= LONGEST_NAME
+        && name.split('.').all(is_label)
+        && !last.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(member: &str) -> String {
+        let urls = BackendUrl::parse_list(member).unwrap_or_else(|fault| panic!("{fault}"));
+        let names: Vec<_> = urls.iter().map(BackendUrl::name).collect();
+        names.join(",")
+    }
+
+    #[test]
+    fn reads_each_form() {
+        for (member, expected) in [
+            ("http://127.0.0.1:3000", "127.0.0.1:3000"),
+            ("http://127.0.0.1:3000/", "127.0.0.1:3000"),
+            ("HTTP://127.0.0.1", "127.0.0.1:80"),
+            ("http://[::1]:3000", "[::1]:3000"),
+            ("http://[::1]", "[::1]:80"),
+            ("http://[fe80::1%2]:80", "[fe80::1%2]:80"),
+            ("http://LocalHost:3000", "localhost:3000"),
+            ("http://app_1.internal.:3000", "app_1.internal.:3000"),
+            ("http://unix:/run/app.sock", "unix:/run/app.sock"),
+            ("http://unix:/run/app.sock/", "unix:/run/app.sock"),
+            ("http://a:1, http://b:1", "a:1,b:1"),
+        ] {
+            assert_eq!(name(member), expected, "{member}");
+        }
+    }
+
+    #[test]
+    fn names_the_fault_and_the_remedy() {
+        let many: Vec<_> = (1..=65).map(|port| format!("http://a:{port}")).collect();
+        let long = format!("http://{}:1", "a.".repeat(127) + "ab");
+        for (list, said) in [
+            ("127.0.0.1:3000", "write http://HOST:PORT"),
+            ("localhost", "write http://HOST:PORT"),
+            ("", "empty"),
+            ("http://a:1,", "empty"),
+            ("https://app.example", "ORIGIN"),
+            ("http://a:1/api", "path"),
+            ("http://a:1//", "path"),
+            ("http://a?b", "path"),
+            ("http://a#b", "path"),
+            ("http://unix:/run/app.sock:/api", "path"),
+            ("http://unix:run/app.sock", "absolute"),
+            ("http://unix:", "absolute"),
+            (&format!("http://unix:/{}", "a".repeat(107)), "107"),
+            ("http://:3000", "no host"),
+            ("http://", "no host"),
+            ("http://::1:3000", "no host"),
+            ("http://[::1:3000", "no host"),
+            ("http://[127.0.0.1]:1", "no host"),
+            ("http://1.2.3:80", "no host"),
+            ("http://1.2.3.400:80", "no host"),
+            ("http://-a:80", "no host"),
+            ("http://a..b:80", "no host"),
+            ("http://a b:80", "no host"),
+            ("http://\u{e4}:80", "no host"),
+            (&long, "no host"),
+            ("http://a:0", "port"),
+            ("http://a:65536", "port"),
+            ("http://a:+80", "port"),
+            ("http://a:", "port"),
+            ("http://a:1,http://A:1/", "twice"),
+            (&many.join(","), "more than 64"),
+        ] {
+            let fault = BackendUrl::parse_list(list).expect_err(list).to_string();
+            assert!(fault.contains(said), "{list}: {fault}");
+        }
+        let fault = BackendUrl::parse_list("http://me:hunter2@a:1").expect_err("a fault");
+        assert!(!fault.to_string().contains("hunter2"), "{fault}");
+    }
+
+    #[test]
+    fn knows_our_own_listeners() {
+        for (url, listener, is_own) in [
+            ("http://127.0.0.1:88", "127.0.0.1:88", true),
+            ("http://127.0.0.1:88", "127.0.0.1:89", false),
+            ("http://127.0.0.1:88", "127.0.0.2:88", false),
+            ("http://127.0.0.2:88", "0.0.0.0:88", true),
+            ("http://127.0.0.1:88", "[::]:88", true),
+            ("http://[::ffff:127.0.0.1]:88", "127.0.0.1:88", true),
+            ("http://[::1]:88", "0.0.0.0:88", false),
+            ("http://[::1]:88", "[::]:88", true),
+            ("http://0.0.0.0:88", "127.0.0.1:88", true),
+            ("http://localhost:88", "127.0.0.1:88", true),
+            ("http://localhost:88", "[::]:88", true),
+            ("http://localhost:88", "192.0.2.1:88", false),
+            ("http://192.0.2.1:88", "0.0.0.0:88", false),
+            ("http://app:88", "0.0.0.0:88", false),
+        ] {
+            let urls = BackendUrl::parse_list(url).expect("a URL");
+            let listener = Address::Tcp(listener.parse().expect("an address"));
+            assert_eq!(urls[0].is_at(&listener), is_own, "{url} {listener}");
+        }
+        let urls = BackendUrl::parse_list("http://unix:/run/a").expect("a URL");
+        assert!(urls[0].is_at(&Address::Unix("/run/a".into())));
+        assert!(!urls[0].is_at(&Address::Unix("/run/b".into())));
+    }
+}
