@@ -25,7 +25,14 @@ pub enum Decision {
 }
 
 /// What answers a request.
-pub enum Answer {
+pub struct Answer {
+    /// The response.
+    pub(crate) response: AnswerKind,
+    granted: bool,
+}
+
+/// The kinds of response.
+pub(crate) enum AnswerKind {
     /// The same to everyone.
     Static(&'static StaticResponse),
     /// Made for this request.
@@ -33,33 +40,54 @@ pub enum Answer {
 }
 
 impl Answer {
+    /// Notes that the request has presented a good credential.
+    #[must_use]
+    pub fn granted(self) -> Self {
+        Self {
+            granted: true,
+            ..self
+        }
+    }
+
+    /// Whether the request has presented a good credential.
+    #[must_use]
+    pub fn is_granted(&self) -> bool {
+        self.granted
+    }
+
     /// The response itself.
     #[must_use]
     pub fn into_reply(self) -> Reply {
-        match self {
-            Self::Static(prepared) => prepared.response(),
-            Self::Made(reply) => reply,
+        match self.response {
+            AnswerKind::Static(response) => response.response(),
+            AnswerKind::Made(reply) => reply,
         }
     }
 
     /// Its status code.
     #[must_use]
     pub fn status(&self) -> u16 {
-        match self {
-            Self::Static(prepared) => prepared.response().status_code().0,
-            Self::Made(reply) => reply.status_code().0,
+        match &self.response {
+            AnswerKind::Static(response) => response.response().status_code().0,
+            AnswerKind::Made(reply) => reply.status_code().0,
         }
     }
 }
 
 impl From<&'static StaticResponse> for Answer {
-    fn from(prepared: &'static StaticResponse) -> Self {
-        Self::Static(prepared)
+    fn from(response: &'static StaticResponse) -> Self {
+        Self {
+            response: AnswerKind::Static(response),
+            granted: false,
+        }
     }
 }
 
 impl From<Reply> for Answer {
     fn from(reply: Reply) -> Self {
-        Self::Made(reply)
+        Self {
+            response: AnswerKind::Made(reply),
+            granted: false,
+        }
     }
 }

@@ -51,9 +51,10 @@ impl Origin {
         if verdict.is_granted() {
             if !is_reading(request) {
                 let answer = &reply::METHOD_NOT_ALLOWED_NO_STORE;
-                return counted(Counter::MethodNotAllowed, answer);
+                return counted(Counter::MethodNotAllowed, answer).granted();
             }
             count(Counter::Granted);
+            return Answer::from(reply::verdict(verdict)).granted();
         }
         reply::verdict(verdict).into()
     }
@@ -63,6 +64,7 @@ impl Origin {
         let verdict = self.judge(request);
         if verdict.is_granted() {
             count(Counter::Granted);
+            return Answer::from(reply::decision(verdict)).granted();
         }
         reply::decision(verdict).into()
     }

@@ -113,10 +113,10 @@ pub fn key_verdict(verdict: KeyVerdict, fields: Vec<Header>) -> Answer {
     static NO_KEY: StaticResponse = StaticResponse::new(|| unauthorized_for_proxy(ABSENT_KEY));
     static INVALID_KEY: StaticResponse = StaticResponse::new(|| unauthorized_for_proxy(WRONG_KEY));
     match verdict {
-        KeyVerdict::Granted => fields
-            .into_iter()
-            .fold(granted(), Reply::with_header)
-            .into(),
+        KeyVerdict::Granted => {
+            let reply = fields.into_iter().fold(granted(), Reply::with_header);
+            Answer::from(reply).granted()
+        }
         KeyVerdict::Misconfigured => Answer::from(&MISCONFIGURED_FOR_PROXY),
         KeyVerdict::NoKey => Answer::from(&NO_KEY),
         KeyVerdict::Malformed | KeyVerdict::Unknown | KeyVerdict::Revoked | KeyVerdict::Expired => {

@@ -14,7 +14,9 @@ use mio::net::{TcpListener, UnixListener};
 use mio::{Interest, Registry, Token, event::Source};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::Mode;
-use rustix::net::sockopt;
+use rustix::net::{
+    AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, socket_with, sockopt,
+};
 
 use super::peer::{Peer, UNIX_PEER};
 use super::self_check::SelfCheckSocket;
@@ -80,6 +82,9 @@ impl Default for SocketAccess {
 /// are not read, in bytes and for each connection. Grown by itself it would be megabytes.
 const SEND_BUFFER: usize = 8 * 1024;
 const RECEIVE_BUFFER: usize = 8 * 1024;
+/// Connections that may wait to be accepted: as many as the kernel allows, which lowers
+/// this to net.core.somaxconn (listen(2)).
+const BACKLOG: i32 = i32::MAX;
 
 /// A socket that connections arrive on.
 pub struct Listener {
@@ -108,7 +113,7 @@ impl Listener {
     ) -> io::Result<Self> {
         match address {
             Address::Tcp(wanted) => {
-                let listener = TcpListener::bind(*wanted)?;
+                let listener = listen_tcp(*wanted)?;
                 bound_buffers(&listener, patience)?;
                 let address = Some(Address::Tcp(listener.local_addr()?));
                 let socket = Socket::Tcp(listener);
@@ -136,6 +141,7 @@ impl Listener {
         match inherited {
             Inherited::Tcp(listener) => {
                 bound_buffers(&listener, patience)?;
+                rustix::net::listen(&listener, BACKLOG)?;
                 listener.set_nonblocking(true)?;
                 let address = Some(Address::Tcp(listener.local_addr()?));
                 let socket = Socket::Tcp(TcpListener::from_std(listener));
@@ -146,6 +152,7 @@ impl Listener {
                 })
             }
             Inherited::Unix(listener) => {
+                rustix::net::listen(&listener, BACKLOG)?;
                 listener.set_nonblocking(true)?;
                 let address = listener.local_addr()?;
                 let path = address.as_pathname().unwrap_or(Path::new("(unnamed)"));
@@ -184,6 +191,8 @@ impl Listener {
             }
             Socket::Unix(listener, _) => {
                 let (stream, _) = listener.accept()?;
+                // Unlike TCP, a Unix socket has no buffer size from its listener (unix(7)).
+                sockopt::set_socket_send_buffer_size(&stream, SEND_BUFFER)?;
                 Ok((Stream::Unix(stream), UNIX_PEER))
             }
             Socket::SelfCheck(listener, private) => {
@@ -229,6 +238,28 @@ impl Drop for Listener {
     }
 }
 
+fn listen_tcp(address: SocketAddr) -> io::Result<TcpListener> {
+    let family = match address {
+        SocketAddr::V4(_) => AddressFamily::INET,
+        SocketAddr::V6(_) => AddressFamily::INET6,
+    };
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = socket_with(family, SocketType::STREAM, flags, None)?;
+    // What is left of earlier connections does not keep the port (ip(7)).
+    sockopt::set_socket_reuseaddr(&socket, true)?;
+    bind(&socket, &address)?;
+    rustix::net::listen(&socket, BACKLOG)?;
+    Ok(TcpListener::from_std(socket.into()))
+}
+
+fn listen_unix(path: &Path) -> io::Result<UnixListener> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    bind(&socket, &SocketAddrUnix::new(path)?)?;
+    rustix::net::listen(&socket, BACKLOG)?;
+    Ok(UnixListener::from_std(socket.into()))
+}
+
 /// Connections have these settings from their listener (tcp(7), socket(7)).
 fn bound_buffers(listener: impl AsFd, patience: Duration) -> io::Result<()> {
     sockopt::set_socket_send_buffer_size(&listener, SEND_BUFFER)?;
@@ -242,7 +273,7 @@ fn bound_buffers(listener: impl AsFd, patience: Duration) -> io::Result<()> {
 /// whole process; sockets are bound before other threads make files.
 fn bind_unix(path: &Path, access: SocketAccess) -> io::Result<UnixListener> {
     let umask = rustix::process::umask(Mode::from_raw_mode(0o777));
-    let listener = UnixListener::bind(path);
+    let listener = listen_unix(path);
     rustix::process::umask(umask);
     let listener = listener?;
     if access.group.is_some() {

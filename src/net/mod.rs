@@ -5,8 +5,12 @@ mod peer;
 pub mod resolve;
 mod self_check;
 mod stream;
+mod token;
+mod transport;
 
 pub use listener::{Address, Inherited, Listener, SocketAccess};
 pub use peer::{Peer, UNIX_PEER};
 pub use self_check::SelfCheckSocket;
 pub use stream::Stream;
+pub use token::{ConnectionToken, Side};
+pub use transport::{Read, Transport, Write};

@@ -1,4 +1,4 @@
-//! The accepting thread: hands connections to the workers, sheds when full, drains.
+//! The accepting thread: hands connections to the workers, evicts when full, drains.
 
 use std::io::{self, Read, Write};
 use std::sync::Arc;
@@ -6,12 +6,11 @@ use std::time::{Duration, Instant};
 
 use mio::net::UnixStream;
 use mio::{Events, Interest, Poll, Token, Waker};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use super::respond;
-use super::slots::{AcceptWaker, ConnectionSlots};
-use super::worker::{self, Handle};
-use super::{Limits, ListenerGroup};
+use super::budget::Budget;
+use super::slots::{AcceptWaker, ConnectionSlots, Victim};
+use super::worker::{self, WorkerHandle};
+use super::{Limits, ListenerGroup, file_limit, respond};
 use crate::handler::Handler;
 use crate::http1::error::RequestError;
 use crate::http1::framing::KeepAlive;
@@ -19,28 +18,25 @@ use crate::metrics::{Counter, count};
 use crate::net::{Listener, Peer, Stream, UNIX_PEER};
 
 const STOP: Token = Token(usize::MAX);
-const VACANCY: Token = Token(usize::MAX - 1);
+const SLOT_FREE: Token = Token(usize::MAX - 1);
 /// How long accepting pauses after an error that comes again at once.
 const PAUSE: Duration = Duration::from_millis(100);
 /// Accepts from one listener before the others, and a signal, get their turn.
 const ACCEPTS_PER_TURN: usize = 256;
 /// Connections over the limit while those that make room for them are being closed.
-const OVERLAP: usize = 64;
+const EVICTION_HEADROOM: usize = 64;
 /// Connections of a Unix socket that a worker is given before the next one gets any.
 /// Whoever asks over one is on this machine and wants its other cores; fewer threads
 /// that wake are sooner done (behind nginx, 32 at once: three quarters of the added p50).
 const PACKED: usize = 64;
-/// Files that are not connections: the standard streams, epoll and event descriptors,
-/// and what the libraries open for a moment.
-const OTHER_FILES: u64 = 32;
 
 /// Listeners that are bound and workers that run; nothing is accepted yet.
 pub struct Server {
     poll: Poll,
     listeners: Vec<Bound>,
     handlers: Arc<[Arc<dyn Handler>]>,
-    workers: Vec<Handle>,
-    vacancy: Arc<AcceptWaker>,
+    workers: Vec<WorkerHandle>,
+    accept_waker: Arc<AcceptWaker>,
     max_connections: usize,
     paused_until: Option<Instant>,
     /// Whether a place that becomes free ends the pause.
@@ -74,7 +70,7 @@ impl Server {
     ///
     /// If an address cannot be bound, or the system denies a thread or a file.
     pub fn bind(
-        doors: Vec<ListenerGroup>,
+        groups: Vec<ListenerGroup>,
         limits: Limits,
         workers: usize,
     ) -> Result<Self, SetupError> {
@@ -83,12 +79,12 @@ impl Server {
             move |error| SetupError { doing, error }
         };
         let poll = Poll::new().map_err(failed("epoll"))?;
-        let waker = Waker::new(poll.registry(), VACANCY).map_err(failed("eventfd"))?;
-        let vacancy = Arc::new(AcceptWaker::new(waker));
+        let waker = Waker::new(poll.registry(), SLOT_FREE).map_err(failed("eventfd"))?;
+        let accept_waker = Arc::new(AcceptWaker::new(waker));
         let mut listeners = Vec::new();
         let mut handlers = Vec::new();
         let patience = limits.write_timeout;
-        for (group, opened) in doors.into_iter().enumerate() {
+        for (group, opened) in groups.into_iter().enumerate() {
             handlers.push(opened.handler);
             let bound = opened.addresses.iter().map(|address| {
                 let doing = format!("listen on {address}");
@@ -117,28 +113,36 @@ impl Server {
                 .register(poll.registry(), Token(number))
                 .map_err(failed("wait for connections"))?;
         }
-        let max_connections = fit_to_file_limit(limits.max_connections, workers, listeners.len());
+        let max_connections = file_limit::fit(
+            limits.max_connections,
+            1,
+            EVICTION_HEADROOM,
+            workers,
+            listeners.len(),
+        );
         let handlers: Arc<[_]> = handlers.into();
         let origin = Instant::now();
-        let workers = (0..workers)
+        let budget = Arc::new(Budget::new(limits.held_bytes()));
+        let workers: Vec<_> = (0..workers)
             .map(|number| {
                 worker::start(
                     format!("worker-{number}"),
                     Arc::clone(&handlers),
                     limits,
-                    ConnectionSlots::new(origin, max_connections + OVERLAP),
-                    Arc::clone(&vacancy),
-                    workers,
+                    ConnectionSlots::new(origin, max_connections + EVICTION_HEADROOM),
+                    Arc::clone(&accept_waker),
+                    Arc::clone(&budget),
                 )
             })
             .collect::<Result<_, _>>()
             .map_err(failed("start a worker"))?;
+        budget.set_workers(workers.iter().map(WorkerHandle::waker).collect());
         Ok(Self {
             poll,
             listeners,
             handlers,
             workers,
-            vacancy,
+            accept_waker,
             max_connections,
             paused_until: None,
             may_resume_early: false,
@@ -186,20 +190,20 @@ impl Server {
         self.accept(usize::MAX);
         self.listeners.clear();
 
-        log::info!("draining connections={}", self.taken());
+        log::info!("draining connections={}", self.occupied());
         let deadline = Instant::now() + drain_timeout;
         self.workers
             .iter()
             .for_each(|worker| worker.drain(deadline));
         // A worker that were stuck in the function would not keep its own deadline.
         while Instant::now() < deadline
-            && !self.workers.iter().all(|worker| worker.seats.is_closed())
+            && !self.workers.iter().all(|worker| worker.slots.is_closed())
         {
             if self.wait(&mut events, Some(deadline))? {
                 break;
             }
         }
-        Ok(self.taken())
+        Ok(self.occupied())
     }
 
     /// Waits for something to happen. `Ok(true)` where it is a byte on `stop`.
@@ -221,7 +225,7 @@ impl Server {
         for event in &*events {
             match event.token() {
                 STOP => stop = true,
-                VACANCY => {}
+                SLOT_FREE => {}
                 Token(number) => {
                     if let Some(bound) = self.listeners.get_mut(number) {
                         bound.ready = true;
@@ -229,7 +233,7 @@ impl Server {
                 }
             }
         }
-        // A seat may have become free, or the pause be over; accepting finds out.
+        // A slot may have become free, or the pause be over; accepting finds out.
         Ok(stop)
     }
 
@@ -238,19 +242,22 @@ impl Server {
             return;
         };
         let vacant =
-            self.may_resume_early && !self.is_shedding() && self.taken() < self.max_connections;
+            self.may_resume_early && !self.is_evicting() && self.occupied() < self.max_connections;
         if vacant || until <= Instant::now() {
             self.paused_until = None;
         }
     }
 
-    fn taken(&self) -> usize {
-        self.workers.iter().map(|worker| worker.seats.taken()).sum()
+    fn occupied(&self) -> usize {
+        self.workers
+            .iter()
+            .map(|worker| worker.slots.occupied())
+            .sum()
     }
 
     /// Whether a worker has yet to look at a connection that it was told to close.
-    fn is_shedding(&self) -> bool {
-        self.workers.iter().any(|worker| worker.seats.is_shedding())
+    fn is_evicting(&self) -> bool {
+        self.workers.iter().any(|worker| worker.slots.is_evicting())
     }
 
     /// Accepts what waits, at most `most` from each listener.
@@ -262,14 +269,14 @@ impl Server {
                 }
                 let bound = &self.listeners[number];
                 let (group, private) = (bound.group, bound.listener.is_private());
-                if !private && self.taken() >= self.max_connections + OVERLAP {
+                if !private && self.occupied() >= self.max_connections + EVICTION_HEADROOM {
                     self.pause(true);
                     break;
                 }
                 match bound.listener.accept() {
                     Ok((stream, peer)) => {
                         if std::mem::take(&mut self.failing) {
-                            log::info!("accept_recovered connections={}", self.taken());
+                            log::info!("accept_recovered connections={}", self.occupied());
                         }
                         count(Counter::Accepted);
                         if private {
@@ -285,7 +292,7 @@ impl Server {
     }
 
     fn admit(&mut self, stream: Stream, peer: Peer, group: usize) {
-        if self.taken() >= self.max_connections && !self.shed() {
+        if self.occupied() >= self.max_connections && !self.evict() {
             turn_away(&*self.handlers[group], stream, peer);
             return count(Counter::ClosedFull);
         }
@@ -302,28 +309,47 @@ impl Server {
         self.workers[next].accept(stream, peer, group);
     }
 
-    fn worker_for(&self, peer: Peer) -> Option<&Handle> {
+    fn worker_for(&self, peer: Peer) -> Option<&WorkerHandle> {
         let mut workers = self.workers.iter();
         let packed = (peer == UNIX_PEER)
-            .then(|| workers.find(|worker| worker.seats.taken() < PACKED))
+            .then(|| workers.find(|worker| worker.slots.occupied() < PACKED))
             .flatten();
         packed.or_else(|| {
             let workers = self.workers.iter();
-            workers.min_by_key(|worker| worker.seats.taken())
+            workers.min_by_key(|worker| worker.slots.occupied())
         })
     }
 
-    /// Closes the longest-idle connection. `false` where none is idle.
-    fn shed(&self) -> bool {
-        let victim = self
-            .workers
-            .iter()
-            .filter_map(|worker| Some((worker.seats.longest_idle()?, worker)))
-            .min_by_key(|&(idle, _)| idle);
-        let Some(((_, seat), worker)) = victim else {
-            return false;
+    /// Has a worker close the connection that is worth least: one that lingers; else, of
+    /// those that never presented a good credential, the one that was accepted first,
+    /// whatever it does; else the one that is idle for the longest time. `false` where
+    /// there is none.
+    fn evict(&self) -> bool {
+        let lingering = || {
+            let lingers = |worker: &&WorkerHandle| worker.slots.lingering() > 0;
+            let workers = self.workers.iter().filter(lingers);
+            workers.max_by_key(|worker| worker.slots.lingering())
         };
-        worker.shed(seat);
+        let unproven = || {
+            let evictable = |worker: &&WorkerHandle| worker.slots.unproven() > 0;
+            let workers = self.workers.iter().filter(evictable);
+            workers.min_by_key(|worker| worker.slots.first_unproven().unwrap_or(u64::MAX))
+        };
+        if let Some(worker) = lingering() {
+            worker.evict(Victim::LeastWorth);
+        } else if let Some(worker) = unproven() {
+            worker.evict(Victim::LeastWorth);
+        } else {
+            let idle = self
+                .workers
+                .iter()
+                .filter_map(|worker| Some((worker.slots.longest_idle()?, worker)))
+                .min_by_key(|&(idle, _)| idle);
+            let Some(((_, slot), worker)) = idle else {
+                return false;
+            };
+            worker.evict(Victim::Idle(slot));
+        }
         true
     }
 
@@ -341,11 +367,11 @@ impl Server {
             _ => {
                 let first = !std::mem::replace(&mut self.failing, true);
                 if first {
-                    let connections = self.taken();
+                    let connections = self.occupied();
                     log::warn!("accept_failed error=\"{error}\" connections={connections}");
                 }
-                if !self.is_shedding() {
-                    self.shed();
+                if !self.is_evicting() {
+                    self.evict();
                 }
                 // Where a place of our own does not help, others hold the files; then
                 // no more than one connection is given up in each pause.
@@ -356,7 +382,7 @@ impl Server {
 
     fn pause(&mut self, may_resume_early: bool) {
         self.may_resume_early = may_resume_early;
-        self.vacancy.want();
+        self.accept_waker.want();
         self.paused_until = Some(Instant::now() + PAUSE);
     }
 }
@@ -375,37 +401,4 @@ fn turn_away(handler: &dyn Handler, mut stream: Stream, peer: Peer) {
 fn read_off(stop: &mut UnixStream) {
     let mut bytes = [0; 16];
     while matches!(stop.read(&mut bytes), Ok(1..)) {}
-}
-
-/// Raises the limit on open files as far as it goes, and returns how many connections
-/// fit under it, at most `wanted`.
-fn fit_to_file_limit(wanted: usize, workers: usize, listeners: usize) -> usize {
-    let count = |count| u64::try_from(count).unwrap_or(u64::MAX);
-    let others = OTHER_FILES + 2 * count(workers + listeners);
-    let overlap = count(OVERLAP);
-    let enough = count(wanted).saturating_add(others + overlap);
-    // No limit is `None`.
-    let now = getrlimit(Resource::Nofile);
-    let soft = now.current.unwrap_or(u64::MAX);
-    let raised = soft.max(now.maximum.unwrap_or(u64::MAX).min(enough));
-    let limit = Rlimit {
-        current: Some(raised),
-        maximum: now.maximum,
-    };
-    let files = if raised > soft && setrlimit(Resource::Nofile, limit).is_ok() {
-        raised
-    } else {
-        soft
-    };
-    // Where the limit is tight, running into it and shedding is what keeps it.
-    let room = files.saturating_sub(others);
-    let room = room.saturating_sub(overlap.min(room / 4)).max(1);
-    let fitting = usize::try_from(room).unwrap_or(usize::MAX).min(wanted);
-    if fitting < wanted {
-        log::warn!(
-            "max_connections_lowered from={wanted} to={fitting} open_files={files} \
-             remedy=\"raise the limit on open files (ulimit -n, LimitNOFILE=)\""
-        );
-    }
-    fitting
 }

@@ -5,6 +5,10 @@
 //! `tiny_http::Server`.
 
 mod acceptor;
+mod budget;
+mod deadlines;
+mod eviction;
+mod file_limit;
 mod respond;
 mod scheduling;
 mod session;
@@ -46,4 +50,13 @@ pub struct Limits {
     pub write_timeout: Duration,
     /// Connections at once; lowered to what the limit on open files allows.
     pub max_connections: usize,
+}
+
+impl Limits {
+    /// What all connections together may hold between their turns, in bytes: heads that
+    /// have half come, and answers that nobody takes. A long head always has room.
+    fn held_bytes(&self) -> usize {
+        const LEAST: usize = 8 * 1024 * 1024;
+        LEAST.max(16 * self.head_bytes)
+    }
 }

@@ -1,8 +1,8 @@
-//! One connection: bounded buffers, deadlines, keep-alive, backpressure.
+//! One accepted connection: bounded buffers, deadlines, keep-alive, backpressure.
 
-use std::io::{ErrorKind, Read, Write};
 use std::time::{Duration, Instant};
 
+use super::slots::Standing;
 use super::{Limits, respond};
 use crate::handler::Handler;
 use crate::http1::error::RequestError;
@@ -10,18 +10,20 @@ use crate::http1::framing::KeepAlive;
 use crate::http1::request::{self, Outcome, RequestHead};
 use crate::http1::scan::Scan;
 use crate::metrics::{self, Counter};
-use crate::net::{Peer, Stream};
+use crate::net::{Peer, Read, Stream, Transport, Write};
 
 /// Answers that may wait for a slow reader; past it reading stops.
-const OUTPUT_BYTES: usize = 64 * 1024;
+const OUTPUT_FULL: usize = 64 * 1024;
 /// How much a worker reads at once, beyond a head that is held already.
 const READ_BYTES: usize = 16 * 1024;
-/// Reads before other connections get their turn.
+/// Reads and answers before other connections get their turn.
 const READS_PER_TURN: usize = 8;
-/// What a peer may still send after the last answer without a reset that could
-/// destroy it (RFC 9112, section 9.6), and for how long.
-const LINGER_BYTES: usize = 1024 * 1024;
-const LINGER: Duration = Duration::from_secs(2);
+const ANSWERS_PER_TURN: u32 = 16;
+/// How long what a peer still sends after the last answer is read off, in all and
+/// between bytes, so that no reset destroys the answer (RFC 9112, section 9.6). These
+/// are nginx's lingering_time and lingering_timeout.
+const LINGER: Duration = Duration::from_secs(30);
+const LINGER_BETWEEN_BYTES: Duration = Duration::from_secs(5);
 
 /// What a worker lends to the connection whose turn it is, so that a connection at
 /// rest holds no buffer.
@@ -42,17 +44,17 @@ impl WorkerBuffers {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     /// Accepted, and nothing has come.
-    Fresh,
+    AwaitingFirstByte,
     /// Between requests.
     Idle,
     /// Part of a head has come.
-    Head,
+    ReadingHead,
     /// Answered; this much of its body is still to be dropped.
-    Body(u64),
+    DiscardingBody(u64),
     /// The last answer is being written; then the connection lingers, or not.
     Closing { linger: bool },
-    /// Half-closed; what still comes is dropped, up to this much.
-    Lingering(usize),
+    /// Half-closed at that time; what still comes is dropped.
+    Lingering(Instant),
 }
 
 /// What a worker does with a connection after its turn.
@@ -61,71 +63,97 @@ pub(crate) enum Action {
     /// Wait for readiness or the deadline.
     Wait,
     /// There is more to do without either.
-    Again,
+    RunAgain,
     /// Close it, for this reason.
     Close(Counter),
 }
 
-/// What one turn of a connection happens under.
-pub(crate) struct Turn<'a> {
+/// What a session acts under.
+pub(crate) struct SessionContext<'a> {
     pub(crate) handler: &'a dyn Handler,
     pub(crate) limits: &'a Limits,
     pub(crate) now: Instant,
-    /// The peer has closed its side, or the connection broke: read to the end.
-    pub(crate) ends: bool,
     /// Say with the answer that the connection closes after it.
     pub(crate) draining: bool,
 }
 
-pub(crate) struct Connection {
-    stream: Stream,
+pub(crate) struct Session {
+    transport: Transport,
     peer: Peer,
-    /// Which group's handler answers it.
+    /// Which group of listeners it came by, and so which handler answers it.
     pub(crate) group: usize,
-    /// Whether the worker has it among those that get another turn at once.
-    pub(crate) queued: bool,
     state: State,
+    accepted: Instant,
     /// When it entered `state`, or last got on in it where that counts.
     since: Instant,
     /// When the peer last took some of the output that waits.
     written: Option<Instant>,
+    /// Bytes that are read and not done with.
     input: Vec<u8>,
+    /// Whether `input` was left at the end of a turn, and may hold whole requests.
+    unparsed: bool,
     scan: Scan,
     output: Vec<u8>,
     read_closed: bool,
+    /// Whether it has presented a good credential.
+    proven: bool,
     /// Why it is about to be closed, once that is so.
     reason: Counter,
     /// Answers in the current turn.
     answers: u32,
 }
 
-impl Connection {
+impl Session {
     pub(crate) fn new(stream: Stream, peer: Peer, group: usize, now: Instant) -> Self {
         Self {
-            stream,
+            transport: Transport::new(stream),
             peer,
             group,
-            queued: false,
-            state: State::Fresh,
+            state: State::AwaitingFirstByte,
+            accepted: now,
             since: now,
             written: None,
             input: Vec::new(),
+            unparsed: false,
             scan: Scan::default(),
             output: Vec::new(),
             read_closed: false,
+            proven: false,
             reason: Counter::ClosedPeer,
             answers: 0,
         }
     }
 
-    pub(crate) fn source(&mut self) -> &mut Stream {
-        &mut self.stream
+    pub(crate) fn transport(&mut self) -> &mut Transport {
+        &mut self.transport
+    }
+
+    pub(crate) fn accepted(&self) -> Instant {
+        self.accepted
+    }
+
+    /// When it entered the state that it is in, or last got on in it.
+    pub(crate) fn since(&self) -> Instant {
+        self.since
     }
 
     /// Since when nobody waits for anything on it.
     pub(crate) fn idle_since(&self) -> Option<Instant> {
-        let idle = matches!(self.state, State::Fresh | State::Idle | State::Lingering(_));
+        let idle = matches!(
+            self.state,
+            State::AwaitingFirstByte | State::Idle | State::Lingering(_)
+        );
         (idle && self.output.is_empty()).then_some(self.since)
+    }
+
+    /// How much it is worth when slots are short.
+    pub(crate) fn standing(&self) -> Standing {
+        match self.state {
+            State::Lingering(_) => Standing::Lingering,
+            _ if !self.proven => Standing::Unproven,
+            _ if self.idle_since().is_some() => Standing::Idle,
+            _ => Standing::Busy,
+        }
     }
 
     /// Bytes of memory that it holds between its turns.
@@ -134,16 +162,20 @@ impl Connection {
     }
 
     /// Gives back the memory that it holds, because all connections together hold too much.
-    pub(crate) fn give_up(&mut self, turn: &Turn<'_>) -> Action {
-        if self.state == State::Head && self.output.is_empty() {
+    pub(crate) fn give_back(
+        &mut self,
+        context: &SessionContext<'_>,
+        _: &mut WorkerBuffers,
+    ) -> Action {
+        if self.state == State::ReadingHead && self.output.is_empty() {
             let held = std::mem::take(&mut self.input);
-            self.refuse(&RequestError::new(503, "memory"), &held, turn);
-            let fate = self.write(turn.now);
+            self.refuse(&RequestError::new(503, "memory"), &held, context);
+            let action = self.write(context.now);
             if self.output.is_empty() {
-                return fate;
+                return action;
             }
         }
-        self.stream.forget_unsent();
+        self.transport.reset_on_close();
         Action::Close(Counter::ClosedMemory)
     }
 
@@ -151,158 +183,162 @@ impl Connection {
         if let Some(written) = self.written {
             return written + limits.write_timeout;
         }
-        self.since
-            + match self.state {
-                State::Fresh | State::Head | State::Body(_) => limits.head_timeout,
-                State::Idle => limits.idle_timeout,
-                State::Closing { .. } => limits.write_timeout,
-                State::Lingering(_) => LINGER,
+        match self.state {
+            State::AwaitingFirstByte | State::ReadingHead | State::DiscardingBody(_) => {
+                self.since + limits.head_timeout
             }
+            State::Idle => self.since + limits.idle_timeout,
+            State::Closing { .. } => self.since + limits.write_timeout,
+            State::Lingering(began) => (began + LINGER).min(self.since + LINGER_BETWEEN_BYTES),
+        }
     }
 
     /// Its deadline has passed.
-    pub(crate) fn expire(&mut self, turn: &Turn<'_>) -> Action {
+    pub(crate) fn expire(&mut self, context: &SessionContext<'_>, _: &mut WorkerBuffers) -> Action {
         let reason = match self.state {
             _ if self.written.is_some() => Counter::ClosedWriteTimeout,
-            State::Fresh => Counter::ClosedHeadTimeout,
+            State::AwaitingFirstByte => Counter::ClosedHeadTimeout,
             State::Idle => Counter::ClosedIdle,
-            State::Body(_) => Counter::ClosedBodyTimeout,
+            State::DiscardingBody(_) => Counter::ClosedBodyTimeout,
             State::Closing { .. } => Counter::ClosedWriteTimeout,
             State::Lingering(_) => self.reason,
-            State::Head => return self.expire_in_head(turn),
+            State::ReadingHead => return self.expire_in_head(context),
         };
         if reason == Counter::ClosedWriteTimeout {
-            self.stream.forget_unsent();
+            self.transport.reset_on_close();
         }
         Action::Close(reason)
     }
 
-    fn expire_in_head(&mut self, turn: &Turn<'_>) -> Action {
+    fn expire_in_head(&mut self, context: &SessionContext<'_>) -> Action {
         let held = std::mem::take(&mut self.input);
-        self.refuse(&RequestError::new(408, "head_timeout"), &held, turn);
-        self.write(turn.now)
+        self.refuse(&RequestError::new(408, "head_timeout"), &held, context);
+        self.write(context.now)
     }
 
-    /// Reads, answers and writes as far as it goes without waiting.
-    pub(crate) fn turn(&mut self, turn: &Turn<'_>, scratch: &mut WorkerBuffers) -> Action {
+    /// Reads, answers and writes as far as it goes without waiting, and no further than
+    /// others can wait.
+    pub(crate) fn on_ready(
+        &mut self,
+        context: &SessionContext<'_>,
+        buffers: &mut WorkerBuffers,
+    ) -> Action {
         let borrowed = self.output.is_empty();
         if borrowed {
-            std::mem::swap(&mut self.output, &mut scratch.output);
+            std::mem::swap(&mut self.output, &mut buffers.output);
         }
         self.answers = 0;
-        let fate = self.advance(turn, &mut scratch.input);
+        let action = self.advance(context, &mut buffers.input);
         if self.answers > 0 {
-            metrics::answered(self.answers, turn.now.elapsed());
+            metrics::answered(self.answers, context.now.elapsed());
         }
         if borrowed {
             let rest = self.output.as_slice().into();
-            std::mem::swap(&mut self.output, &mut scratch.output);
+            std::mem::swap(&mut self.output, &mut buffers.output);
             self.output = rest;
-            scratch.output.clear();
+            buffers.output.clear();
         }
-        fate
+        action
     }
 
-    fn advance(&mut self, turn: &Turn<'_>, buffer: &mut [u8]) -> Action {
-        // What a slow reader held up.
-        if !self.output.is_empty() || !self.input.is_empty() {
+    fn advance(&mut self, context: &SessionContext<'_>, buffer: &mut [u8]) -> Action {
+        // What a slow reader or the end of the last turn held up.
+        if self.unparsed || !self.output.is_empty() {
             let held = std::mem::take(&mut self.input);
-            let fate = self.process(&held, turn);
-            if matches!(fate, Action::Close(_)) || self.is_held_up() {
-                return fate;
+            let action = self.process(&held, context);
+            if matches!(action, Action::Close(_)) || self.output_full() {
+                return action;
             }
         }
         for _ in 0..READS_PER_TURN {
-            if self.read_closed {
-                return self.write(turn.now);
+            if self.unparsed {
+                return Action::RunAgain;
+            }
+            if self.read_closed || !self.transport.is_readable() {
+                return self.write(context.now);
             }
             let held = self.input.len();
             buffer[..held].copy_from_slice(&self.input);
             let space = (buffer.len() - held).min(READ_BYTES);
-            let read = match self.stream.read(&mut buffer[held..held + space]) {
-                Ok(0) => {
-                    self.end_of_input(turn);
-                    return self.write(turn.now);
+            let read = match self.transport.read(&mut buffer[held..held + space]) {
+                Read::Bytes(read) => read,
+                Read::End => {
+                    self.end_of_input(context);
+                    return self.write(context.now);
                 }
-                Ok(read) => read,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return self.write(turn.now),
-                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                Err(_) => return Action::Close(Counter::ClosedError),
+                Read::Blocked => return self.write(context.now),
+                Read::Failed(_) => return Action::Close(Counter::ClosedError),
             };
-            let fate = self.process(&buffer[..held + read], turn);
-            if matches!(fate, Action::Close(_)) || self.is_held_up() {
-                return fate;
-            }
-            if read < space && !turn.ends {
-                // The socket is drained; what comes later makes it ready again (epoll(7)).
-                return fate;
+            let action = self.process(&buffer[..held + read], context);
+            if matches!(action, Action::Close(_)) || self.output_full() {
+                return action;
             }
         }
-        Action::Again
+        if self.unparsed || self.transport.is_readable() {
+            Action::RunAgain
+        } else {
+            Action::Wait
+        }
     }
 
     /// Answers what is whole in `bytes`, as far as the peer takes the answers, and
     /// keeps the rest.
-    fn process(&mut self, bytes: &[u8], turn: &Turn<'_>) -> Action {
-        let mut used = 0;
-        loop {
-            used += self.consume(&bytes[used..], turn);
-            let was_held_up = self.is_held_up();
-            let fate = self.write(turn.now);
-            if matches!(fate, Action::Close(_)) || self.is_held_up() || !was_held_up {
-                // Right-sized, and nothing at all where nothing is left.
-                self.input = bytes[used..].to_vec();
-                return fate;
-            }
-        }
+    fn process(&mut self, bytes: &[u8], context: &SessionContext<'_>) -> Action {
+        let used = self.consume(bytes, context);
+        // Right-sized, and nothing at all where nothing is left.
+        self.input = bytes[used..].to_vec();
+        self.write(context.now)
     }
 
     /// Whether the peer takes so little that reading on would only heap up answers.
-    fn is_held_up(&self) -> bool {
-        self.output.len() >= OUTPUT_BYTES
+    fn output_full(&self) -> bool {
+        self.output.len() >= OUTPUT_FULL
     }
 
     /// Goes through `bytes` and answers what is whole. Returns how much is done with.
-    fn consume(&mut self, bytes: &[u8], turn: &Turn<'_>) -> usize {
-        let now = turn.now;
+    fn consume(&mut self, bytes: &[u8], context: &SessionContext<'_>) -> usize {
+        let now = context.now;
         let mut at = 0;
+        self.unparsed = false;
         while at < bytes.len() {
             match self.state {
-                State::Fresh | State::Idle | State::Head => {
-                    if self.is_held_up() {
+                State::AwaitingFirstByte | State::Idle | State::ReadingHead => {
+                    if self.output_full() || self.answers >= ANSWERS_PER_TURN {
+                        self.unparsed = true;
                         break;
                     }
                     let rest = &bytes[at..];
                     let mut scan = self.scan;
-                    let answered = request::read(rest, &mut scan, turn.limits.head_bytes, |head| {
+                    let limit = context.limits.head_bytes;
+                    let answered = request::read(rest, &mut scan, limit, |head| {
                         // In a drain the last request that has come is the last of all.
-                        let last = turn.draining && head.length == rest.len();
-                        self.answer(head, turn, last);
+                        let last = context.draining && head.length == rest.len();
+                        self.answer(head, context, last);
                         head.length
                     });
                     self.scan = scan;
                     match answered {
                         Outcome::Partial => {
-                            if self.state != State::Head {
-                                self.enter(State::Head, now);
+                            if self.state != State::ReadingHead {
+                                self.enter(State::ReadingHead, now);
                             }
                             break;
                         }
-                        Outcome::Refused(refusal) => self.refuse(&refusal, rest, turn),
+                        Outcome::Refused(error) => self.refuse(&error, rest, context),
                         Outcome::Complete(length) => {
                             at += length;
                             self.scan = Scan::default();
                         }
                     }
                 }
-                State::Body(left) => {
+                State::DiscardingBody(left) => {
                     let there = u64::try_from(bytes.len() - at).unwrap_or(u64::MAX);
                     let step = left.min(there);
                     at += usize::try_from(step).unwrap_or(usize::MAX);
                     if step == left {
                         self.enter(State::Idle, now);
                     } else {
-                        self.state = State::Body(left - step);
+                        self.state = State::DiscardingBody(left - step);
                     }
                 }
                 State::Closing { .. } => {
@@ -311,9 +347,8 @@ impl Connection {
                     self.state = State::Closing { linger: true };
                     at = bytes.len();
                 }
-                State::Lingering(left) => {
-                    let step = bytes.len() - at;
-                    self.state = State::Lingering(left.saturating_sub(step));
+                State::Lingering(_) => {
+                    self.since = now;
                     at = bytes.len();
                 }
             }
@@ -321,18 +356,22 @@ impl Connection {
         at
     }
 
-    fn answer(&mut self, head: &RequestHead<'_, '_>, turn: &Turn<'_>, last: bool) {
-        let handler = turn.handler;
+    fn answer(&mut self, head: &RequestHead<'_, '_>, context: &SessionContext<'_>, last: bool) {
+        let handler = context.handler;
         let keep_alive = if last {
             KeepAlive::Close
         } else {
             head.keep_alive_without_body()
         };
         match head.refusal {
-            None => respond::answer(handler, head, self.peer, keep_alive, &mut self.output),
-            Some(refusal) => respond::refuse(
+            None => {
+                let granted =
+                    respond::answer(handler, head, self.peer, keep_alive, &mut self.output);
+                self.proven |= granted;
+            }
+            Some(error) => respond::refuse(
                 handler,
-                &refusal,
+                &error,
                 self.peer,
                 head.method.is_head(),
                 keep_alive,
@@ -350,15 +389,15 @@ impl Connection {
         let next = match (keep_alive, head.body.at_most()) {
             (KeepAlive::Close, body) => State::Closing { linger: body > 0 },
             (_, 0) => State::Idle,
-            (_, body) => State::Body(body),
+            (_, body) => State::DiscardingBody(body),
         };
-        self.enter(next, turn.now);
+        self.enter(next, context.now);
     }
 
-    fn refuse(&mut self, refusal: &RequestError, bytes: &[u8], turn: &Turn<'_>) {
+    fn refuse(&mut self, error: &RequestError, bytes: &[u8], context: &SessionContext<'_>) {
         respond::refuse(
-            turn.handler,
-            refusal,
+            context.handler,
+            error,
             self.peer,
             request::is_head(bytes),
             KeepAlive::Close,
@@ -366,24 +405,24 @@ impl Connection {
         );
         self.input = Vec::new();
         self.answers += 1;
-        self.reason = match refusal.status {
+        self.reason = match error.status {
             408 => Counter::ClosedHeadTimeout,
             503 => Counter::ClosedMemory,
             _ => Counter::ClosedRefused,
         };
-        self.enter(State::Closing { linger: true }, turn.now);
+        self.enter(State::Closing { linger: true }, context.now);
     }
 
-    fn end_of_input(&mut self, turn: &Turn<'_>) {
+    fn end_of_input(&mut self, context: &SessionContext<'_>) {
         self.read_closed = true;
         match self.state {
             // RFC 9112, section 2.2: an empty line alone is no request.
-            State::Head if !b"\r\n".starts_with(&self.input) => {
+            State::ReadingHead if !b"\r\n".starts_with(&self.input) => {
                 let held = std::mem::take(&mut self.input);
-                self.refuse(&RequestError::bad("incomplete_head"), &held, turn);
+                self.refuse(&RequestError::bad("incomplete_head"), &held, context);
             }
             State::Lingering(_) => {}
-            _ => self.enter(State::Closing { linger: false }, turn.now),
+            _ => self.enter(State::Closing { linger: false }, context.now),
         }
     }
 
@@ -394,36 +433,33 @@ impl Connection {
 
     /// Writes what waits, and closes in stages once the last answer is out.
     fn write(&mut self, now: Instant) -> Action {
-        let mut sent = 0;
-        while sent < self.output.len() {
-            match self.stream.write(&self.output[sent..]) {
-                Ok(0) => return Action::Close(Counter::ClosedError),
-                Ok(count) => sent += count,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(_) => return Action::Close(Counter::ClosedError),
-            }
-        }
-        self.output.drain(..sent);
         if !self.output.is_empty() {
-            if sent > 0 || self.written.is_none() {
-                self.written = Some(now);
+            let sent = match self.transport.write(&self.output) {
+                Write::Bytes(sent) => sent,
+                Write::Failed(_) => return Action::Close(Counter::ClosedError),
+            };
+            self.output.drain(..sent);
+            if !self.output.is_empty() {
+                if sent > 0 || self.written.is_none() {
+                    self.written = Some(now);
+                }
+                return Action::Wait;
             }
-            return Action::Wait;
         }
         if self.written.take().is_some() && self.state == State::Idle {
             self.since = now;
         }
         match self.state {
             State::Closing { linger: true } if !self.read_closed => {
-                if self.stream.shutdown_write().is_err() {
+                if self.transport.shutdown_write().is_err() {
                     return Action::Close(Counter::ClosedError);
                 }
-                self.enter(State::Lingering(LINGER_BYTES), now);
+                self.enter(State::Lingering(now), now);
                 Action::Wait
             }
-            State::Closing { .. } | State::Lingering(0) => Action::Close(self.reason),
+            State::Closing { .. } => Action::Close(self.reason),
             State::Lingering(_) if self.read_closed => Action::Close(self.reason),
+            _ if self.unparsed => Action::RunAgain,
             _ => Action::Wait,
         }
     }

@@ -1,57 +1,64 @@
 //! One thread of the pool: readiness -> requests -> answers.
 
+use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
-use mio::{Events, Interest, Poll, Token, Waker};
+use mio::event::Event;
+use mio::{Events, Poll, Token, Waker};
 
-use super::session::{Action, Connection, Turn, WorkerBuffers};
-use super::slots::{AcceptWaker, ConnectionSlots};
+use super::budget::Budget;
+use super::deadlines::Deadlines;
+use super::eviction::EvictionQueue;
+use super::session::{Action, Session, SessionContext, WorkerBuffers};
+use super::slots::{AcceptWaker, ConnectionSlots, Standing, Victim};
 use super::{Limits, scheduling};
 use crate::handler::Handler;
 use crate::metrics::{Counter, count};
-use crate::net::{Peer, Stream};
+use crate::net::{ConnectionToken, Peer, Side, Stream};
 
-/// What heads that have half come and answers that nobody takes may hold in all workers
-/// together, in bytes. It bounds what any number of hostile connections can cost.
-const HELD_BYTES: usize = 8 * 1024 * 1024;
 const INBOX: Token = Token(usize::MAX);
-/// How far apart looks at the deadlines are, at the least.
-const TICK: Duration = Duration::from_millis(50);
 /// In a drain a connection that was busy this lately may bring one more request.
 const GRACE: Duration = Duration::from_secs(1);
+/// How long connections that have more to do may go on before fresh readiness is looked
+/// at: a client that pipelines does not hold up one that does not.
+const SLICE: Duration = Duration::from_millis(1);
 
 /// What the accepting thread tells a worker.
 enum Message {
     Accepted(Stream, Peer, usize),
-    /// Close the connection in this seat if it is idle still.
-    Shed(usize),
+    /// Close this one if it still is what the accepting thread took it for.
+    Evict(Victim),
     /// Answer what is in flight, and be gone by then.
     Drain(Instant),
 }
 
 /// The accepting thread's end of a worker.
-pub(crate) struct Handle {
-    pub(crate) seats: Arc<ConnectionSlots>,
+pub(crate) struct WorkerHandle {
+    pub(crate) slots: Arc<ConnectionSlots>,
     inbox: Sender<Message>,
-    waker: Waker,
+    waker: Arc<Waker>,
 }
 
-impl Handle {
+impl WorkerHandle {
     pub(crate) fn accept(&self, stream: Stream, peer: Peer, group: usize) {
-        self.seats.take();
+        self.slots.occupy();
         self.tell(Message::Accepted(stream, peer, group));
     }
 
-    pub(crate) fn shed(&self, seat: usize) {
-        self.seats.condemn(seat);
-        self.tell(Message::Shed(seat));
+    pub(crate) fn evict(&self, victim: Victim) {
+        self.slots.claim(victim);
+        self.tell(Message::Evict(victim));
     }
 
     pub(crate) fn drain(&self, deadline: Instant) {
         self.tell(Message::Drain(deadline));
+    }
+
+    pub(crate) fn waker(&self) -> Arc<Waker> {
+        Arc::clone(&self.waker)
     }
 
     fn tell(&self, message: Message) {
@@ -62,47 +69,64 @@ impl Handle {
     }
 }
 
-/// Starts a worker. `vacancy` hears of each connection that ends, and of the worker's own end.
+/// Starts a worker. `accept_waker` hears of each connection that ends, and of the
+/// worker's own end.
 pub(crate) fn start(
     name: String,
     handlers: Arc<[Arc<dyn Handler>]>,
     limits: Limits,
-    seats: ConnectionSlots,
-    vacancy: Arc<AcceptWaker>,
-    workers: usize,
-) -> io::Result<Handle> {
+    slots: ConnectionSlots,
+    accept_waker: Arc<AcceptWaker>,
+    budget: Arc<Budget>,
+) -> io::Result<WorkerHandle> {
     let poll = Poll::new()?;
-    let waker = Waker::new(poll.registry(), INBOX)?;
+    let waker = Arc::new(Waker::new(poll.registry(), INBOX)?);
     let (inbox, messages) = channel();
-    let seats = Arc::new(seats);
+    let slots = Arc::new(slots);
     let mut worker = Worker {
         poll,
         messages,
         handlers,
-        scratch: WorkerBuffers::new(&limits),
+        buffers: WorkerBuffers::new(&limits),
         limits,
-        seats: Arc::clone(&seats),
-        connections: Vec::new(),
+        slots: Arc::clone(&slots),
+        sessions: Vec::new(),
         free: Vec::new(),
-        again: Vec::new(),
+        run_again: VecDeque::new(),
+        deadlines: Deadlines::default(),
+        lingering: EvictionQueue::default(),
+        unproven: EvictionQueue::default(),
+        budget,
         held: 0,
-        may_hold: HELD_BYTES / workers,
-        next_look: None,
         draining: None,
-        vacancy,
+        accept_waker,
     };
     std::thread::Builder::new().name(name).spawn(move || {
         scheduling::wake_politely();
         worker.run();
-        drop(worker.connections);
-        worker.seats.close();
-        worker.vacancy.wake();
+        drop(worker.sessions);
+        worker.slots.close();
+        worker.accept_waker.wake();
     })?;
-    Ok(Handle {
-        seats,
+    Ok(WorkerHandle {
+        slots,
         inbox,
         waker,
     })
+}
+
+/// A place in the table of sessions.
+#[derive(Default)]
+struct Slot {
+    /// How many sessions it has had before.
+    generation: u32,
+    session: Option<Session>,
+    /// As the accepting thread knows it.
+    standing: Option<Standing>,
+    /// When the session is to be looked at, as the deadlines have it.
+    scheduled: Option<Instant>,
+    /// Whether it is among those that run again.
+    queued: bool,
 }
 
 struct Worker {
@@ -110,20 +134,21 @@ struct Worker {
     messages: Receiver<Message>,
     handlers: Arc<[Arc<dyn Handler>]>,
     limits: Limits,
-    scratch: WorkerBuffers,
-    seats: Arc<ConnectionSlots>,
-    connections: Vec<Option<Connection>>,
+    buffers: WorkerBuffers,
+    slots: Arc<ConnectionSlots>,
+    sessions: Vec<Slot>,
     free: Vec<usize>,
-    /// Connections with more to do that no readiness will tell of.
-    again: Vec<usize>,
-    /// Bytes that the connections hold between their turns, and how many they may.
+    /// Sessions with more to do that no readiness will tell of.
+    run_again: VecDeque<ConnectionToken>,
+    deadlines: Deadlines,
+    lingering: EvictionQueue,
+    unproven: EvictionQueue,
+    budget: Arc<Budget>,
+    /// Bytes that the sessions hold between their turns.
     held: usize,
-    may_hold: usize,
-    /// No deadline passes before this.
-    next_look: Option<Instant>,
     /// When a drain ends.
     draining: Option<Instant>,
-    vacancy: Arc<AcceptWaker>,
+    accept_waker: Arc<AcceptWaker>,
 }
 
 impl Worker {
@@ -139,26 +164,19 @@ impl Worker {
                 return;
             }
             now = Instant::now();
-            for seat in std::mem::take(&mut self.again) {
-                if let Some(Some(connection)) = self.connections.get_mut(seat) {
-                    connection.queued = false;
-                }
-                self.turn(seat, now, false);
-            }
             for event in &events {
                 match event.token() {
                     INBOX => self.read_inbox(now),
-                    Token(seat) => {
-                        let ends = event.is_read_closed() || event.is_error();
-                        self.turn(seat, now, ends);
-                    }
+                    token => self.on_event(token.into(), event, now),
                 }
             }
-            if self.next_look.is_some_and(|look| look <= now) {
-                self.look_at_deadlines(now);
+            self.run_again(now);
+            self.expire(now);
+            if self.budget.excess() > 0 {
+                self.give_back(now);
             }
             if let Some(end) = self.draining
-                && (end <= now || self.free.len() == self.connections.len())
+                && (end <= now || self.free.len() == self.sessions.len())
             {
                 return;
             }
@@ -166,10 +184,10 @@ impl Worker {
     }
 
     fn timeout(&self, now: Instant) -> Option<Duration> {
-        if !self.again.is_empty() {
+        if !self.run_again.is_empty() {
             return Some(Duration::ZERO);
         }
-        let next = [self.next_look, self.draining]
+        let next = [self.deadlines.next(), self.draining]
             .into_iter()
             .flatten()
             .min()?;
@@ -180,142 +198,262 @@ impl Worker {
     fn read_inbox(&mut self, now: Instant) {
         while let Ok(message) = self.messages.try_recv() {
             match message {
-                Message::Accepted(stream, peer, group) => self.seat(stream, peer, group, now),
-                Message::Shed(seat) => self.shed(seat),
+                Message::Accepted(stream, peer, group) => self.open(stream, peer, group, now),
+                Message::Evict(victim) => self.evict(victim),
                 Message::Drain(deadline) => {
                     self.draining = Some(deadline);
-                    for seat in 0..self.connections.len() {
-                        self.turn(seat, now, false);
+                    for slot in 0..self.sessions.len() {
+                        self.on_ready(slot, now);
                     }
                 }
             }
         }
     }
 
-    fn seat(&mut self, stream: Stream, peer: Peer, group: usize, now: Instant) {
-        let seat = self.free.pop().unwrap_or_else(|| {
-            self.connections.push(None);
-            self.connections.len() - 1
+    fn token(&self, slot: usize) -> ConnectionToken {
+        ConnectionToken::new(Side::Client, slot, self.sessions[slot].generation)
+    }
+
+    /// The slot of a session that is still there.
+    fn live(&self, token: ConnectionToken) -> Option<usize> {
+        let slot = self.sessions.get(token.slot())?;
+        (slot.generation == token.generation && slot.session.is_some()).then_some(token.slot())
+    }
+
+    fn open(&mut self, stream: Stream, peer: Peer, group: usize, now: Instant) {
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.sessions.push(Slot::default());
+            self.sessions.len() - 1
         });
-        self.seats.sit(seat);
-        let mut connection = Connection::new(stream, peer, group, now);
-        let both = Interest::READABLE | Interest::WRITABLE;
-        let registered = self
-            .poll
-            .registry()
-            .register(connection.source(), Token(seat), both);
-        self.connections[seat] = Some(connection);
+        let token = self.token(slot);
+        let mut session = Session::new(stream, peer, group, now);
+        let registered = session.transport().register(self.poll.registry(), token);
+        self.sessions[slot].session = Some(session);
         if let Err(error) = registered {
             log::error!("register_failed error=\"{error}\"");
-            self.close(seat, Counter::ClosedError);
+            self.close(slot, Counter::ClosedError);
             return;
         }
         // Its first request has mostly come by now; epoll would say so a call later.
-        self.turn(seat, now, false);
+        self.on_ready(slot, now);
     }
 
-    fn shed(&mut self, seat: usize) {
-        let idle = |connection: &Connection| connection.idle_since().is_some();
-        let closes = self.connection(seat).is_some_and(idle);
-        self.seats.judged();
-        if closes {
-            self.close(seat, Counter::ClosedShed);
-        } else {
-            self.vacancy.tell();
+    fn on_event(&mut self, token: ConnectionToken, event: &Event, now: Instant) {
+        let Some(slot) = self.live(token) else {
+            return;
+        };
+        if let Some(session) = &mut self.sessions[slot].session {
+            session.transport().on_event(event);
+        }
+        // One that runs again has its turn after those that are freshly ready.
+        if !self.sessions[slot].queued {
+            self.on_ready(slot, now);
         }
     }
 
-    fn connection(&self, seat: usize) -> Option<&Connection> {
-        self.connections.get(seat)?.as_ref()
+    fn run_again(&mut self, now: Instant) {
+        for _ in 0..self.run_again.len() {
+            let Some(token) = self.run_again.pop_front() else {
+                return;
+            };
+            if let Some(slot) = self.live(token) {
+                self.sessions[slot].queued = false;
+                self.on_ready(slot, now);
+            }
+            if now.elapsed() >= SLICE {
+                return;
+            }
+        }
     }
 
-    fn turn(&mut self, seat: usize, now: Instant, ends: bool) {
-        let Some(Some(connection)) = self.connections.get_mut(seat) else {
+    fn on_ready(&mut self, slot: usize, now: Instant) {
+        self.with_session(slot, now, Session::on_ready);
+    }
+
+    /// Lets `act` do something with a session, and draws the consequences.
+    fn with_session(
+        &mut self,
+        slot: usize,
+        now: Instant,
+        act: impl FnOnce(&mut Session, &SessionContext<'_>, &mut WorkerBuffers) -> Action,
+    ) {
+        let Some(session) = self
+            .sessions
+            .get_mut(slot)
+            .and_then(|slot| slot.session.as_mut())
+        else {
             return;
         };
-        // Before its answer can be seen: whoever has one is no longer the longest-idle.
-        self.seats.set_idle(seat, None);
-        let turn = Turn {
-            handler: &*self.handlers[connection.group],
+        let context = SessionContext {
+            handler: &*self.handlers[session.group],
             limits: &self.limits,
             now,
-            ends,
             draining: self.draining.is_some(),
         };
-        self.held -= connection.held();
-        let mut fate = connection.turn(&turn, &mut self.scratch);
-        let held = connection.held();
-        if held > 0 && self.held + held > self.may_hold && !matches!(fate, Action::Close(_)) {
-            fate = connection.give_up(&turn);
+        let held = session.held();
+        let action = act(session, &context, &mut self.buffers);
+        let holds = session.held();
+        self.held = self.held - held + holds;
+        self.budget.change(held, holds);
+        if held < holds && self.budget.excess() > 0 && self.held < self.budget.share() {
+            // Others hold more.
+            self.budget.wake_workers();
         }
-        self.held += connection.held();
-        self.settle(seat, fate);
-    }
-
-    fn settle(&mut self, seat: usize, fate: Action) {
-        let Some(Some(connection)) = self.connections.get_mut(seat) else {
-            return;
-        };
-        match fate {
-            Action::Close(reason) => return self.close(seat, reason),
-            Action::Again if connection.queued => {}
-            Action::Again => {
-                connection.queued = true;
-                self.again.push(seat);
+        match action {
+            Action::Close(reason) => return self.close(slot, reason),
+            Action::RunAgain if self.sessions[slot].queued => {}
+            Action::RunAgain => {
+                self.sessions[slot].queued = true;
+                self.run_again.push_back(self.token(slot));
             }
             Action::Wait => {}
         }
-        let idle = connection.idle_since();
-        self.seats.set_idle(seat, idle);
-        let mut deadline = connection.deadline(&self.limits);
+        self.after_turn(slot);
+    }
+
+    /// Notes what the session is now: its standing, and when to look at it.
+    fn after_turn(&mut self, slot: usize) {
+        let token = self.token(slot);
+        let entry = &mut self.sessions[slot];
+        let Some(session) = &entry.session else {
+            return;
+        };
+        let idle = session.idle_since();
+        let standing = session.standing();
+        let mut deadline = session.deadline(&self.limits);
         if self.draining.is_some()
             && let Some(idle) = idle
         {
             deadline = deadline.min(idle + GRACE);
         }
-        self.next_look = Some(self.next_look.map_or(deadline, |look| look.min(deadline)));
+        if entry.scheduled.is_none_or(|scheduled| deadline < scheduled) {
+            entry.scheduled = Some(deadline);
+            self.deadlines.schedule(deadline, token);
+        }
+        let before = entry.standing.replace(standing);
+        let proven_idle = idle.filter(|_| standing == Standing::Idle);
+        self.slots.set_idle(slot, proven_idle);
+        if before != Some(standing) {
+            self.set_standing(slot, before, Some(standing));
+        }
     }
 
-    fn look_at_deadlines(&mut self, now: Instant) {
-        self.next_look = None;
-        for seat in 0..self.connections.len() {
-            let Some(Some(connection)) = self.connections.get_mut(seat) else {
+    fn set_standing(&mut self, slot: usize, before: Option<Standing>, after: Option<Standing>) {
+        self.slots.set_standing(before, after);
+        let token = self.token(slot);
+        let sessions = &self.sessions;
+        let has = |standing| move |token| has_standing(sessions, token, standing);
+        let members = self.slots.occupied();
+        match after {
+            Some(Standing::Lingering) => {
+                self.lingering
+                    .push(token, members, has(Standing::Lingering));
+            }
+            Some(Standing::Unproven) => {
+                self.unproven.push(token, members, has(Standing::Unproven));
+            }
+            _ => {}
+        }
+        if before == Some(Standing::Unproven) || after == Some(Standing::Unproven) {
+            let first = self.unproven.first(has(Standing::Unproven));
+            let accepted = first
+                .and_then(|first| self.sessions[first.slot()].session.as_ref())
+                .map(Session::accepted);
+            self.slots.set_first_unproven(accepted);
+        }
+    }
+
+    fn evict(&mut self, victim: Victim) {
+        let sessions = &self.sessions;
+        let has = |standing| move |token| has_standing(sessions, token, standing);
+        let lingering = self.lingering.first(has(Standing::Lingering));
+        let slot = match victim {
+            Victim::Idle(slot) => self
+                .sessions
+                .get(slot)
+                .is_some_and(|entry| entry.standing == Some(Standing::Idle))
+                .then_some(slot),
+            Victim::LeastWorth => lingering
+                .or_else(|| self.unproven.first(has(Standing::Unproven)))
+                .map(ConnectionToken::slot),
+        };
+        self.slots.evicted();
+        match slot {
+            Some(slot) => self.close(slot, Counter::ClosedShed),
+            None => self.accept_waker.tell(),
+        }
+    }
+
+    fn expire(&mut self, now: Instant) {
+        while let Some((at, token)) = self.deadlines.pop_due(now) {
+            let Some(slot) = self.live(token) else {
                 continue;
             };
-            let drained = self.draining.is_some()
-                && connection
-                    .idle_since()
-                    .is_some_and(|since| since + GRACE <= now);
-            let fate = if drained {
-                Action::Close(Counter::ClosedDrain)
-            } else if connection.deadline(&self.limits) <= now {
-                let turn = Turn {
-                    handler: &*self.handlers[connection.group],
-                    limits: &self.limits,
-                    now,
-                    ends: false,
-                    draining: self.draining.is_some(),
-                };
-                self.held -= connection.held();
-                let fate = connection.expire(&turn);
-                self.held += connection.held();
-                fate
-            } else {
-                Action::Wait
+            let entry = &mut self.sessions[slot];
+            if entry.scheduled != Some(at) {
+                continue;
+            }
+            entry.scheduled = None;
+            let Some(session) = &entry.session else {
+                continue;
             };
-            self.settle(seat, fate);
+            let idle = session.idle_since();
+            if self.draining.is_some() && idle.is_some_and(|since| since + GRACE <= now) {
+                self.close(slot, Counter::ClosedDrain);
+            } else if session.deadline(&self.limits) <= now {
+                self.with_session(slot, now, Session::expire);
+            } else {
+                self.after_turn(slot);
+            }
         }
-        self.next_look = self.next_look.map(|look| look.max(now + TICK));
     }
 
-    fn close(&mut self, seat: usize, reason: Counter) {
-        count(reason);
-        // Dropping the socket closes it, which also takes it out of the epoll set.
-        if let Some(connection) = self.connections[seat].take() {
-            self.held -= connection.held();
+    /// All connections together hold too much. Where this worker holds more than its
+    /// share, those that hold most give it back: of those that hold about as much, the
+    /// ones that have held it for the longest time.
+    fn give_back(&mut self, now: Instant) {
+        if self.held < self.budget.share() {
+            return;
         }
-        self.free.push(seat);
-        self.seats.leave(seat);
-        self.vacancy.tell();
+        let mut holders: Vec<_> = (self.sessions.iter().enumerate())
+            .filter_map(|(slot, entry)| {
+                let session = entry.session.as_ref()?;
+                let held = session.held();
+                (held > 0).then(|| (std::cmp::Reverse(held.ilog2()), session.since(), slot))
+            })
+            .collect();
+        holders.sort_unstable();
+        let wanted = self.held.saturating_sub(self.budget.excess());
+        for (_, _, slot) in holders {
+            if self.held <= wanted {
+                return;
+            }
+            self.with_session(slot, now, Session::give_back);
+        }
     }
+
+    fn close(&mut self, slot: usize, reason: Counter) {
+        count(reason);
+        let entry = &mut self.sessions[slot];
+        // Dropping the socket closes it, which also takes it out of the epoll set.
+        if let Some(session) = entry.session.take() {
+            let held = session.held();
+            self.held -= held;
+            self.budget.change(held, 0);
+        }
+        entry.generation = entry.generation.wrapping_add(1);
+        entry.scheduled = None;
+        entry.queued = false;
+        let before = entry.standing.take();
+        self.set_standing(slot, before, None);
+        self.slots.set_idle(slot, None);
+        self.free.push(slot);
+        self.slots.release();
+        self.accept_waker.tell();
+    }
+}
+
+fn has_standing(sessions: &[Slot], token: ConnectionToken, standing: Standing) -> bool {
+    let entry = &sessions[token.slot()];
+    entry.generation == token.generation && entry.standing == Some(standing)
 }

@@ -1,0 +1,151 @@
+//! A connected socket with what epoll(7) has said of it.
+
+use std::io::{self, ErrorKind, Read as _, Write as _};
+
+use mio::event::Event;
+use mio::{Interest, Registry};
+
+use super::stream::Stream;
+use super::token::ConnectionToken;
+
+/// What one read comes to.
+#[derive(Debug)]
+pub enum Read {
+    /// So many bytes.
+    Bytes(usize),
+    /// None now; an event tells of more.
+    Blocked,
+    /// The peer has closed its side.
+    End,
+    /// The connection is broken.
+    Failed(io::Error),
+}
+
+/// What one write comes to.
+#[derive(Debug)]
+pub enum Write {
+    /// So many bytes were taken, perhaps none.
+    Bytes(usize),
+    /// The connection is broken.
+    Failed(io::Error),
+}
+
+/// A connection, registered once and edge-triggered for both directions: an event says
+/// when something changes, and this type remembers it until a call says otherwise.
+pub struct Transport {
+    stream: Stream,
+    readable: bool,
+    writable: bool,
+    /// The peer has closed its side, or the connection broke: a short read is not the
+    /// last one.
+    ends: bool,
+}
+
+impl Transport {
+    /// Both directions are taken for ready until they are tried: most clients have sent
+    /// their first request by the time that they are accepted.
+    #[must_use]
+    pub fn new(stream: Stream) -> Self {
+        Self {
+            stream,
+            readable: true,
+            writable: true,
+            ends: false,
+        }
+    }
+
+    /// Starts to hear of readiness under `token`.
+    ///
+    /// # Errors
+    ///
+    /// What epoll_ctl(2) says.
+    pub fn register(&mut self, registry: &Registry, token: ConnectionToken) -> io::Result<()> {
+        let both = Interest::READABLE | Interest::WRITABLE;
+        registry.register(&mut self.stream, token.into(), both)
+    }
+
+    /// Takes note of an event.
+    pub fn on_event(&mut self, event: &Event) {
+        self.ends |= event.is_read_closed() || event.is_error();
+        self.readable |= event.is_readable() || self.ends;
+        self.writable |= event.is_writable() || event.is_error();
+    }
+
+    /// Whether a read is worth a try.
+    #[must_use]
+    pub fn is_readable(&self) -> bool {
+        self.readable
+    }
+
+    /// Whether a write is worth a try.
+    #[must_use]
+    pub fn is_writable(&self) -> bool {
+        self.writable
+    }
+
+    /// Reads once.
+    pub fn read(&mut self, buffer: &mut [u8]) -> Read {
+        loop {
+            return match self.stream.read(buffer) {
+                Ok(0) => {
+                    self.readable = false;
+                    Read::End
+                }
+                Ok(count) => {
+                    // A short read has drained the socket; what comes later makes it
+                    // ready again (epoll(7), question 9).
+                    self.readable = count == buffer.len() || self.ends;
+                    Read::Bytes(count)
+                }
+                Err(error) => match error.kind() {
+                    ErrorKind::Interrupted => continue,
+                    ErrorKind::WouldBlock => {
+                        self.readable = false;
+                        Read::Blocked
+                    }
+                    _ => Read::Failed(error),
+                },
+            };
+        }
+    }
+
+    /// Writes until all is taken or the peer takes no more.
+    pub fn write(&mut self, bytes: &[u8]) -> Write {
+        let mut sent = 0;
+        while sent < bytes.len() {
+            match self.stream.write(&bytes[sent..]) {
+                Ok(0) => return Write::Failed(ErrorKind::WriteZero.into()),
+                Ok(count) => sent += count,
+                Err(error) => match error.kind() {
+                    ErrorKind::Interrupted => {}
+                    ErrorKind::WouldBlock => {
+                        self.writable = false;
+                        break;
+                    }
+                    _ => return Write::Failed(error),
+                },
+            }
+        }
+        Write::Bytes(sent)
+    }
+
+    /// Says that nothing more will be written.
+    ///
+    /// # Errors
+    ///
+    /// What shutdown(2) says: the connection is broken.
+    pub fn shutdown_write(&self) -> io::Result<()> {
+        self.stream.shutdown_write()
+    }
+
+    /// Has closing reset the connection and drop what the peer has not taken.
+    pub fn reset_on_close(&self) {
+        self.stream.forget_unsent();
+    }
+
+    /// The socket itself, for its options.
+    #[must_use]
+    pub fn stream(&self) -> &Stream {
+        &self.stream
+    }
+}
