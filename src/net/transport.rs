@@ -58,7 +58,7 @@ impl Transport {
     ///
     /// # Errors
     ///
-    /// What epoll_ctl(2) says.
+    /// What `epoll_ctl(2)` says.
     pub fn register(&mut self, registry: &Registry, token: ConnectionToken) -> io::Result<()> {
         let both = Interest::READABLE | Interest::WRITABLE;
         registry.register(&mut self.stream, token.into(), both)

@@ -21,7 +21,7 @@ const READS_PER_TURN: usize = 8;
 const ANSWERS_PER_TURN: u32 = 16;
 /// How long what a peer still sends after the last answer is read off, in all and
 /// between bytes, so that no reset destroys the answer (RFC 9112, section 9.6). These
-/// are nginx's lingering_time and lingering_timeout.
+/// are nginx's `lingering_time` and `lingering_timeout`.
 const LINGER: Duration = Duration::from_secs(30);
 const LINGER_BETWEEN_BYTES: Duration = Duration::from_secs(5);
 
