@@ -2,6 +2,7 @@
 
 use lexopt::Arg::{Long, Short, Value};
 
+use crate::config::variables;
 use crate::deploy;
 use crate::keys::cli::{self as keys, KeysCommand};
 
@@ -24,11 +25,24 @@ pub enum Command {
     Version,
 }
 
-/// `--help` prints this.
-pub const HELP: &str = "\
+/// What `--help` prints.
+#[must_use]
+pub fn help() -> String {
+    let variables = variables::help();
+    [
+        COMMANDS,
+        "variables, and their defaults:\n",
+        &variables,
+        EXIT_STATUS,
+    ]
+    .concat()
+}
+
+/// The commands and what is served.
+const COMMANDS: &str = "\
 origin-guard - lets an origin accept traffic from its gateway alone
 
-usage: origin-guard           serve
+usage: origin-guard [serve]   serve
        origin-guard check     validate the configuration and print it
        origin-guard keygen    print a fresh secret
        origin-guard print     print a file for systemd or a proxy; alone, list them
@@ -58,34 +72,10 @@ each change within two seconds:
   keys verify         tell whose the key on stdin is; exit status 1 if it is not
                       good, and why
 
-variables:
-  SHARED_SECRET    the secret; without it /protected answers 500
-  SHARED_SECRET_PREVIOUS  one that is accepted too, while it is replaced
-  SHARED_SECRET_FILE      instead of both: a secret a line, the current one
-                          first; SIGHUP reads it again. systemd's credential
-                          shared-secret is found by itself
-  SECRET_HEADER    the header that holds it          [X-Shared-Secret]
-  LISTEN           addresses, with commas: ADDR:PORT, [::]:PORT, unix:/path;
-                   none where there is a gateway's door alone
-                                                     [0.0.0.0:8888]
-  ADMIN_LISTEN     addresses for /metrics, loopback or unix: unless
-                   ADMIN_ALLOW_REMOTE is 1           [none]
-  GATEWAY_LISTEN   where /authorize is answered: unix:/path or loopback
-                   addresses, because the answers hold the secret  [nowhere]
-  API_KEYS_FILE    the file of keys; without it /authorize answers 500
-  API_KEY_HEADER   the header that holds the key; Authorization with the scheme
-                   Bearer, another one the key alone [Authorization]
-  WORKERS          threads that answer               [the number of cores]
-  TRUSTED_PROXIES  whose X-Forwarded-For names the client in the log:
-                   addresses, networks, unix         [none]
-  ACCESS_LOG       1 logs every request              [0]
-  MAX_CONNECTIONS  at once                           [10000]
-  MAX_HEAD_BYTES   of a request's head               [65536]
-  HEAD_TIMEOUT     seconds for a request's head      [10]
-  IDLE_TIMEOUT     seconds between requests          [75]
-  WRITE_TIMEOUT    seconds without progress          [10]
-  DRAIN_TIMEOUT    seconds to finish after SIGTERM   [5]
+";
 
+/// How a command ends.
+const EXIT_STATUS: &str = "
 exit status: 0 after SIGTERM or SIGINT, 1 where an address or a file cannot be
 had, or a key is not good; 64 for a faulty command line, 78 for a faulty variable
 or file of keys

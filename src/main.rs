@@ -8,7 +8,7 @@ use std::sync::Arc;
 use origin_guard::app::InheritedSockets;
 use origin_guard::auth::keygen;
 use origin_guard::cli::{self, Command};
-use origin_guard::config::{self, Config};
+use origin_guard::config::{Config, ConfigError, Environment};
 use origin_guard::deploy;
 use origin_guard::keys::commands as keys;
 use origin_guard::log::Prefix;
@@ -39,7 +39,7 @@ fn main() -> ExitCode {
             Ok(()) => ExitCode::SUCCESS,
             Err(fault) => fail(fault.status(), &fault),
         },
-        Ok(Command::Help) => print(cli::HELP),
+        Ok(Command::Help) => print(&cli::help()),
         Ok(Command::Version) => print(concat!("origin-guard ", env!("CARGO_PKG_VERSION"), "\n")),
         Err(fault) => fail(EX_USAGE, &fault),
     }
@@ -147,8 +147,8 @@ fn bind_and_run(mut config: Config, inherited: InheritedSockets) -> Result<usize
         .map_err(failed("wait for connections"))
 }
 
-fn read_config(inherits_gateway: bool) -> Result<Config, config::Faults> {
-    Config::read(|name| std::env::var_os(name), inherits_gateway)
+fn read_config(inherits_gateway: bool) -> Result<Config, ConfigError> {
+    Config::read(&Environment::of_process(inherits_gateway))
 }
 
 fn check() -> ExitCode {

@@ -5,6 +5,7 @@ mod support;
 use std::os::unix::fs::MetadataExt as _;
 use std::process::Output;
 
+use origin_guard::config::variables::{self, Form};
 use support::folder::Folder;
 use support::{Guard, SECRET, command};
 
@@ -188,6 +189,62 @@ fn the_files_that_it_carries_are_listed_and_printed() {
     let (status, text, faults) = run(&["print", "mail"], &[]);
     assert_eq!((status, text.as_str()), (Some(64), ""));
     assert!(faults.contains("\"mail\"") && faults.contains("origin-guard print"));
+}
+
+#[test]
+fn a_misspelt_variable_earns_a_warning_that_names_the_right_one() {
+    for (written, meant) in [
+        ("SHARED_SECERT", "SHARED_SECRET"),
+        ("LISTEN_ADDRESS", "LISTEN"),
+        ("max_conections", "MAX_CONNECTIONS"),
+    ] {
+        let variables = [
+            ("SHARED_SECRET", SECRET),
+            (written, "hush-0123456789abcdef"),
+        ];
+        let (status, _, errors) = run(&["check"], &variables);
+        assert_eq!(status, Some(0), "{errors}");
+        let wanted = format!("warning: {written}: origin-guard has no such variable; ");
+        assert_eq!(errors, format!("{wanted}did you mean {meant}?\n"));
+    }
+    let foreign = [
+        ("SHARED_SECRET", SECRET),
+        ("PATH", "/bin"),
+        ("LISTEN_FDS", "0"),
+    ];
+    assert_eq!(run(&["check"], &foreign).2, "");
+}
+
+#[test]
+fn the_table_of_variables_is_what_help_and_the_documentation_say() {
+    let (_, help, _) = run(&["--help"], &[]);
+    for line in help.lines() {
+        assert!(line.len() <= 96, "{line}");
+    }
+    for variable in variables::VARIABLES {
+        let line = format!("  {:<22} {}", variable.name, variable.help);
+        assert!(help.lines().any(|found| found == line), "{line}");
+    }
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/configuration.md");
+    let page = std::fs::read_to_string(page).expect("readable");
+    assert!(page == variables::markdown(), "make docs writes it anew");
+}
+
+#[test]
+fn check_prints_every_variable_that_has_a_value() {
+    let folder = Folder::new("every");
+    let keys = folder.path.join("keys.json").display().to_string();
+    let variables = [("GATEWAY_LISTEN", "127.0.0.1:0"), ("API_KEYS_FILE", &keys)];
+    let added = run(&["keys", "add", "alice"], &variables);
+    assert_eq!(added.0, Some(0), "{added:?}");
+    let (_, output, _) = run(&["check"], &variables);
+    // The table names no variable that nobody reads.
+    for variable in variables::VARIABLES {
+        let shown = matches!(variable.form, Form::Secret) || variable.name == "SHARED_SECRET_FILE";
+        let start = format!("{}=", variable.name);
+        let found = output.lines().any(|line| line.starts_with(&start));
+        assert_eq!(found, !shown, "{}: {output}", variable.name);
+    }
 }
 
 #[test]

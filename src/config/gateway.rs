@@ -1,19 +1,20 @@
-//! The variables of the gateway's door.
+//! The variables of the gateway's listener.
 
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::handlers::responses as reply;
-use crate::keys::commands::FILE;
+use crate::http1::names::is_own_field;
 use crate::keys::{Keys, Opened};
 use crate::net::Address;
 
-use super::{Reader, addresses, field_name};
+use super::error::ValueError;
+use super::reader::Reader;
+use super::values::{addresses, field_name};
 
 const LISTEN: &str = "GATEWAY_LISTEN";
-const HEADER: &str = "API_KEY_HEADER";
+const FILE: &str = "API_KEYS_FILE";
 
-/// What the environment asks for at the gateway's door.
+/// What the environment asks for at the gateway's listener.
 pub struct Gateway {
     /// `GATEWAY_LISTEN`: Unix sockets and loopback addresses.
     pub listen: Vec<Address>,
@@ -27,25 +28,21 @@ impl Reader<'_> {
     /// `None` where there is no such listener. `secret_header` is what it answers with;
     /// `inherited` says that a socket unit opens it.
     pub(super) fn gateway(&mut self, secret_header: &str, inherited: bool) -> Option<Gateway> {
-        let is_set = (self.variable)(LISTEN).is_some_and(|text| !text.is_empty());
-        let listen = self.value(LISTEN, "", local_addresses);
+        let is_set = self.is_set(LISTEN);
+        let listen = self.value(LISTEN, local_addresses);
         if !is_set && !inherited {
             return None;
         }
-        let key_header = self.value(HEADER, "Authorization", |name| {
-            field_name(name)?;
+        let key_header = self.value("API_KEY_HEADER", |name| {
+            let name = field_name(name)?;
             if name.eq_ignore_ascii_case(secret_header) {
-                return Err(format!(
-                    "{name} is the secret's header too; a key and the secret need one each"
-                ));
+                return Err(ValueError::NameOfSecret(name));
             }
-            Ok(name.to_owned())
+            Ok(name)
         });
-        if reply::is_own_field(secret_header) {
-            self.fault(
-                "SECRET_HEADER",
-                format!("the gateway's answers use {secret_header} themselves; choose another"),
-            );
+        if is_own_field(secret_header) {
+            let fault = ValueError::NameOfAnswers(secret_header.to_owned());
+            self.fault("SECRET_HEADER", fault);
         }
         let keys = self.keys();
         Some(Gateway {
@@ -68,8 +65,9 @@ impl Reader<'_> {
             Ok(Opened { keys, warning }) => {
                 self.effective.push((FILE, path.display().to_string()));
                 self.effective.push(("keys", keys.len().to_string()));
-                self.warnings
-                    .extend(warning.map(|warning| format!("{FILE}: {warning}")));
+                if let Some(warning) = warning {
+                    self.warn(FILE, warning);
+                }
                 Some(Arc::new(keys))
             }
             Err(fault) => {
@@ -81,16 +79,10 @@ impl Reader<'_> {
 }
 
 /// Addresses that only this machine reaches.
-fn local_addresses(list: &str) -> Result<Vec<Address>, String> {
-    if list.is_empty() {
-        return Ok(Vec::new());
-    }
+fn local_addresses(list: &str) -> Result<Vec<Address>, ValueError> {
     let addresses = addresses(list)?;
     match addresses.iter().find(|address| !address.is_local()) {
         None => Ok(addresses),
-        Some(open) => Err(format!(
-            "{open} can be reached from other machines, and the answers of this door hold \
-             the secret; write unix:/path or a loopback address such as 127.0.0.1:8889"
-        )),
+        Some(open) => Err(ValueError::RemoteGateway(open.clone())),
     }
 }

@@ -1,30 +1,50 @@
 //! The environment -> [`Config`]; every fault named at once.
 
+mod error;
 mod gateway;
 mod group;
+mod reader;
+mod spelling;
+mod values;
+pub mod variables;
 
 use std::ffi::OsString;
-use std::fmt::{self, Display};
-use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::Duration;
 
 use crate::auth::secret_source::{Loaded, Source};
 use crate::auth::secrets::{Digest, Secrets, Text};
 use crate::http1::forwarded::TrustedProxies;
-use crate::http1::framing::is_framing;
-use crate::http1::token::is_token_byte;
 use crate::net::{Address, SocketAccess};
 use crate::server::Limits;
 
+use reader::Reader;
+use values::{addresses, field_name, is_fixed};
+
+pub use error::{ConfigError, ValueError};
 pub use gateway::Gateway;
 
-/// Longest time that a variable may set: a year.
-const LONGEST: f64 = 31_536_000.0;
+/// What the configuration is read from.
+pub struct Environment<'a> {
+    /// A variable, [`std::env::var_os`] as a rule.
+    pub variable: &'a dyn Fn(&str) -> Option<OsString>,
+    /// The names of all variables.
+    pub names: Vec<String>,
+    /// Whether a socket unit opens the gateway's listener.
+    pub inherits_gateway: bool,
+}
 
-/// Longest path of a Unix socket, in bytes (unix(7)).
-const LONGEST_PATH: usize = 107;
+impl Environment<'_> {
+    /// That of this process.
+    #[must_use]
+    pub fn of_process(inherits_gateway: bool) -> Self {
+        let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+        Self {
+            variable: &|name| std::env::var_os(name),
+            names: names.collect(),
+            inherits_gateway,
+        }
+    }
+}
 
 /// What the environment asks for.
 pub struct Config {
@@ -64,72 +84,42 @@ pub struct Config {
     pub effective: Vec<(&'static str, String)>,
 }
 
-/// What is wrong with the environment, a line each: variable, fault, remedy.
-#[derive(Debug)]
-pub struct Faults(Vec<String>);
-
-impl Display for Faults {
-    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|fault| writeln!(to, "{fault}"))
-    }
-}
-
 impl Config {
-    /// Reads the variables by way of `variable`, [`std::env::var_os`] as a rule.
-    /// `inherits_gateway` says that a socket unit opens the gateway's listener.
+    /// Reads the variables.
     ///
     /// # Errors
     ///
     /// Every fault of every variable.
-    pub fn read(
-        variable: impl Fn(&str) -> Option<OsString>,
-        inherits_gateway: bool,
-    ) -> Result<Self, Faults> {
-        let mut reader = Reader {
-            variable: &variable,
-            faults: Vec::new(),
-            warnings: Vec::new(),
-            effective: Vec::new(),
-        };
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    pub fn read(environment: &Environment<'_>) -> Result<Self, ConfigError> {
+        let mut reader = Reader::new(environment.variable);
         let (source, loaded) = reader.secrets();
-        let header = reader.header();
-        let gateway = reader.gateway(&header, inherits_gateway);
-        let listen_is_set = variable("LISTEN").is_some_and(|text| !text.is_empty());
-        let listen = reader.value("LISTEN", "0.0.0.0:8888", |list| match list {
+        let header = reader.value("SECRET_HEADER", field_name);
+        let gateway = reader.gateway(&header, environment.inherits_gateway);
+        let listen_is_set = reader.is_set("LISTEN");
+        let listen = reader.value("LISTEN", |list| match list {
             "none" if gateway.is_some() => Ok(Vec::new()),
-            "none" => Err("none leaves no door; leave it out, or set GATEWAY_LISTEN".into()),
+            "none" => Err(ValueError::NoListener),
             _ => addresses(list),
         });
-        let socket_access = SocketAccess {
-            mode: reader.socket_mode(),
-            group: reader.value("SOCKET_GROUP", "", group::id),
-        };
-        let admin_allow_remote = reader.value("ADMIN_ALLOW_REMOTE", "0", switch);
+        let socket_access = reader.socket_access();
+        let admin_allow_remote = reader.switch("ADMIN_ALLOW_REMOTE");
         let admin_listen = reader.admin_listen(admin_allow_remote);
         reader.each_address_once(&listen, gateway.as_ref(), &admin_listen);
-        let workers = reader.value("WORKERS", &cores.to_string(), count(1, 256));
-        if workers > cores {
-            reader.warnings.push(format!(
-                "WORKERS: {workers} threads share {cores} cores; more than one for each core \
-                 costs memory and answers no sooner"
-            ));
-        }
+        let workers = reader.workers();
         let limits = Limits {
-            max_connections: reader.value("MAX_CONNECTIONS", "10000", count(1, 1_000_000)),
-            head_bytes: reader.value("MAX_HEAD_BYTES", "65536", count(1024, 1024 * 1024)),
-            head_timeout: reader.value("HEAD_TIMEOUT", "10", seconds),
-            idle_timeout: reader.value("IDLE_TIMEOUT", "75", seconds),
-            write_timeout: reader.value("WRITE_TIMEOUT", "10", seconds),
+            max_connections: reader.count("MAX_CONNECTIONS"),
+            head_bytes: reader.count("MAX_HEAD_BYTES"),
+            head_timeout: reader.seconds("HEAD_TIMEOUT"),
+            idle_timeout: reader.seconds("IDLE_TIMEOUT"),
+            write_timeout: reader.seconds("WRITE_TIMEOUT"),
         };
-        let drain_timeout = reader.value("DRAIN_TIMEOUT", "5", seconds);
-        let trusted_proxies = reader.value("TRUSTED_PROXIES", "", |list| {
-            TrustedProxies::parse(list).map_err(|error| error.to_string())
+        let drain_timeout = reader.seconds("DRAIN_TIMEOUT");
+        let trusted_proxies = reader.value("TRUSTED_PROXIES", |list| {
+            TrustedProxies::parse(list).map_err(|error| ValueError::Other(error.into()))
         });
-        let access_log = reader.value("ACCESS_LOG", "0", switch);
-        if !reader.faults.is_empty() {
-            return Err(Faults(reader.faults));
-        }
+        let access_log = reader.switch("ACCESS_LOG");
+        reader.look_for_misspelt(&environment.names);
+        reader.finish()?;
         Ok(Self {
             listen,
             listen_is_set,
@@ -178,54 +168,14 @@ impl Config {
     }
 }
 
-struct Reader<'a> {
-    variable: &'a dyn Fn(&str) -> Option<OsString>,
-    faults: Vec<String>,
-    warnings: Vec<String>,
-    effective: Vec<(&'static str, String)>,
-}
-
 impl Reader<'_> {
-    /// The variable's text. One that is empty counts as unset.
-    fn text(&mut self, name: &'static str) -> Option<String> {
-        match (self.variable)(name)?.into_string() {
-            Ok(text) if text.is_empty() => None,
-            Ok(text) => Some(text),
-            Err(_) => {
-                self.fault(name, "its value is not UTF-8; write it in ASCII");
-                None
-            }
-        }
-    }
-
-    fn fault(&mut self, name: &str, fault: impl Display) {
-        self.faults.push(format!("{name}: {fault}"));
-    }
-
-    /// The variable, or the default, parsed. After a fault it is the default's value,
-    /// so that the other variables are looked at too.
-    fn value<T>(
-        &mut self,
-        name: &'static str,
-        default: &str,
-        parse: impl Fn(&str) -> Result<T, String>,
-    ) -> T {
-        let text = self.text(name).unwrap_or_else(|| default.to_owned());
-        let value = parse(text.trim()).unwrap_or_else(|fault| {
-            self.fault(name, fault);
-            parse(default).expect("a default is valid")
-        });
-        self.effective.push((name, text));
-        value
-    }
-
     fn secrets(&mut self) -> (Source, Loaded) {
         let loaded = Source::find(self.variable)
             .and_then(|source| Ok((source.load(self.variable)?, source)));
         let (mut loaded, source) = match loaded {
             Ok(loaded) => loaded,
             Err(fault) => {
-                self.faults.push(fault);
+                self.named_fault(fault);
                 return (Source::Unset, Loaded::default());
             }
         };
@@ -244,42 +194,42 @@ impl Reader<'_> {
         (source, loaded)
     }
 
-    fn socket_mode(&mut self) -> u32 {
-        let mode = self.value("SOCKET_MODE", "0660", |text| {
-            u32::from_str_radix(text, 8)
-                .ok()
-                .filter(|&mode| mode <= 0o777)
-                .ok_or_else(|| format!("{text:?} is no mode from 0000 to 0777; write it like 0660"))
-        });
+    fn socket_access(&mut self) -> SocketAccess {
+        let mode = self.value("SOCKET_MODE", values::mode);
         if mode & 0o002 != 0 {
-            self.warnings.push(format!(
-                "SOCKET_MODE: {mode:04o} lets everyone on this machine connect; write 0660 and \
-                 set SOCKET_GROUP to the group of your proxy"
-            ));
+            self.warn(
+                "SOCKET_MODE",
+                format_args!(
+                    "{mode:04o} lets everyone on this machine connect; write 0660 and set \
+                     SOCKET_GROUP to the group of your proxy"
+                ),
+            );
         }
-        mode
+        let group = self.value("SOCKET_GROUP", group::id);
+        SocketAccess { mode, group }
+    }
+
+    fn workers(&mut self) -> usize {
+        let (workers, cores) = (self.count("WORKERS"), self.cores);
+        if workers > cores {
+            self.warn(
+                "WORKERS",
+                format_args!(
+                    "{workers} threads share {cores} cores; more than one for each core costs \
+                     memory and answers no sooner"
+                ),
+            );
+        }
+        workers
     }
 
     fn admin_listen(&mut self, remote: bool) -> Vec<Address> {
-        self.value("ADMIN_LISTEN", "", |list| {
-            if list.is_empty() {
-                return Ok(Vec::new());
-            }
+        self.value("ADMIN_LISTEN", |list| {
             let addresses = addresses(list)?;
             match addresses.iter().find(|address| !address.is_local()) {
-                Some(open) if !remote => Err(format!(
-                    "{open} can be reached from other machines; write 127.0.0.1:PORT or \
-                     unix:/path, or set ADMIN_ALLOW_REMOTE=1"
-                )),
+                Some(open) if !remote => Err(ValueError::RemoteAdmin(open.clone())),
                 _ => Ok(addresses),
             }
-        })
-    }
-
-    fn header(&mut self) -> String {
-        self.value("SECRET_HEADER", "X-Shared-Secret", |name| {
-            field_name(name)?;
-            Ok(name.to_owned())
         })
     }
 
@@ -297,102 +247,8 @@ impl Reader<'_> {
         ] {
             let shared = |address: &&Address| is_fixed(address) && others.contains(address);
             if let Some(address) = addresses.iter().find(shared) {
-                self.fault(
-                    name,
-                    format!("{address} is in {first} too; each door needs an address of its own"),
-                );
+                self.fault(name, ValueError::Taken(address.clone(), first));
             }
         }
     }
-}
-
-/// Whether `name` can be that of a field which a client or a gateway sets.
-fn field_name(name: &str) -> Result<(), String> {
-    if let Some(at) = name.bytes().position(|byte| !is_token_byte(byte)) {
-        return Err(format!(
-            "the byte at position {at} cannot stand in a header's name; \
-             use letters, digits and hyphens"
-        ));
-    }
-    if is_framing(name) || name.eq_ignore_ascii_case("host") {
-        return Err(format!(
-            "{name} has a meaning of its own in HTTP; choose another header"
-        ));
-    }
-    Ok(())
-}
-
-/// Whether no other address is it: with port 0 the system chooses one.
-fn is_fixed(address: &Address) -> bool {
-    !matches!(address, Address::Tcp(address) if address.port() == 0)
-}
-
-fn addresses(list: &str) -> Result<Vec<Address>, String> {
-    const REMEDY: &str = "write ADDRESS:PORT (0.0.0.0:8888, [::]:8888) or unix:/path";
-    let mut addresses = Vec::new();
-    for member in list.split(',').map(str::trim) {
-        let address = if let Some(path) = member.strip_prefix("unix:") {
-            if !path.starts_with('/') {
-                return Err(format!("{member:?} is no absolute path; {REMEDY}"));
-            }
-            if path.len() > LONGEST_PATH {
-                return Err(format!(
-                    "the path of {member} has {} bytes; a Unix socket has at most {LONGEST_PATH}",
-                    path.len()
-                ));
-            }
-            Address::Unix(PathBuf::from(path))
-        } else {
-            let address = SocketAddr::from_str(member)
-                .map_err(|_| format!("{member:?} is no address; {REMEDY}"))?;
-            Address::Tcp(address)
-        };
-        if addresses.contains(&address) && is_fixed(&address) {
-            return Err(format!("{member} is there twice; name it once"));
-        }
-        addresses.push(address);
-    }
-    let wildcard_port = |v6: bool| {
-        addresses.iter().find_map(|address| match address {
-            Address::Tcp(a) if a.ip().is_unspecified() && a.is_ipv6() == v6 => Some(a.port()),
-            _ => None,
-        })
-    };
-    match (wildcard_port(false), wildcard_port(true)) {
-        (Some(v4), Some(v6)) if v4 == v6 && v4 != 0 => Err(format!(
-            "[::]:{v6} takes IPv4 too, so 0.0.0.0:{v4} is taken; leave 0.0.0.0:{v4} out"
-        )),
-        _ => Ok(addresses),
-    }
-}
-
-fn switch(text: &str) -> Result<bool, String> {
-    match text {
-        "0" => Ok(false),
-        "1" => Ok(true),
-        _ => Err(format!("{text:?} is neither 0 nor 1")),
-    }
-}
-
-fn count(least: usize, most: usize) -> impl Fn(&str) -> Result<usize, String> {
-    move |text| {
-        text.parse()
-            .ok()
-            .filter(|count| (least..=most).contains(count))
-            .ok_or_else(|| {
-                format!("{text:?} is no number from {least} to {most}; write one in digits")
-            })
-    }
-}
-
-fn seconds(text: &str) -> Result<Duration, String> {
-    text.strip_suffix('s')
-        .unwrap_or(text)
-        .parse()
-        .ok()
-        .filter(|seconds| (0.001..=LONGEST).contains(seconds))
-        .map(Duration::from_secs_f64)
-        .ok_or_else(|| {
-            format!("{text:?} is no time in seconds, more than 0; write it like 10 or 0.5")
-        })
 }

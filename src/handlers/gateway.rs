@@ -14,6 +14,7 @@ use crate::handlers::responses as reply;
 use crate::http1::encode::Reply;
 use crate::http1::error::RequestError;
 use crate::http1::forwarded::TrustedProxies;
+use crate::http1::names;
 use crate::http1::request::RequestHead;
 pub use crate::keys::KeyVerdict;
 use crate::keys::{Id, Keys};
@@ -119,8 +120,8 @@ impl Gateway {
             if judgement.verdict == KeyVerdict::Granted {
                 let granted = [
                     (self.secret_header.as_str(), secret.as_str()),
-                    (reply::CONSUMER, judgement.consumer),
-                    (reply::CONSUMER_METADATA, judgement.metadata),
+                    (names::CONSUMER, judgement.consumer),
+                    (names::CONSUMER_METADATA, judgement.metadata),
                 ];
                 let granted = granted.into_iter().filter(|(_, value)| !value.is_empty());
                 let fields = granted.map(|(name, value)| reply::data_field(name, value));

@@ -10,6 +10,7 @@ use tiny_http::{Header, Response, StatusCode};
 use crate::auth::shared_secret::Verdict;
 use crate::handler::Answer;
 use crate::http1::encode::Reply;
+use crate::http1::names::GUARD_BODY;
 use crate::http1::static_response::StaticResponse;
 use crate::keys::KeyVerdict;
 
@@ -18,32 +19,6 @@ const CHALLENGE: &str = "Shared-Secret realm=\"origin-guard\"";
 /// RFC 6750, section 3: without an error where nothing was presented.
 const KEY_CHALLENGE: &str = "Bearer";
 const INVALID_KEY_CHALLENGE: &str = "Bearer error=\"invalid_token\"";
-
-/// The gateway's field that names the consumer.
-pub const CONSUMER: &str = "X-Consumer";
-/// The gateway's field that holds the consumer's metadata, compact JSON in ASCII.
-pub const CONSUMER_METADATA: &str = "X-Consumer-Metadata";
-
-/// The field that repeats the body of a denial.
-const GUARD_BODY: &str = "X-Guard-Body";
-
-/// The fields that answers hold already, and those that `Response` keeps to itself.
-const OWN_FIELDS: [&str; 14] = [
-    CONSUMER,
-    CONSUMER_METADATA,
-    GUARD_BODY,
-    "Cache-Control",
-    "Connection",
-    "Content-Length",
-    "Content-Type",
-    "Date",
-    "Server",
-    "Trailer",
-    "Transfer-Encoding",
-    "Upgrade",
-    "WWW-Authenticate",
-    "Allow",
-];
 
 /// The methods of a path that is only read.
 const READING: &str = "GET, HEAD";
@@ -168,12 +143,6 @@ fn unauthorized_for_proxy(denial: Denial) -> Reply {
 fn for_proxy(reply: Reply, message: &str) -> Reply {
     let repeated = data_field(GUARD_BODY, &body("error", message));
     reply.with_header(repeated.expect("constants are ASCII"))
-}
-
-/// Whether answers use the field `name` themselves.
-#[must_use]
-pub fn is_own_field(name: &str) -> bool {
-    OWN_FIELDS.iter().any(|own| name.eq_ignore_ascii_case(own))
 }
 
 /// A field whose value comes from data: `tiny_http` would take a CR or LF in it

@@ -6,6 +6,7 @@ pub mod error;
 pub mod forwarded;
 pub mod framing;
 pub mod method;
+pub mod names;
 pub mod request;
 pub mod scan;
 pub mod static_response;

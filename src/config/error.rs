@@ -1,0 +1,162 @@
+//! What is wrong with the environment.
+
+use std::error::Error;
+use std::fmt::{self, Display};
+use std::io;
+
+use crate::net::Address;
+
+use super::values::LONGEST_PATH;
+
+const ADDRESS_REMEDY: &str = "write ADDRESS:PORT (0.0.0.0:8888, [::]:8888) or unix:/path";
+
+/// What is wrong with a value, and what would be right. No secret is a value here.
+#[derive(Debug)]
+pub enum ValueError {
+    /// It is not UTF-8.
+    NotUtf8,
+    /// No number within the bounds.
+    Count(String, usize, usize),
+    /// No time in seconds.
+    Seconds(String),
+    /// Neither 0 nor 1.
+    Switch(String),
+    /// No mode in octal.
+    Mode(String),
+    /// A member of a list is no address.
+    Address(String),
+    /// The path of a Unix socket is not absolute.
+    RelativePath(String),
+    /// The path of a Unix socket is too long.
+    LongPath(String),
+    /// An address is there twice.
+    Repeated(Address),
+    /// Both wildcard addresses with one port.
+    BothWildcards(u16),
+    /// `none`, and no gateway.
+    NoListener,
+    /// The operator's address can be reached from other machines.
+    RemoteAdmin(Address),
+    /// The gateway's address can be reached from other machines.
+    RemoteGateway(Address),
+    /// The address is another variable's too.
+    Taken(Address, &'static str),
+    /// A byte of a header's name cannot stand there; its position, from 0.
+    NameByte(usize),
+    /// HTTP itself uses this header.
+    NameOfHttp(String),
+    /// The secret has this header already.
+    NameOfSecret(String),
+    /// The answers hold this header already.
+    NameOfAnswers(String),
+    /// There is no such group.
+    NoGroup(String),
+    /// The file of groups cannot be read.
+    Groups(io::Error),
+    /// What another layer says of it.
+    Other(Box<dyn Error + Send + Sync>),
+}
+
+impl Display for ValueError {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotUtf8 => to.write_str("its value is not UTF-8; write it in ASCII"),
+            Self::Count(text, least, most) => write!(
+                to,
+                "{text:?} is no number from {least} to {most}; write one in digits"
+            ),
+            Self::Seconds(text) => write!(
+                to,
+                "{text:?} is no time in seconds, more than 0; write it like 10 or 0.5"
+            ),
+            Self::Switch(text) => write!(to, "{text:?} is neither 0 nor 1"),
+            Self::Mode(text) => write!(
+                to,
+                "{text:?} is no mode from 0000 to 0777; write it like 0660"
+            ),
+            Self::Address(member) => write!(to, "{member:?} is no address; {ADDRESS_REMEDY}"),
+            Self::RelativePath(member) => {
+                write!(to, "{member:?} is no absolute path; {ADDRESS_REMEDY}")
+            }
+            Self::LongPath(path) => write!(
+                to,
+                "the path {path} has {} bytes; a Unix socket has at most {LONGEST_PATH}",
+                path.len()
+            ),
+            Self::Repeated(address) => write!(to, "{address} is there twice; name it once"),
+            Self::BothWildcards(port) => write!(
+                to,
+                "[::]:{port} takes IPv4 too, so 0.0.0.0:{port} is taken; leave 0.0.0.0:{port} out"
+            ),
+            Self::NoListener => to
+                .write_str("none leaves nothing to listen at; leave it out, or set GATEWAY_LISTEN"),
+            Self::RemoteAdmin(address) => write!(
+                to,
+                "{address} can be reached from other machines; write 127.0.0.1:PORT or \
+                 unix:/path, or set ADMIN_ALLOW_REMOTE=1"
+            ),
+            Self::RemoteGateway(address) => write!(
+                to,
+                "{address} can be reached from other machines, and the answers there hold the \
+                 secret; write unix:/path or a loopback address such as 127.0.0.1:8889"
+            ),
+            Self::Taken(address, other) => write!(
+                to,
+                "{address} is in {other} too; each listener needs an address of its own"
+            ),
+            Self::NameByte(at) => write!(
+                to,
+                "the byte at position {at} cannot stand in a header's name; use letters, digits \
+                 and hyphens"
+            ),
+            Self::NameOfHttp(name) => write!(
+                to,
+                "{name} has a meaning of its own in HTTP; choose another header"
+            ),
+            Self::NameOfSecret(name) => write!(
+                to,
+                "{name} is the secret's header too; a key and the secret need one each"
+            ),
+            Self::NameOfAnswers(name) => write!(
+                to,
+                "the gateway's answers use {name} themselves; choose another"
+            ),
+            Self::NoGroup(name) => write!(
+                to,
+                "this machine has no group {name:?}; make it (groupadd --system {name}) or write \
+                 a number"
+            ),
+            Self::Groups(error) => write!(
+                to,
+                "/etc/group cannot be read: {error}; write the group's number"
+            ),
+            Self::Other(error) => error.fmt(to),
+        }
+    }
+}
+
+impl Error for ValueError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Groups(error) => Some(error),
+            Self::Other(error) => error.source(),
+            _ => None,
+        }
+    }
+}
+
+/// What is wrong with the environment, a line each: variable, fault, remedy.
+#[derive(Debug)]
+pub struct ConfigError {
+    pub(super) lines: Vec<String>,
+}
+
+impl Display for ConfigError {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.lines
+            .iter()
+            .try_for_each(|line| writeln!(to, "{line}"))
+    }
+}
+
+impl Error for ConfigError {}

@@ -1,0 +1,120 @@
+//! Variables by their entries in the table, each fault noted and the next one read.
+
+use std::ffi::OsString;
+use std::fmt::Display;
+use std::time::Duration;
+
+use super::error::{ConfigError, ValueError};
+use super::variables::{Fallback, Form, Variable, find};
+use super::{spelling, values};
+
+/// What the variables come from, and what is found there.
+pub(super) struct Reader<'a> {
+    pub(super) variable: &'a dyn Fn(&str) -> Option<OsString>,
+    pub(super) cores: usize,
+    faults: Vec<String>,
+    pub(super) warnings: Vec<String>,
+    /// Each variable and its effective value, as it is shown.
+    pub(super) effective: Vec<(&'static str, String)>,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(variable: &'a dyn Fn(&str) -> Option<OsString>) -> Self {
+        Self {
+            variable,
+            cores: std::thread::available_parallelism().map_or(1, usize::from),
+            faults: Vec::new(),
+            warnings: Vec::new(),
+            effective: Vec::new(),
+        }
+    }
+
+    /// Whether something is written. A variable that is empty counts as unset.
+    pub(super) fn is_set(&self, name: &str) -> bool {
+        (self.variable)(name).is_some_and(|text| !text.is_empty())
+    }
+
+    pub(super) fn fault(&mut self, name: &str, fault: impl Display) {
+        self.faults.push(format!("{name}: {fault}"));
+    }
+
+    /// A fault that names its variable by itself.
+    pub(super) fn named_fault(&mut self, fault: impl Display) {
+        self.faults.push(fault.to_string());
+    }
+
+    pub(super) fn warn(&mut self, name: &str, warning: impl Display) {
+        self.warnings.push(format!("{name}: {warning}"));
+    }
+
+    /// The variable, or its default, parsed. After a fault it is the default's value, so
+    /// that the other variables are looked at too.
+    pub(super) fn value<T>(
+        &mut self,
+        name: &'static str,
+        parse: impl Fn(&str) -> Result<T, ValueError>,
+    ) -> T {
+        let default = match entry(name).default {
+            Fallback::Value(text) => text.to_owned(),
+            Fallback::Cores => self.cores.to_string(),
+            Fallback::Nothing(_) => String::new(),
+        };
+        let text = match (self.variable)(name).map(OsString::into_string) {
+            None => default.clone(),
+            Some(Ok(text)) if text.is_empty() => default.clone(),
+            Some(Ok(text)) => text,
+            Some(Err(_)) => {
+                self.fault(name, ValueError::NotUtf8);
+                default.clone()
+            }
+        };
+        let value = parse(text.trim()).unwrap_or_else(|fault| {
+            self.fault(name, fault);
+            parse(&default).expect("a default is valid")
+        });
+        self.effective.push((name, text));
+        value
+    }
+
+    /// A number within the bounds of the table.
+    pub(super) fn count(&mut self, name: &'static str) -> usize {
+        let Form::Count(least, most) = entry(name).form else {
+            unreachable!("{name} is no number")
+        };
+        self.value(name, |text| values::count(text, least, most))
+    }
+
+    pub(super) fn seconds(&mut self, name: &'static str) -> Duration {
+        self.value(name, values::seconds)
+    }
+
+    pub(super) fn switch(&mut self, name: &'static str) -> bool {
+        self.value(name, values::switch)
+    }
+
+    /// Warns of those of `names` that look like ours and are not.
+    pub(super) fn look_for_misspelt(&mut self, names: &[String]) {
+        for name in names {
+            if let Some(meant) = spelling::meant(name) {
+                self.warn(
+                    name,
+                    format_args!("origin-guard has no such variable; did you mean {meant}?"),
+                );
+            }
+        }
+    }
+
+    /// The faults, where there are any.
+    pub(super) fn finish(&mut self) -> Result<(), ConfigError> {
+        let lines = std::mem::take(&mut self.faults);
+        if lines.is_empty() {
+            Ok(())
+        } else {
+            Err(ConfigError { lines })
+        }
+    }
+}
+
+fn entry(name: &str) -> &'static Variable {
+    find(name).unwrap_or_else(|| unreachable!("{name} is not in the table"))
+}

@@ -1,0 +1,105 @@
+//! What is written -> values.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use crate::http1::framing::is_framing;
+use crate::http1::token::is_token_byte;
+use crate::net::Address;
+
+use super::error::ValueError;
+use super::variables::SECONDS;
+
+/// Longest path of a Unix socket, in bytes (unix(7)).
+pub(super) const LONGEST_PATH: usize = 107;
+
+/// The name of a field that a client or a gateway sets.
+pub(super) fn field_name(name: &str) -> Result<String, ValueError> {
+    if let Some(at) = name.bytes().position(|byte| !is_token_byte(byte)) {
+        return Err(ValueError::NameByte(at));
+    }
+    if is_framing(name) || name.eq_ignore_ascii_case("host") {
+        return Err(ValueError::NameOfHttp(name.to_owned()));
+    }
+    Ok(name.to_owned())
+}
+
+/// Whether no other address is it: with port 0 the system chooses one.
+pub(super) fn is_fixed(address: &Address) -> bool {
+    !matches!(address, Address::Tcp(address) if address.port() == 0)
+}
+
+/// Addresses with commas; none where nothing is written.
+pub(super) fn addresses(list: &str) -> Result<Vec<Address>, ValueError> {
+    let mut addresses = Vec::new();
+    if list.is_empty() {
+        return Ok(addresses);
+    }
+    for member in list.split(',') {
+        let address = address(member.trim())?;
+        if addresses.contains(&address) && is_fixed(&address) {
+            return Err(ValueError::Repeated(address));
+        }
+        addresses.push(address);
+    }
+    let wildcard_port = |v6: bool| {
+        addresses.iter().find_map(|address| match address {
+            Address::Tcp(a) if a.ip().is_unspecified() && a.is_ipv6() == v6 => Some(a.port()),
+            _ => None,
+        })
+    };
+    match (wildcard_port(false), wildcard_port(true)) {
+        (Some(v4), Some(v6)) if v4 == v6 && v4 != 0 => Err(ValueError::BothWildcards(v4)),
+        _ => Ok(addresses),
+    }
+}
+
+fn address(member: &str) -> Result<Address, ValueError> {
+    let Some(path) = member.strip_prefix("unix:") else {
+        let address = SocketAddr::from_str(member);
+        return address
+            .map(Address::Tcp)
+            .map_err(|_| ValueError::Address(member.to_owned()));
+    };
+    if !path.starts_with('/') {
+        return Err(ValueError::RelativePath(member.to_owned()));
+    }
+    if path.len() > LONGEST_PATH {
+        return Err(ValueError::LongPath(path.to_owned()));
+    }
+    Ok(Address::Unix(PathBuf::from(path)))
+}
+
+pub(super) fn switch(text: &str) -> Result<bool, ValueError> {
+    match text {
+        "0" => Ok(false),
+        "1" => Ok(true),
+        _ => Err(ValueError::Switch(text.to_owned())),
+    }
+}
+
+pub(super) fn mode(text: &str) -> Result<u32, ValueError> {
+    u32::from_str_radix(text, 8)
+        .ok()
+        .filter(|&mode| mode <= 0o777)
+        .ok_or_else(|| ValueError::Mode(text.to_owned()))
+}
+
+pub(super) fn count(text: &str, least: usize, most: usize) -> Result<usize, ValueError> {
+    text.parse()
+        .ok()
+        .filter(|count| (least..=most).contains(count))
+        .ok_or_else(|| ValueError::Count(text.to_owned(), least, most))
+}
+
+pub(super) fn seconds(text: &str) -> Result<Duration, ValueError> {
+    text.strip_suffix('s')
+        .unwrap_or(text)
+        .parse()
+        .ok()
+        .filter(|seconds| (SECONDS.0..=SECONDS.1).contains(seconds))
+        .map(Duration::from_secs_f64)
+        .ok_or_else(|| ValueError::Seconds(text.to_owned()))
+}

@@ -1,0 +1,233 @@
+//! The table of variables.
+//!
+//! Reading them, `--help`, `check`, the man page, the completions, the search for
+//! misspelt names and docs/configuration.md all go by it. A new variable is one entry
+//! here and one line where its value is read.
+
+use std::fmt::{self, Display, Write as _};
+
+/// A variable of the environment.
+#[derive(Debug)]
+pub struct Variable {
+    /// Its name.
+    pub name: &'static str,
+    /// What it is about.
+    pub topic: Topic,
+    /// What may be written, and from where to where.
+    pub form: Form,
+    /// What holds where it is not set.
+    pub default: Fallback,
+    /// One line on what it does.
+    pub help: &'static str,
+}
+
+/// A chapter of the documentation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Topic {
+    /// The shared secret.
+    Secret,
+    /// Where it listens.
+    Listeners,
+    /// API keys.
+    Gateway,
+    /// What it logs.
+    Logs,
+    /// What it uses.
+    Limits,
+}
+
+/// What may be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// A secret.
+    Secret,
+    /// A path of a file.
+    Path,
+    /// The name of a header field.
+    FieldName,
+    /// Addresses to listen at, with commas.
+    Addresses,
+    /// Addresses, networks or `unix`, with commas.
+    Networks,
+    /// `0` or `1`.
+    Switch,
+    /// A file's mode in octal.
+    Mode,
+    /// A group's name or number.
+    Group,
+    /// A whole number within these bounds.
+    Count(usize, usize),
+    /// A time in seconds.
+    Seconds,
+}
+
+/// What holds where a variable is not set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fallback {
+    /// As if this were written.
+    Value(&'static str),
+    /// As many as the machine has cores.
+    Cores,
+    /// Nothing, and what that means.
+    Nothing(&'static str),
+}
+
+/// Shortest and longest time that a variable may set, in seconds; a year.
+pub const SECONDS: (f64, f64) = (0.001, 31_536_000.0);
+
+use Fallback::{Cores, Nothing, Value};
+use Form::{Addresses, Count, FieldName, Group, Mode, Networks, Path, Seconds, Secret, Switch};
+
+/// All variables, by topic.
+#[rustfmt::skip]
+pub const VARIABLES: &[Variable] = &[
+    Variable { name: "SHARED_SECRET", topic: Topic::Secret, form: Secret, default: Nothing("500"),
+        help: "what the gateway sends; `origin-guard keygen` prints a fresh one" },
+    Variable { name: "SHARED_SECRET_PREVIOUS", topic: Topic::Secret, form: Secret, default: Nothing("none"),
+        help: "one that is accepted too, while it is replaced" },
+    Variable { name: "SHARED_SECRET_FILE", topic: Topic::Secret, form: Path, default: Nothing("none"),
+        help: "instead of both: a secret a line, the current one first" },
+    Variable { name: "SECRET_HEADER", topic: Topic::Secret, form: FieldName, default: Value("X-Shared-Secret"),
+        help: "the header that holds the secret" },
+
+    Variable { name: "LISTEN", topic: Topic::Listeners, form: Addresses, default: Value("0.0.0.0:8888"),
+        help: "where requests arrive; none where only a gateway is served" },
+    Variable { name: "ADMIN_LISTEN", topic: Topic::Listeners, form: Addresses, default: Nothing("none"),
+        help: "where /metrics is answered: loopback or unix:" },
+    Variable { name: "ADMIN_ALLOW_REMOTE", topic: Topic::Listeners, form: Switch, default: Value("0"),
+        help: "1 lets ADMIN_LISTEN be reached from other machines" },
+    Variable { name: "SOCKET_MODE", topic: Topic::Listeners, form: Mode, default: Value("0660"),
+        help: "who may connect to the Unix sockets that it makes" },
+    Variable { name: "SOCKET_GROUP", topic: Topic::Listeners, form: Group, default: Nothing("its own"),
+        help: "the group of these sockets: that of your proxy" },
+
+    Variable { name: "GATEWAY_LISTEN", topic: Topic::Gateway, form: Addresses, default: Nothing("none"),
+        help: "where /authorize is answered, with the secret: loopback or unix:" },
+    Variable { name: "API_KEYS_FILE", topic: Topic::Gateway, form: Path, default: Nothing("500"),
+        help: "the file of API keys that `origin-guard keys` makes" },
+    Variable { name: "API_KEY_HEADER", topic: Topic::Gateway, form: FieldName, default: Value("Authorization"),
+        help: "the header that holds the key; Authorization with the scheme Bearer" },
+
+    Variable { name: "TRUSTED_PROXIES", topic: Topic::Logs, form: Networks, default: Nothing("none"),
+        help: "whose X-Forwarded-For names the client in the log" },
+    Variable { name: "ACCESS_LOG", topic: Topic::Logs, form: Switch, default: Value("0"),
+        help: "1 logs every request" },
+
+    Variable { name: "WORKERS", topic: Topic::Limits, form: Count(1, 256), default: Cores,
+        help: "threads that answer" },
+    Variable { name: "MAX_CONNECTIONS", topic: Topic::Limits, form: Count(1, 1_000_000), default: Value("10000"),
+        help: "connections at once; past it one is closed for another" },
+    Variable { name: "MAX_HEAD_BYTES", topic: Topic::Limits, form: Count(1024, 1_048_576), default: Value("65536"),
+        help: "bytes of a request's head" },
+    Variable { name: "HEAD_TIMEOUT", topic: Topic::Limits, form: Seconds, default: Value("10"),
+        help: "seconds for a request's head" },
+    Variable { name: "IDLE_TIMEOUT", topic: Topic::Limits, form: Seconds, default: Value("75"),
+        help: "seconds between requests" },
+    Variable { name: "WRITE_TIMEOUT", topic: Topic::Limits, form: Seconds, default: Value("10"),
+        help: "seconds in which a reader takes nothing" },
+    Variable { name: "DRAIN_TIMEOUT", topic: Topic::Limits, form: Seconds, default: Value("5"),
+        help: "seconds to finish after SIGTERM or SIGINT" },
+];
+
+/// The variable called `name`.
+#[must_use]
+pub fn find(name: &str) -> Option<&'static Variable> {
+    VARIABLES.iter().find(|variable| variable.name == name)
+}
+
+impl Display for Topic {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        to.write_str(match self {
+            Self::Secret => "The secret",
+            Self::Listeners => "Listeners",
+            Self::Gateway => "API keys",
+            Self::Logs => "Logs",
+            Self::Limits => "Limits",
+        })
+    }
+}
+
+impl Display for Form {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Secret => to.write_str("printable ASCII, 16 bytes or more"),
+            Self::Path => to.write_str("path of a file"),
+            Self::FieldName => to.write_str("name of a header"),
+            Self::Addresses => to.write_str("ADDR:PORT, [::]:PORT or unix:/path, with commas"),
+            Self::Networks => to.write_str("addresses, networks (10.0.0.0/8) or unix, with commas"),
+            Self::Switch => to.write_str("0 or 1"),
+            Self::Mode => to.write_str("octal, 0000 to 0777"),
+            Self::Group => to.write_str("name or number of a group"),
+            Self::Count(least, most) => write!(to, "{least} to {most}"),
+            Self::Seconds => write!(to, "{} to {}, such as 10 or 0.5", SECONDS.0, SECONDS.1),
+        }
+    }
+}
+
+impl Display for Fallback {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        to.write_str(match self {
+            Value(text) | Nothing(text) => text,
+            Cores => "the cores",
+        })
+    }
+}
+
+/// The lines of `--help`.
+#[must_use]
+pub fn help() -> String {
+    let mut text = String::new();
+    for variable in VARIABLES {
+        let Variable {
+            name,
+            form,
+            default,
+            help,
+            ..
+        } = variable;
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "  {name:<22} {help}\n{:25}{form} [{default}]", "");
+    }
+    text
+}
+
+/// docs/configuration.md.
+#[must_use]
+pub fn markdown() -> String {
+    let mut text = String::from(INTRODUCTION);
+    let mut topic = None;
+    for variable in VARIABLES {
+        if topic.replace(variable.topic) != Some(variable.topic) {
+            let topic = variable.topic;
+            let _ = write!(
+                text,
+                "\n## {topic}\n\n| variable | meaning | form | default |\n| --- | --- | --- | --- |\n"
+            );
+        }
+        let Variable {
+            name,
+            form,
+            default,
+            help,
+            ..
+        } = variable;
+        let default = match default {
+            Value(value) => format!("`{value}`"),
+            other => other.to_string(),
+        };
+        let _ = writeln!(text, "| `{name}` | {help} | {form} | {default} |");
+    }
+    text
+}
+
+const INTRODUCTION: &str = "\
+# Configuration
+
+origin-guard is configured by variables of its environment. `origin-guard check` reads
+them as the server does, names every fault at once, and prints what holds, without any
+secret. `make docs` writes this page from the table in `src/config/variables.rs`.
+
+A variable that is empty counts as not set. One that is not in these tables and begins
+like one of them, or differs from one in two letters at most, earns a warning.
+systemd's credential `shared-secret` is found by itself.
+";
