@@ -1,5 +1,7 @@
 //! Why a request is refused.
 
+use std::fmt;
+
 /// Why a request is refused before any function sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RequestError {
@@ -8,6 +10,18 @@ pub struct RequestError {
     /// One word for the log.
     pub reason: &'static str,
 }
+
+impl fmt::Display for RequestError {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            to,
+            "the request is refused with {}: {}",
+            self.status, self.reason
+        )
+    }
+}
+
+impl std::error::Error for RequestError {}
 
 impl RequestError {
     pub(crate) const fn new(status: u16, reason: &'static str) -> Self {

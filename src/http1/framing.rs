@@ -1,6 +1,7 @@
 //! The header fields that the loop settles itself: framing, persistence, Host, Expect.
 
 use super::error::RequestError;
+use super::fields::{Field, list};
 use super::target::is_host;
 use super::token::is_token_byte;
 use super::version::Version;
@@ -66,10 +67,7 @@ pub(crate) struct Framing<'b> {
 }
 
 impl<'b> Framing<'b> {
-    pub(crate) fn read(
-        fields: &[httparse::Header<'b>],
-        version: Version,
-    ) -> Result<Self, RequestError> {
+    pub(crate) fn read(fields: &[Field<'b>], version: Version) -> Result<Self, RequestError> {
         let mut length = None;
         let mut codings = None::<Codings>;
         let (mut hosts, mut host) = (0, None);
@@ -147,7 +145,7 @@ impl<'b> Framing<'b> {
 
 /// RFC 9110, section 8.6, and RFC 9112, section 6.3: digits, and every repetition
 /// equal. Returns the digits without leading zeros, as many as there are.
-fn content_length<'a>(
+pub(crate) fn content_length<'a>(
     value: &'a [u8],
     mut known: Option<&'a [u8]>,
 ) -> Result<&'a [u8], RequestError> {
@@ -168,7 +166,7 @@ fn content_length<'a>(
 }
 
 /// A number past `u64` is a large one.
-fn number(digits: &[u8]) -> u64 {
+pub(crate) fn number(digits: &[u8]) -> u64 {
     digits.iter().fold(0, |sum: u64, digit| {
         sum.saturating_mul(10)
             .saturating_add(u64::from(digit - b'0'))
@@ -177,7 +175,7 @@ fn number(digits: &[u8]) -> u64 {
 
 /// The transfer codings of all `Transfer-Encoding` fields, in order (RFC 9112, section 6.1).
 #[derive(Default)]
-struct Codings {
+pub(crate) struct Codings {
     chunked: usize,
     others: bool,
     last_is_chunked: bool,
@@ -185,7 +183,7 @@ struct Codings {
 }
 
 impl Codings {
-    fn add(&mut self, value: &[u8]) {
+    pub(crate) fn add(&mut self, value: &[u8]) {
         let mut any = false;
         for coding in list(value) {
             any = true;
@@ -202,7 +200,7 @@ impl Codings {
         self.malformed |= !any;
     }
 
-    fn check(&self, version: Version) -> Result<(), RequestError> {
+    pub(crate) fn check(&self, version: Version) -> Result<(), RequestError> {
         if version == Version::Http10 {
             // RFC 9112, section 6.1: its framing is faulty.
             return Err(RequestError::bad("transfer_coding_in_http_1_0"));
@@ -215,12 +213,4 @@ impl Codings {
         }
         Ok(())
     }
-}
-
-/// The non-empty members of a comma-separated list (RFC 9110, section 5.6.1).
-fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
-    value
-        .split(|&byte| byte == b',')
-        .map(<[u8]>::trim_ascii)
-        .filter(|member| !member.is_empty())
 }

@@ -4,22 +4,16 @@
 //! ways is refused. The outcome depends on the bytes alone, never on how they were
 //! split into packets.
 
-use httparse::EMPTY_HEADER;
 use tiny_http::{HTTPVersion, Header, Request, TestRequest};
 
 use super::error::RequestError;
+use super::fields::{Field, FieldsError, with_fields};
 use super::framing::{self, BodyLength, Framing, KeepAlive, MAX_DISCARDED_BODY};
 use super::method::Method;
 use super::scan::Scan;
 use super::target::Target;
 use super::version::Version;
 use crate::net::Peer;
-
-/// Most header fields; more are a 431.
-pub const MAX_FIELDS: usize = 256;
-
-/// A header field: its name, a token, and its value without white space at its ends.
-pub type Field<'b> = httparse::Header<'b>;
 
 /// A whole request head, borrowed from the buffer (`'b`) and the slots of its fields (`'h`).
 #[derive(Debug)]
@@ -95,20 +89,26 @@ fn parse<R>(
     then: impl FnOnce(&RequestHead<'_, '_>) -> R,
 ) -> Result<R, RequestError> {
     let line = RequestLine::parse(bytes, scan)?;
-    // Clearing all slots takes longer than reading what a request mostly has.
     let lines = &bytes[scan.request_line_end + 2..];
-    let (mut few, mut many);
-    few = [EMPTY_HEADER; FEW_FIELDS];
-    let fields = match parse_fields(lines, &mut few) {
-        Err(error) if error == TOO_MANY => {
-            many = [EMPTY_HEADER; MAX_FIELDS];
-            parse_fields(lines, &mut many)
-        }
-        parsed => parsed,
-    }?;
+    let made = with_fields(lines, |fields| {
+        let head = head(line, fields, bytes.len())?;
+        Ok(then(&head))
+    });
+    match made {
+        Ok(made) => made,
+        Err(FieldsError::TooMany) => Err(RequestError::new(431, "too_many_fields")),
+        Err(FieldsError::Malformed) => Err(RequestError::bad("malformed_field")),
+    }
+}
+
+fn head<'h, 'b>(
+    line: RequestLine<'b>,
+    fields: &'h [Field<'b>],
+    length: usize,
+) -> Result<RequestHead<'h, 'b>, RequestError> {
     let framing = Framing::read(fields, line.version)?;
-    Ok(then(&RequestHead {
-        length: bytes.len(),
+    Ok(RequestHead {
+        length,
         upgrades_to_websocket: framing.asks_for_websocket
             && line.method.is_get()
             && line.version == Version::Http11
@@ -124,7 +124,7 @@ fn parse<R>(
         refusal: framing
             .unknown_expectation
             .then_some(RequestError::new(417, "unknown_expectation")),
-    }))
+    })
 }
 
 impl RequestHead<'_, '_> {
@@ -196,20 +196,6 @@ impl RequestHead<'_, '_> {
             }
         }
         request.into()
-    }
-}
-
-const FEW_FIELDS: usize = 16;
-const TOO_MANY: RequestError = RequestError::new(431, "too_many_fields");
-
-fn parse_fields<'b, 'h>(
-    lines: &'b [u8],
-    slots: &'h mut [httparse::Header<'b>],
-) -> Result<&'h [httparse::Header<'b>], RequestError> {
-    match httparse::parse_headers(lines, slots) {
-        Ok(httparse::Status::Complete((_, fields))) => Ok(fields),
-        Err(httparse::Error::TooManyHeaders) => Err(TOO_MANY),
-        Ok(httparse::Status::Partial) | Err(_) => Err(RequestError::bad("malformed_field")),
     }
 }
 
