@@ -3,7 +3,7 @@
 use lexopt::Arg::{Long, Short, Value};
 
 use crate::config::variables;
-use crate::deploy;
+use crate::deploy::Print;
 use crate::keys::cli::{self as keys, KeysCommand};
 
 /// What the command line asks for.
@@ -15,8 +15,8 @@ pub enum Command {
     Check,
     /// `keygen`
     Keygen,
-    /// `print`, with the text of the file that it names, if it names one
-    Print(Option<&'static str>),
+    /// `print`, with the file that it names, if it names one
+    Print(Option<Print>),
     /// `keys`
     Keys(KeysCommand),
     /// `--help`
@@ -24,6 +24,9 @@ pub enum Command {
     /// `--version`
     Version,
 }
+
+/// What `print NAME` takes.
+const OPTIONS: [&str; 5] = ["backend", "name", "cert", "key", "socket"];
 
 /// What `--help` prints.
 #[must_use]
@@ -46,6 +49,10 @@ usage: origin-guard [serve]   serve
        origin-guard check     validate the configuration and print it
        origin-guard keygen    print a fresh secret
        origin-guard print     print a file for systemd or a proxy; alone, list them
+         print FILE [--backend HOST:PORT] [--name HOST] [--cert FILE --key FILE]
+                    [--socket PATH]
+                              a proxy's, fitted to your machine, SECRET_HEADER and
+                              API_KEY_HEADER
        origin-guard keys      add, list, revoke, rotate, rm, verify: API keys
        origin-guard --help | --version
 
@@ -95,7 +102,7 @@ pub fn parse(mut arguments: lexopt::Parser) -> Result<Command, String> {
             Value(word) if word == "serve" => Command::Serve,
             Value(word) if word == "check" => Command::Check,
             Value(word) if word == "keygen" => Command::Keygen,
-            Value(word) if word == "print" => Command::Print(file(&mut arguments)?),
+            Value(word) if word == "print" => print(&mut arguments)?,
             Value(word) if word == "keys" => {
                 keys::parse(&mut arguments)?.map_or(Command::Help, Command::Keys)
             }
@@ -115,18 +122,28 @@ pub fn parse(mut arguments: lexopt::Parser) -> Result<Command, String> {
     Ok(command.unwrap_or(Command::Serve))
 }
 
-/// The text of the file that comes next by its name.
-fn file(arguments: &mut lexopt::Parser) -> Result<Option<&'static str>, String> {
-    let Some(Value(name)) = arguments.next().map_err(|error| with_help(&error))? else {
-        return Ok(None);
-    };
-    let name = name.to_string_lossy();
-    match deploy::file(&name) {
-        Some(text) => Ok(Some(text)),
-        None => Err(format!(
-            "no file is called {name:?}; `origin-guard print` lists them"
-        )),
+/// `print` with the file whose name and options come next.
+fn print(arguments: &mut lexopt::Parser) -> Result<Command, String> {
+    let mut print = None;
+    while let Some(argument) = arguments.next().map_err(|error| with_help(&error))? {
+        print = Some(match (argument, print) {
+            (Value(name), None) => {
+                Print::new(&name.to_string_lossy()).map_err(|fault| fault.to_string())?
+            }
+            (Long(option), Some(print)) if OPTIONS.contains(&option) => {
+                let option = option.to_owned();
+                let value = arguments.value().map_err(|error| with_help(&error))?;
+                let value = value.to_string_lossy();
+                Print::with(print, &option, &value).map_err(|fault| fault.to_string())?
+            }
+            (Short('h') | Long("help"), _) => return Ok(Command::Help),
+            (argument, _) => return Err(with_help(&argument.unexpected())),
+        });
     }
+    let checked = print.map(Print::checked).transpose();
+    checked
+        .map(Command::Print)
+        .map_err(|fault| fault.to_string())
 }
 
 fn with_help(fault: &dyn std::fmt::Display) -> String {

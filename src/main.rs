@@ -33,7 +33,11 @@ fn main() -> ExitCode {
             Ok(secret) => print(&secret),
             Err(error) => fail(1, &format!("no randomness to be had: {error}")),
         },
-        Ok(Command::Print(Some(file))) => print(file),
+        Ok(Command::Print(Some(file))) => match file.text(&|name| std::env::var_os(name)) {
+            Ok(text) => print(&text),
+            Err(fault) if fault.is_configuration() => fail(EX_CONFIG, &fault),
+            Err(fault) => fail(EX_USAGE, &fault),
+        },
         Ok(Command::Print(None)) => print(&deploy::list()),
         Ok(Command::Keys(command)) => match keys::run(command, |name| std::env::var_os(name)) {
             Ok(()) => ExitCode::SUCCESS,

@@ -1,30 +1,35 @@
-//! The real nginx, Caddy and `HAProxy` with the files that `origin-guard print` prints,
+//! The real nginx, Caddy, `HAProxy` and Envoy with the files that `origin-guard print` prints,
 //! between clients of every kind and a backend that records what reaches it.
 
 mod support;
 
 /// Makes a module of tests, one for each proxy, of a function that takes a [`front::Proxy`].
-macro_rules! with_each_proxy {
-    ($($function:ident)*) => {$(
+macro_rules! with_each {
+    ([$($proxy:ident $variant:ident)*] $function:ident) => {
         mod $function {
             use crate::front::Proxy;
 
-            #[test]
-            fn nginx() {
-                super::$function(Proxy::Nginx);
-            }
-
-            #[test]
-            fn caddy() {
-                super::$function(Proxy::Caddy);
-            }
-
-            #[test]
-            fn haproxy() {
-                super::$function(Proxy::Haproxy);
-            }
+            $(
+                #[test]
+                fn $proxy() {
+                    super::$function(Proxy::$variant);
+                }
+            )*
         }
-    )*};
+    };
+}
+
+macro_rules! with_each_proxy {
+    ($($function:ident)*) => {
+        $(with_each!([nginx Nginx caddy Caddy haproxy Haproxy envoy Envoy] $function);)*
+    };
+}
+
+/// For those that have a file as the gateway.
+macro_rules! with_each_gateway {
+    ($($function:ident)*) => {
+        $(with_each!([nginx Nginx caddy Caddy haproxy Haproxy] $function);)*
+    };
 }
 
 #[path = "fronts/backend.rs"]

@@ -254,7 +254,7 @@ fn the_watchdog_ends_what_hangs() {
     let Some(machine) = installed() else { return };
     machine.write(
         "/etc/systemd/system/origin-guard.service.d/soon.conf",
-        "[Handler]\nWatchdogSec=2\n",
+        "[Service]\nWatchdogSec=2\n",
     );
     machine.sh("systemctl daemon-reload; systemctl start origin-guard.socket origin-guard");
     let pid = main_pid(&machine);
@@ -292,7 +292,7 @@ fn unix_sockets_and_one_for_the_operator_are_inherited() {
     machine.write(
         "/etc/systemd/system/origin-guard-admin.socket",
         "[Socket]\nListenStream=/run/origin-guard-admin.sock\nFileDescriptorName=admin\n\
-         Handler=origin-guard.service\n",
+         Service=origin-guard.service\n",
     );
     machine.sh("systemctl daemon-reload; \
          systemctl start origin-guard.socket origin-guard-admin.socket origin-guard");

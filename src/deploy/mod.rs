@@ -1,86 +1,262 @@
 //! The files that the binary carries, for `origin-guard print`.
 
-/// Each file's name on the command line, what it is for, and its text.
-pub const FILES: &[(&str, &str, &str)] = &[
-    (
+mod proxy;
+mod template;
+mod values;
+
+use std::ffi::OsString;
+use std::fmt::{self, Display};
+
+pub use proxy::PrintFault;
+use proxy::{Language, Options, ProxyFile, Role};
+
+/// A file that the binary carries.
+#[derive(Debug, PartialEq, Eq)]
+pub struct File {
+    /// What it is called on the command line.
+    name: &'static str,
+    purpose: &'static str,
+    text: &'static str,
+    /// What it is fitted to, if it is a proxy's.
+    proxy: Option<ProxyFile>,
+}
+
+static FILES: [File; 13] = [
+    plain(
         "unit",
         "origin-guard.service, for systemd",
         include_str!("origin-guard.service"),
     ),
-    (
+    plain(
         "socket",
         "origin-guard.socket, for systemd",
         include_str!("origin-guard.socket"),
     ),
-    (
+    plain(
         "no-network",
         "a drop-in for the service with the socket unit",
         include_str!("no-network.conf"),
     ),
-    (
+    plain(
         "gateway-unit",
         "a drop-in for the service that answers a gateway's proxy, too",
         include_str!("gateway.conf"),
     ),
-    (
-        "nginx",
-        "nginx asks the guard before it asks the backend",
-        include_str!("nginx.conf"),
-    ),
-    (
-        "caddy",
-        "Caddy asks the guard before it asks the backend",
-        include_str!("Caddyfile"),
-    ),
-    (
-        "haproxy",
-        "HAProxy asks the guard before it asks the backend",
-        include_str!("haproxy.cfg"),
-    ),
-    (
+    File {
+        name: "nginx",
+        purpose: "nginx asks the guard before it asks the backend",
+        text: include_str!("nginx.conf"),
+        proxy: Some(ProxyFile::new(Language::Nginx, Role::Origin)),
+    },
+    File {
+        name: "caddy",
+        purpose: "Caddy asks the guard before it asks the backend",
+        text: include_str!("Caddyfile"),
+        proxy: Some(ProxyFile::new(Language::Caddy, Role::Origin)),
+    },
+    File {
+        name: "haproxy",
+        purpose: "HAProxy asks the guard before it asks the backend",
+        text: include_str!("haproxy.cfg"),
+        proxy: Some(ProxyFile::new(Language::Haproxy, Role::Origin)),
+    },
+    plain(
         "haproxy-lua",
         "how HAProxy asks; haproxy and haproxy-gateway load it",
         include_str!("haproxy.lua"),
     ),
+    File {
+        name: "traefik",
+        purpose: "Traefik asks the guard before it asks the backend; not tested here",
+        text: include_str!("traefik.yml"),
+        proxy: Some(ProxyFile::new(Language::Traefik, Role::Origin)),
+    },
+    File {
+        name: "envoy",
+        purpose: "Envoy asks the guard before it asks the backend",
+        text: include_str!("envoy.yaml"),
+        proxy: Some(ProxyFile::new(Language::Envoy, Role::Origin)),
+    },
+    File {
+        name: "nginx-gateway",
+        purpose: "nginx as the gateway: API key in, shared secret out",
+        text: include_str!("nginx-gateway.conf"),
+        proxy: Some(ProxyFile::new(Language::Nginx, Role::Gateway)),
+    },
+    File {
+        name: "caddy-gateway",
+        purpose: "Caddy as the gateway: API key in, shared secret out",
+        text: include_str!("Caddyfile-gateway"),
+        proxy: Some(ProxyFile::new(Language::Caddy, Role::Gateway)),
+    },
+    File {
+        name: "haproxy-gateway",
+        purpose: "HAProxy as the gateway: API key in, shared secret out",
+        text: include_str!("haproxy-gateway.cfg"),
+        proxy: Some(ProxyFile::new(Language::Haproxy, Role::Gateway)),
+    },
+];
+
+/// What people call a file that is called otherwise here, and its name.
+const ALIASES: &[(&str, &str)] = &[
+    ("service", "unit"),
+    ("systemd", "unit and socket"),
+    ("origin-guard.service", "unit"),
+    ("origin-guard.socket", "socket"),
+    ("drop-in", "gateway-unit and no-network"),
+    ("caddyfile", "caddy"),
+    ("lua", "haproxy-lua"),
     (
-        "traefik",
-        "Traefik asks the guard before it asks the backend; not tested here",
-        include_str!("traefik.yml"),
+        "gateway",
+        "nginx-gateway, caddy-gateway, haproxy-gateway (the proxy's file) or gateway-unit",
     ),
     (
-        "envoy",
-        "Envoy asks the guard before it asks the backend; not tested here",
-        include_str!("envoy.yaml"),
+        "envoy-gateway",
+        "nginx-gateway, caddy-gateway or haproxy-gateway",
     ),
     (
-        "nginx-gateway",
-        "nginx as the gateway: API key in, shared secret out",
-        include_str!("nginx-gateway.conf"),
-    ),
-    (
-        "caddy-gateway",
-        "Caddy as the gateway: API key in, shared secret out",
-        include_str!("Caddyfile-gateway"),
-    ),
-    (
-        "haproxy-gateway",
-        "HAProxy as the gateway: API key in, shared secret out",
-        include_str!("haproxy-gateway.cfg"),
+        "traefik-gateway",
+        "nginx-gateway, caddy-gateway or haproxy-gateway",
     ),
 ];
 
-/// The text of the file called `name` on the command line.
-#[must_use]
-pub fn file(name: &str) -> Option<&'static str> {
-    FILES
+const fn plain(name: &'static str, purpose: &'static str, text: &'static str) -> File {
+    File {
+        name,
+        purpose,
+        text,
+        proxy: None,
+    }
+}
+
+/// No file has this name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownFile {
+    name: String,
+    meant: Option<String>,
+}
+
+impl Display for UnknownFile {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, meant } = self;
+        write!(to, "no file is called {name:?}; ")?;
+        match meant {
+            Some(meant) => write!(to, "print {meant}; `origin-guard print` lists them all"),
+            None => to.write_str("`origin-guard print` lists them"),
+        }
+    }
+}
+
+impl std::error::Error for UnknownFile {}
+
+/// A file, and what it is to be fitted to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Print {
+    file: &'static File,
+    options: Options,
+}
+
+impl Print {
+    /// The file called `name` on the command line.
+    ///
+    /// # Errors
+    ///
+    /// If there is none, with the name that was meant, where that can be told.
+    pub fn new(name: &str) -> Result<Self, UnknownFile> {
+        let file = FILES.iter().find(|file| file.name == name);
+        file.map(|file| Self {
+            file,
+            options: Options::default(),
+        })
+        .ok_or_else(|| UnknownFile {
+            name: name.to_owned(),
+            meant: meant(name),
+        })
+    }
+
+    /// Adds the option `--name value`.
+    ///
+    /// # Errors
+    ///
+    /// If the file has no place for it, if it is there twice, or if the value does not fit.
+    pub fn with(mut self, name: &str, value: &str) -> Result<Self, PrintFault> {
+        match self.file.proxy {
+            Some(proxy) => proxy.add(&mut self.options, name, value)?,
+            None => return Err(PrintFault::NoPlace(name.to_owned(), "")),
+        }
+        Ok(self)
+    }
+
+    /// Looks at all the options together.
+    ///
+    /// # Errors
+    ///
+    /// If one of them lacks another, or cannot be in this file.
+    pub fn checked(self) -> Result<Self, PrintFault> {
+        if let Some(proxy) = self.file.proxy {
+            proxy.check(&self.options)?;
+        }
+        Ok(self)
+    }
+
+    /// The text of the file, for the headers that `variable` tells of.
+    ///
+    /// # Errors
+    ///
+    /// If `SECRET_HEADER` or `API_KEY_HEADER` cannot be the name of a header in it.
+    pub fn text(&self, variable: &dyn Fn(&str) -> Option<OsString>) -> Result<String, PrintFault> {
+        match self.file.proxy {
+            Some(proxy) => proxy.text(self.file.text, &self.options, variable),
+            None => Ok(self.file.text.to_owned()),
+        }
+    }
+}
+
+/// What was meant by a name that no file has.
+fn meant(name: &str) -> Option<String> {
+    let lower = name.to_ascii_lowercase();
+    if let Some((_, meant)) = ALIASES.iter().find(|(alias, _)| *alias == lower) {
+        return Some((*meant).to_owned());
+    }
+    let near: Vec<_> = FILES
         .iter()
-        .find(|(known, ..)| *known == name)
-        .map(|&(_, _, text)| text)
+        .map(|file| file.name)
+        .filter(|known| lower.len() > 2 && (known.contains(&lower) || lower.contains(known)))
+        .collect();
+    (!near.is_empty()).then(|| near.join(" or "))
 }
 
 /// A line for each file: its name, and what it is for.
 #[must_use]
 pub fn list() -> String {
-    let line = |(name, purpose, _): &(&str, &str, &str)| format!("{name:<16} {purpose}");
+    let line = |file: &File| format!("{:<16} {}", file.name, file.purpose);
     FILES.iter().map(line).collect::<Vec<_>>().join("\n") + "\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_placeholder_is_left_and_no_header_but_the_named_ones() {
+        let variable = |name: &str| match name {
+            "SECRET_HEADER" => Some("X-Azure-FDID".into()),
+            "API_KEY_HEADER" => Some("X-Api-Key".into()),
+            _ => None,
+        };
+        for file in &FILES {
+            let text = Print::new(file.name)
+                .expect("it")
+                .text(&variable)
+                .expect("it");
+            assert!(!text.contains("{{"), "{}: {text}", file.name);
+            if file.proxy.is_some() {
+                let lower = text.to_ascii_lowercase();
+                assert!(lower.contains("x-azure-fdid"), "{}", file.name);
+                assert!(!lower.contains("shared-secret"), "{}", file.name);
+                assert!(!lower.contains("shared_secret "), "{}", file.name);
+                assert!(!lower.contains("authorization "), "{}", file.name);
+            }
+        }
+    }
 }

@@ -9,7 +9,7 @@ use rustix::process::Signal;
 use crate::front::{Front, Proxy, Setup};
 use crate::support::{Answer, Guard, PATIENCE, SECRET};
 
-const UNAVAILABLE: &[u8] = br#"{"error":"Handler unavailable"}"#;
+const UNAVAILABLE: &[u8] = br#"{"error":"Service unavailable"}"#;
 
 with_each_proxy! {
     without_a_guard_nothing_passes

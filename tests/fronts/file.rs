@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::process::Command;
 
 use crate::front::{Folder, Proxy, Role, Setup};
-use crate::support::{command, path_of};
+use crate::support::command;
 
 /// What stands in a file, and what is to stand there.
 type Values = Vec<(String, String)>;
@@ -27,8 +27,9 @@ impl File<'_> {
             Proxy::Nginx => self.nginx(),
             Proxy::Caddy => self.caddy(),
             Proxy::Haproxy => self.haproxy(),
+            Proxy::Envoy => self.envoy(),
         };
-        let mut command = Command::new(path_of(self.proxy.program()).expect("installed"));
+        let mut command = Command::new(self.proxy.path().expect("installed"));
         command.args(arguments);
         command
     }
@@ -36,76 +37,141 @@ impl File<'_> {
     fn nginx(&self) -> &'static [&'static str] {
         let tls = if self.setup.tls { " ssl" } else { "" };
         let listen = format!("listen {}{tls};", self.address);
-        let mut values = vec![
-            (self.guard(), self.folder.file("guard.sock")),
-            ("listen 443 ssl;".into(), listen),
-            self.certificate("fullchain.pem"),
-            self.certificate("privkey.pem"),
-        ];
+        let mut values = vec![("listen 443 ssl;".into(), listen)];
         values.extend(self.upstream());
-        self.folder
-            .write("site.conf", &self.print(&self.name(), &values));
+        let text = self.print(&self.options(&self.folder.file("guard.sock")), &values);
+        self.folder.write("origin-guard.conf", &text);
         self.folder.write("nginx.conf", include_str!("nginx.conf"));
         &["-p", ".", "-c", "nginx.conf"]
     }
 
     fn caddy(&self) -> &'static [&'static str] {
         let (site, port) = (self.site(), self.address.port());
-        let mut values = vec![(self.guard(), self.folder.file("guard.sock"))];
-        values.extend(self.upstream());
         let name = format!("\n{site} {{");
-        if self.setup.tls {
-            values.push((name, format!("\nhttps://{site}:{port} {{")));
-            values.push(("#tls /etc/".into(), "tls /etc/".into()));
-            values.push(self.certificate("fullchain.pem"));
-            values.push(self.certificate("privkey.pem"));
+        let (options, address) = if self.setup.tls {
+            let options = self.options(&self.folder.file("guard.sock"));
+            (options, format!("\nhttps://{site}:{port} {{"))
         } else {
-            values.push((name, format!("\nhttp://:{port} {{")));
-        }
+            // With a certificate it would not speak in clear.
+            let mut options = self.options(&self.folder.file("guard.sock"));
+            options.retain(|(option, _)| !["--cert", "--key"].contains(option));
+            (options, format!("\nhttp://:{port} {{"))
+        };
+        let mut values = vec![(name, address)];
+        values.extend(self.upstream());
+        let text = self.print(&options, &values);
+        self.folder.write("origin-guard.caddy", &text);
+        let caddyfile = include_str!("Caddyfile").replace("FOLDER", &self.folder.file(""));
         self.folder
-            .write("site", &self.print(&self.name(), &values));
-        self.folder.write("Caddyfile", include_str!("Caddyfile"));
+            .write("Caddyfile", &caddyfile.replace("//beside", "/beside"));
         &["run", "--adapter", "caddyfile", "--config", "Caddyfile"]
     }
 
     fn haproxy(&self) -> &'static [&'static str] {
-        let (placeholder, certificate) = self.certificate("combined.pem");
-        let tls = |certificate: &str| format!("ssl crt {certificate} alpn h2,http/1.1");
+        let certificate = self.folder.file("combined.pem");
+        let tls = format!("ssl crt {certificate} alpn h2,http/1.1");
         let bind = if self.setup.tls {
-            format!("bind {} {}", self.address, tls(&certificate))
+            format!("bind {} {tls}", self.address)
         } else {
             format!("bind {}", self.address)
         };
-        let lua = vec![(self.guard(), self.folder.file("guard.sock"))];
-        let lua = self.print("haproxy-lua", &lua);
+        let lua = command().args(["print", "haproxy-lua"]).output();
+        let lua = String::from_utf8(lua.expect("runs").stdout).expect("UTF-8");
         let lua = self.folder.write("origin-guard.lua", &lua);
         let mut values = vec![
-            (format!("bind :443 {}", tls(&placeholder)), bind),
+            (format!("bind :443 {tls}"), bind),
             ("/etc/haproxy/origin-guard.lua".into(), lua),
         ];
         values.extend(self.upstream());
+        let folder = self.folder.file("");
+        let folder = folder.trim_end_matches('/');
+        let mut base = include_str!("haproxy.cfg").replace("FOLDER", folder);
+        // In a chroot, as Debian's is, the path begins at its root.
+        let mut socket = "/guard.sock".to_owned();
         if !rustix::process::geteuid().is_root() {
             // Only root can become another user.
-            values.push(("    user haproxy\n".into(), String::new()));
-            values.push(("    group haproxy\n".into(), String::new()));
+            for line in ["    user haproxy\n", "    group haproxy\n"] {
+                base = base.replace(line, "");
+            }
+            base = base.replace(&format!("    chroot {folder}\n"), "");
+            socket = self.folder.file("guard.sock");
         }
-        self.folder
-            .write("haproxy.cfg", &self.print(&self.name(), &values));
-        &["-f", "haproxy.cfg"]
+        self.folder.write("haproxy.cfg", &base);
+        let mut options = self.options(&socket);
+        options.retain(|(option, _)| *option != "--key");
+        for (option, value) in &mut options {
+            if *option == "--cert" {
+                value.clone_from(&certificate);
+            }
+        }
+        let text = self.print(&options, &values);
+        self.folder.write("origin-guard.cfg", &text);
+        &["-f", "haproxy.cfg", "-f", "origin-guard.cfg"]
     }
 
-    /// What the binary prints, with `values` in place.
-    fn print(&self, name: &str, values: &Values) -> String {
-        let output = command().args(["print", name]).output().expect("runs");
+    fn envoy(&self) -> &'static [&'static str] {
+        let (ip, port) = (self.address.ip(), self.address.port());
+        let values = vec![(
+            "{ address: 0.0.0.0, port_value: 443 }".into(),
+            format!("{{ address: {ip}, port_value: {port} }}"),
+        )];
+        let mut text = self.print(&self.options(&self.folder.file("guard.sock")), &values);
+        if !self.setup.tls {
+            let (before, rest) = text.split_once("        # TLS, because").expect("TLS");
+            let (_, behind) = rest.split_once("          filters:\n").expect("filters");
+            text = format!("{before}        - filters:\n{behind}");
+        }
+        // It waits a second for each client that it refuses, and the corpus has hundreds.
+        let prefix = "                stat_prefix: origin\n";
+        let hurried = format!("{prefix}                delayed_close_timeout: 0.02s\n");
+        text = text.replace(prefix, &hurried);
+        self.folder.write("envoy.yaml", &text);
+        &[
+            "-c",
+            "envoy.yaml",
+            "--disable-hot-restart",
+            "--concurrency",
+            "2",
+            "--log-level",
+            "warning",
+        ]
+    }
+
+    /// What `print` is given beside the file's name.
+    fn options(&self, socket: &str) -> Vec<(&'static str, String)> {
+        let mut options = vec![
+            ("--socket", socket.to_owned()),
+            ("--name", self.site().to_owned()),
+            ("--cert", self.folder.file("fullchain.pem")),
+            ("--key", self.folder.file("privkey.pem")),
+        ];
+        if self.is_origin() {
+            options.push(("--backend", self.backend.to_string()));
+        }
+        options
+    }
+
+    /// What the binary prints for `options`, with `values` in place.
+    fn print(&self, options: &[(&str, String)], values: &Values) -> String {
+        let name = self.name();
+        let mut print = command();
+        print.args(["print", &name]);
+        for (option, value) in options {
+            print.args([option, value.as_str()]);
+        }
+        let output = print
+            .envs(self.setup.headers.iter().copied())
+            .output()
+            .expect("runs");
         assert!(output.status.success(), "{output:?}");
         let mut text = String::from_utf8(output.stdout).expect("UTF-8");
-        if self.setup.health && name == self.proxy.program() {
+        if self.setup.health {
             text = uncomment(
                 &text,
                 "Uncomment to let anyone ask for the backend's health",
             );
         }
-        for (placeholder, value) in values {
+        for (placeholder, value) in values.iter().chain(&self.setup.changes) {
             assert!(
                 text.contains(placeholder),
                 "no {placeholder} in {name}: {text}"
@@ -137,22 +203,6 @@ impl File<'_> {
         }
     }
 
-    fn guard(&self) -> String {
-        let name = if self.is_origin() {
-            "origin-guard"
-        } else {
-            "origin-guard/gateway"
-        };
-        format!("/run/{name}.sock")
-    }
-
-    fn certificate(&self, part: &str) -> (String, String) {
-        (
-            format!("/etc/ssl/{}/{part}", self.site()),
-            self.folder.file(part),
-        )
-    }
-
     /// What requests are forwarded to.
     fn upstream(&self) -> Values {
         const AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
@@ -160,15 +210,14 @@ impl File<'_> {
                            sni str(origin.example) verifyhost origin.example \
                            init-addr last,libc,none";
         let (to, authority) = match &self.setup.role {
-            Role::Origin => {
-                return vec![("127.0.0.1:8080".into(), self.backend.to_string())];
-            }
+            Role::Origin => return Vec::new(),
             Role::Gateway => (self.backend, None),
             Role::GatewayInClearTo(origin) => (*origin, None),
             Role::GatewayTo(origin, authority) => (*origin, Some(authority)),
         };
         let own = self.folder.file("fullchain.pem");
         let values: Vec<(&str, String)> = match (self.proxy, authority) {
+            (Proxy::Envoy, _) => panic!("no file of Envoy is a gateway's"),
             (Proxy::Nginx, None) => vec![
                 ("server origin.example:443;", format!("server {to};")),
                 ("https://gateway_origin", "http://gateway_origin".into()),

