@@ -98,12 +98,14 @@ pub fn listener_groups(
     if let Some(address) = remote(&inherited.admin).filter(|_| !config.admin_allow_remote) {
         return Err(InheritedError::RemoteAdmin(address));
     }
+    let is_local =
+        config.admin_listen.iter().all(Address::is_local) && remote(&inherited.admin).is_none();
     let admin = ListenerGroup {
         addresses: config.admin_listen.clone(),
         access: config.socket_access,
         inherited: inherited.admin,
         private: Some(Arc::clone(private)),
-        handler: Arc::new(Admin),
+        handler: Arc::new(Admin { is_local }),
     };
     let origin = origin(config, inherited.origin, secrets);
     let gateway = gateway(config, inherited.gateway, secrets);

@@ -45,7 +45,7 @@ impl Watched {
     fn look(&self) -> Option<String> {
         let mut stream = TcpStream::connect(self.admin).expect("connects");
         stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
-        let request = "GET /metrics HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n";
+        let request = "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
         stream.write_all(request.as_bytes()).expect("sent");
         let answer = Answer::read(&mut stream, false)?;
         if answer.status == 503 {
@@ -312,6 +312,34 @@ fn only_this_machine_may_look_unless_it_is_said() {
     assert_eq!(status, Some(78));
     assert!(said.contains("in LISTEN too"), "{said}");
     let guard = Guard::start();
-    let answer = guard.ask("GET /metrics HTTP/1.1\r\nHost: test\r\n\r\n");
+    let answer = guard.ask("GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n");
     assert_eq!(answer.status, 404, "off unless it is asked for");
+}
+
+#[test]
+fn a_page_that_rebinds_its_name_reads_nothing() {
+    let local = Watched::with(&[]);
+    let open = Watched::with(&[("ADMIN_LISTEN", "0.0.0.0:0"), ("ADMIN_ALLOW_REMOTE", "1")]);
+    let ask = |watched: &Watched, host: &str| {
+        let address = (watched.admin.is_ipv4()).then_some(watched.admin.port());
+        let mut stream =
+            TcpStream::connect(("127.0.0.1", address.expect("IPv4"))).expect("connects");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        let request = format!("GET /metrics HTTP/1.1\r\nHost: {host}\r\n\r\n");
+        stream.write_all(request.as_bytes()).expect("sent");
+        Answer::read(&mut stream, false).expect("an answer")
+    };
+    for (host, status) in [
+        ("localhost:9100", 200),
+        ("127.0.0.1:9100", 200),
+        ("evil.example:9100", 421),
+        ("127.0.0.1.evil.example", 421),
+    ] {
+        let answer = ask(&local, host);
+        assert_eq!(answer.status, status, "{host}");
+        if status == 421 {
+            assert_eq!(answer.body, br#"{"error":"Misdirected request"}"#);
+        }
+        assert_eq!(ask(&open, host).status, 200, "{host}");
+    }
 }

@@ -1,4 +1,6 @@
-//! The operator's door: `/metrics` and `/healthz`.
+//! The operator's listener: `/metrics` and `/healthz`.
+
+use std::net::IpAddr;
 
 use tiny_http::{Method, Request};
 
@@ -9,11 +11,16 @@ use crate::http1::encode::Reply;
 use crate::http1::error::RequestError;
 use crate::http1::request::RequestHead;
 use crate::metrics::{Counter, Totals, count};
-use crate::net::Peer;
+use crate::net::{Peer, UNIX_PEER};
 
-/// What answers at the operator's door. It logs nothing, and does not count the looks
+/// What answers at the operator's listener. It logs nothing, and does not count the looks
 /// at itself.
-pub struct Admin;
+pub struct Admin {
+    /// Whether all its addresses are this machine's alone. Then a name of another machine
+    /// in Host tells of DNS rebinding: a page in a browser here gave its own name this
+    /// machine's address, and would read what it is answered.
+    pub is_local: bool,
+}
 
 impl Admin {
     /// The plain function: a request -> its answer.
@@ -34,11 +41,62 @@ impl Admin {
 
 impl Handler for Admin {
     fn decide(&self, head: &RequestHead<'_, '_>, peer: Peer) -> Decision {
+        // A browser does not speak to Unix sockets, and always sends Host.
+        if self.is_local && peer != UNIX_PEER && head.host.is_some_and(is_foreign) {
+            return Decision::Respond(reply::refusal(421).into());
+        }
         respond(head, peer, |request| self.answer(request))
     }
 
     fn refuse(&self, refusal: &RequestError, _: Peer) -> Reply {
         count(Counter::refused(refusal.status));
         reply::refusal(refusal.status)
+    }
+}
+
+/// Whether the authority `host` (RFC 9110, section 7.2) is neither `localhost` nor a
+/// loopback address, with or without a port.
+fn is_foreign(host: &[u8]) -> bool {
+    let Ok(host) = std::str::from_utf8(host) else {
+        return true;
+    };
+    let name = match host.strip_prefix('[') {
+        Some(address) => address
+            .split_once(']')
+            .map_or(address, |(address, _)| address),
+        None => host.split_once(':').map_or(host, |(name, _)| name),
+    };
+    match name.parse::<IpAddr>() {
+        Ok(address) => !address.to_canonical().is_loopback(),
+        Err(_) => !name.eq_ignore_ascii_case("localhost"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_foreign;
+
+    #[test]
+    fn only_names_of_this_machine_are_its_own() {
+        for own in [
+            "localhost",
+            "LOCALHOST:9100",
+            "127.0.0.1:9100",
+            "127.8.8.8",
+            "[::1]:9100",
+        ] {
+            assert!(!is_foreign(own.as_bytes()), "{own}");
+        }
+        for foreign in [
+            "evil.example:9100",
+            "127.0.0.1.evil.example",
+            "localhost.evil.example",
+            "192.0.2.1",
+            "[2001:db8::1]:9100",
+            "",
+        ] {
+            assert!(is_foreign(foreign.as_bytes()), "{foreign}");
+        }
+        assert!(is_foreign(b"\xff"));
     }
 }
