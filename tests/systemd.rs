@@ -9,13 +9,18 @@ mod load;
 mod machine;
 mod support;
 
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::net::UnixStream;
+use std::process::{Command, Stdio};
 use std::time::{Instant, UNIX_EPOCH};
 
 use load::Load;
 use machine::Machine;
-use support::{Answer, PATIENCE, readme};
+use support::folder::Folder;
+use support::{Answer, PATIENCE, installed as installed_program, readme};
 
 const SECRET_FILE: &str = "/etc/origin-guard/shared-secret";
+const GATEWAY_SOCKET: &str = "/run/origin-guard-gateway.sock";
 const OLD: &str = "old-secret-0123456789abcdef";
 const NEW: &str = "new-secret-0123456789abcdef";
 
@@ -135,7 +140,7 @@ fn the_readme_opens_the_gateway_s_door() {
     let key = key.expect("a key").trim();
     let ask = |key: &str| {
         use std::io::Write as _;
-        let mut stream = machine.connect_unix("/run/origin-guard/gateway.sock");
+        let mut stream = machine.connect_unix(GATEWAY_SOCKET);
         let request = "GET /authorize HTTP/1.1\r\nHost: test\r\nAuthorization: Bearer";
         write!(stream, "{request} {key}\r\n\r\n").expect("sent");
         Answer::read(&mut stream, false).expect("an answer")
@@ -143,6 +148,10 @@ fn the_readme_opens_the_gateway_s_door() {
     let answer = ask(key);
     assert_eq!(answer.header("x-shared-secret"), Some(OLD), "{answer:?}");
     assert_eq!(answer.header("x-consumer"), Some("alice"));
+    // Who may ask learns the secret: root and the proxy's group.
+    let access = machine.sh(&format!("stat -c '%a %U %G' {GATEWAY_SOCKET}"));
+    assert_eq!(access.trim(), "660 root www-data");
+    assert!(!machine.journal().contains("everyone on this machine"));
     // A change by root's command reaches the service, which has a user of its own.
     machine.sh("origin-guard keys rm alice --file /etc/origin-guard/keys.json");
     wait_until(&machine, "the key's end", || ask(key).status == 401);
@@ -287,7 +296,7 @@ fn unix_sockets_and_one_for_the_operator_are_inherited() {
     let Some(machine) = installed() else { return };
     machine.write(
         "/etc/systemd/system/origin-guard.socket.d/unix.conf",
-        "[Socket]\nListenStream=\nListenStream=/run/origin-guard.sock\n",
+        "[Socket]\nListenStream=\nListenStream=/run/origin-guard.sock\nSocketGroup=www-data\n",
     );
     machine.write(
         "/etc/systemd/system/origin-guard-admin.socket",
@@ -309,4 +318,122 @@ fn unix_sockets_and_one_for_the_operator_are_inherited() {
     let text = String::from_utf8(metrics.body).expect("UTF-8");
     let counted = "origin_guard_requests_total{verdict=\"no_secret\",status=\"401\"} 1\n";
     assert!(text.contains(counted), "{text}");
+    let access = machine.sh("stat -c '%a %G' /run/origin-guard.sock");
+    assert_eq!(access.trim(), "660 www-data");
+    // systemd's default for a socket unit is 0666.
+    let journal = machine.journal();
+    let warned = |socket: &str| {
+        let warning = format!("everyone on this machine may connect to {socket};");
+        journal.contains(&warning)
+    };
+    assert!(warned("/run/origin-guard-admin.sock"), "{journal}");
+    assert!(!warned("/run/origin-guard.sock"), "{journal}");
+}
+
+#[test]
+fn the_socket_unit_says_how_to_replace_its_address() {
+    let Some(machine) = installed() else { return };
+    // What its comment shows is what `systemctl edit` is given.
+    let unit = machine.sh("origin-guard print socket");
+    let (_, example) = unit.split_once("#   [Socket]").expect("an example");
+    let example = example.lines().map_while(|line| match line {
+        "" => Some(String::new()),
+        line => line.strip_prefix("#   ").map(str::to_owned),
+    });
+    let example = example.collect::<Vec<_>>().join("\n");
+    machine.write(
+        "/etc/systemd/system/origin-guard.socket.d/override.conf",
+        &format!("[Socket]{example}\n"),
+    );
+    machine.sh("systemctl daemon-reload; systemctl start origin-guard.socket origin-guard");
+    let listening = machine.sh("systemctl show --value -p Listen origin-guard.socket");
+    assert_eq!(listening.trim(), "/run/origin-guard.sock (Stream)");
+    wait_until(&machine, "an address in the log", || {
+        machine
+            .journal()
+            .contains("listening address=unix:/run/origin-guard.sock")
+    });
+    assert!(
+        !machine.journal().contains("listening address=0.0.0.0"),
+        "{}",
+        machine.journal()
+    );
+}
+
+#[test]
+fn the_service_makes_sockets_in_its_own_folder() {
+    let Some(machine) = installed() else { return };
+    machine.write(
+        "/etc/systemd/system/origin-guard.service.d/listen.conf",
+        "[Service]\nEnvironment=LISTEN=unix:/run/origin-guard/origin.sock\n",
+    );
+    machine.sh("systemctl daemon-reload; systemctl start origin-guard");
+    let mut stream = machine.connect_unix("/run/origin-guard/origin.sock");
+    std::io::Write::write_all(&mut stream, b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        .expect("sent");
+    assert_eq!(
+        Answer::read(&mut stream, false).expect("an answer").status,
+        200
+    );
+    let access = machine.sh("stat -c %a /run/origin-guard/origin.sock");
+    assert_eq!(access.trim(), "660");
+}
+
+#[test]
+fn a_missing_secret_is_the_status_that_the_unit_names() {
+    let Some(machine) = installed() else { return };
+    machine.sh(&format!("rm {SECRET_FILE}"));
+    assert!(
+        !machine
+            .try_sh("systemctl start origin-guard")
+            .status
+            .success()
+    );
+    let journal = machine.journal();
+    assert!(journal.contains("status=243/CREDENTIALS"), "{journal}");
+    assert!(
+        machine
+            .sh("origin-guard print unit")
+            .contains("status=243/CREDENTIALS")
+    );
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md"));
+    assert!(readme.expect("readable").contains("status=243/CREDENTIALS"));
+}
+
+#[test]
+fn a_socket_that_does_not_listen_is_refused() {
+    if !installed_program("systemd-socket-activate", "apt install systemd") {
+        return;
+    }
+    let folder = Folder::new("activate");
+    let path = folder.path.join("socket");
+    let mut activator = Command::new("systemd-socket-activate")
+        .arg("-a")
+        .arg("-l")
+        .arg(&path)
+        .arg(env!("CARGO_BIN_EXE_origin-guard"))
+        .env_clear()
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("starts");
+    let since = Instant::now();
+    let _connection = loop {
+        match UnixStream::connect(&path) {
+            Ok(stream) => break stream,
+            Err(_) => assert!(since.elapsed() < PATIENCE, "nothing listens"),
+        }
+        std::thread::yield_now();
+    };
+    // It is handed the connection itself, and says so.
+    let lines = BufReader::new(activator.stderr.take().expect("piped")).lines();
+    let said = lines
+        .map_while(Result::ok)
+        .find(|line| line.contains("origin-guard:"));
+    activator.kill().expect("its own child");
+    activator.wait().expect("its own child");
+    let said = said.expect("a line");
+    assert!(
+        said.contains("it does not listen") && said.contains("Accept=no"),
+        "{said}"
+    );
 }

@@ -21,7 +21,7 @@ pub struct File {
     proxy: Option<ProxyFile>,
 }
 
-static FILES: [File; 13] = [
+static FILES: [File; 14] = [
     plain(
         "unit",
         "origin-guard.service, for systemd",
@@ -36,6 +36,11 @@ static FILES: [File; 13] = [
         "no-network",
         "a drop-in for the service with the socket unit",
         include_str!("no-network.conf"),
+    ),
+    plain(
+        "gateway-socket",
+        "origin-guard-gateway.socket, where a gateway's proxy asks",
+        include_str!("origin-guard-gateway.socket"),
     ),
     plain(
         "gateway-unit",
@@ -108,7 +113,7 @@ const ALIASES: &[(&str, &str)] = &[
     ("lua", "haproxy-lua"),
     (
         "gateway",
-        "nginx-gateway, caddy-gateway, haproxy-gateway (the proxy's file) or gateway-unit",
+        "nginx-gateway, caddy-gateway, haproxy-gateway (the proxy's file), gateway-unit or gateway-socket",
     ),
     (
         "envoy-gateway",

@@ -244,7 +244,7 @@ impl ProxyFile {
         let default = match (self.language, self.role) {
             (Language::Traefik, _) => "127.0.0.1:8888",
             (_, Role::Origin) => "/run/origin-guard.sock",
-            (_, Role::Gateway) => "/run/origin-guard/gateway.sock",
+            (_, Role::Gateway) => "/run/origin-guard-gateway.sock",
         };
         let default: GuardAddress = default.parse().expect("a default fits");
         match (self.language, socket.unwrap_or(&default)) {
