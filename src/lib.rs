@@ -6,6 +6,7 @@ pub mod app;
 pub mod auth;
 pub mod cli;
 pub mod config;
+pub mod demo_backend;
 pub mod deploy;
 pub mod handler;
 pub mod handlers;

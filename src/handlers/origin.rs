@@ -2,7 +2,7 @@
 
 use tiny_http::{Method, Request};
 
-use super::request_log::{self, counted, is_reading, path, respond};
+use super::request_log::{self, count_verdict, counted, is_reading, path, respond};
 use crate::auth::shared_secret::{Guard, Verdict};
 use crate::handler::{Answer, Decision, Handler};
 use crate::handlers::responses as reply;
@@ -72,16 +72,9 @@ impl Origin {
     /// The verdict; one that denies is logged.
     fn judge(&self, request: &Request) -> Verdict {
         let verdict = self.guard.judge(request);
-        let (counter, reason) = match verdict {
-            Verdict::Granted => return used(Counter::SecretCurrent, verdict),
-            Verdict::GrantedByPrevious => return used(Counter::SecretPrevious, verdict),
-            Verdict::Misconfigured => (Counter::Misconfigured, "misconfigured"),
-            Verdict::NoSecret => (Counter::NoSecret, "no_secret"),
-            Verdict::InvalidSecret => (Counter::InvalidSecret, "invalid_secret"),
-            Verdict::RepeatedSecret => (Counter::RepeatedSecret, "repeated_secret"),
-        };
-        count(counter);
-        request_log::log_denial(request, reason, None, &self.trusted_proxies);
+        if let Some(reason) = count_verdict(verdict) {
+            request_log::log_denial(request, reason, None, &self.trusted_proxies);
+        }
         verdict
     }
 }
@@ -94,9 +87,4 @@ impl Handler for Origin {
     fn refuse(&self, refusal: &RequestError, peer: Peer) -> Reply {
         request_log::refuse(refusal, peer, &self.trusted_proxies)
     }
-}
-
-fn used(secret: Counter, verdict: Verdict) -> Verdict {
-    count(secret);
-    verdict
 }

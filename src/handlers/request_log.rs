@@ -2,6 +2,7 @@
 
 use tiny_http::{Method, Request};
 
+use crate::auth::shared_secret::Verdict;
 use crate::handler::{Answer, Decision};
 use crate::handlers::responses as reply;
 use crate::http1::encode::Reply;
@@ -77,6 +78,20 @@ pub(super) fn healthz(request: &Request) -> Answer {
 pub(super) fn counted(counter: Counter, answer: &'static StaticResponse) -> Answer {
     count(counter);
     answer.into()
+}
+
+/// Counts a verdict; where it denies, returns the reason for the log.
+pub(super) fn count_verdict(verdict: Verdict) -> Option<&'static str> {
+    let (counter, reason) = match verdict {
+        Verdict::Granted => (Counter::SecretCurrent, None),
+        Verdict::GrantedByPrevious => (Counter::SecretPrevious, None),
+        Verdict::Misconfigured => (Counter::Misconfigured, Some("misconfigured")),
+        Verdict::NoSecret => (Counter::NoSecret, Some("no_secret")),
+        Verdict::InvalidSecret => (Counter::InvalidSecret, Some("invalid_secret")),
+        Verdict::RepeatedSecret => (Counter::RepeatedSecret, Some("repeated_secret")),
+    };
+    count(counter);
+    reason
 }
 
 /// Logs an answered request.

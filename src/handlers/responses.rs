@@ -25,6 +25,10 @@ const READING: &str = "GET, HEAD";
 /// All methods that are known.
 const ANY: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, TRACE";
 
+/// The usual methods that are forwarded; others are, too.
+const FORWARDED: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
+
+const NOT_ALLOWED: &str = "Method not allowed";
 const MISCONFIGURATION: &str = "Server configuration error";
 
 /// `{"status":"ok"}`.
@@ -42,6 +46,13 @@ pub static METHOD_NOT_ALLOWED: StaticResponse = StaticResponse::new(method_not_a
 /// 405 on a guarded path.
 pub static METHOD_NOT_ALLOWED_NO_STORE: StaticResponse =
     StaticResponse::new(|| no_store(method_not_allowed()));
+/// 405 to TRACE, in front of a backend that has whatever other methods it has.
+pub static TRACE_NOT_ALLOWED: StaticResponse = StaticResponse::new(|| {
+    no_store(error(405, NOT_ALLOWED)).with_header(header("Allow", FORWARDED))
+});
+/// 508 to a request that has been here before (RFC 5842, section 7.2; RFC 8586).
+pub static LOOP_DETECTED: StaticResponse =
+    StaticResponse::new(|| no_store(error(508, "Loop detected")));
 /// 204 to `OPTIONS *` at a door where paths are only read.
 pub static OPTIONS_READING: StaticResponse = StaticResponse::new(|| options(READING));
 /// 204 to `OPTIONS *` at a door where any method is served.
@@ -203,7 +214,7 @@ fn not_found() -> Reply {
 }
 
 fn method_not_allowed() -> Reply {
-    error(405, "Method not allowed").with_header(header("Allow", READING))
+    error(405, NOT_ALLOWED).with_header(header("Allow", READING))
 }
 
 fn options(allow: &'static str) -> Reply {

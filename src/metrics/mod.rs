@@ -50,11 +50,14 @@ const RELOADS: Family = Family {
 
 counters! {
     Granted: REQUESTS r#"verdict="granted",status="200""#,
+    Forwarded: REQUESTS r#"verdict="granted",status="forwarded""#,
+    Public: REQUESTS r#"verdict="public",status="forwarded""#,
     NoSecret: REQUESTS r#"verdict="no_secret",status="401""#,
     InvalidSecret: REQUESTS r#"verdict="invalid_secret",status="401""#,
     RepeatedSecret: REQUESTS r#"verdict="repeated_secret",status="401""#,
     Misconfigured: REQUESTS r#"verdict="misconfigured",status="500""#,
     MethodNotAllowed: REQUESTS r#"verdict="method_not_allowed",status="405""#,
+    LoopDetected: REQUESTS r#"verdict="loop",status="508""#,
     NotFound: REQUESTS r#"verdict="not_found",status="404""#,
     Healthy: REQUESTS r#"verdict="healthy",status="200""#,
     Options: REQUESTS r#"verdict="options",status="204""#,
@@ -237,10 +240,11 @@ impl Totals {
             "connections={} requests={} granted={} by_previous={} denied={}",
             self.open(),
             self.family(&REQUESTS),
-            self.counts[Counter::Granted as usize],
+            self.counts[Counter::Granted as usize] + self.counts[Counter::Forwarded as usize],
             self.counts[Counter::SecretPrevious as usize],
             self.counts[Counter::NoSecret as usize]
                 + self.counts[Counter::InvalidSecret as usize]
+                + self.counts[Counter::RepeatedSecret as usize]
                 + self.counts[Counter::Misconfigured as usize],
         )
     }

@@ -1,0 +1,83 @@
+//! In front of a backend: every request is checked, and what is granted is forwarded.
+//! Nothing is served here, so that every path is the backend's.
+
+use super::request_log::{self, count_verdict, counted, respond};
+use crate::auth::shared_secret::Guard;
+use crate::handler::{Answer, Decision, Handler};
+use crate::handlers::responses as reply;
+use crate::http1::edits::Edits;
+use crate::http1::encode::Reply;
+use crate::http1::error::RequestError;
+use crate::http1::forwarded::TrustedProxies;
+use crate::http1::request::RequestHead;
+use crate::metrics::{Counter, count};
+use crate::net::Peer;
+
+/// What decides on the requests for a backend.
+pub struct Front {
+    /// Who is let through.
+    pub guard: Guard,
+    /// Paths that GET and HEAD reach unchecked, byte for byte.
+    pub public_paths: Vec<String>,
+    /// Whose word on the client counts.
+    pub trusted_proxies: TrustedProxies,
+    /// Whether every answer of the guard's own is logged; what is forwarded is logged
+    /// where the backend's answer is known.
+    pub access_log: bool,
+}
+
+impl Front {
+    /// Whether the request needs no secret. One with a secret is the same to it: what a
+    /// public path is sent depends on nobody's word.
+    fn is_public(&self, head: &RequestHead<'_, '_>) -> bool {
+        // Most guards have no public path.
+        !self.public_paths.is_empty()
+            && (head.method.is_get() || head.method.is_head())
+            && self
+                .public_paths
+                .iter()
+                .any(|public| public.as_bytes() == head.target.path())
+    }
+
+    fn answer(&self, head: &RequestHead<'_, '_>, peer: Peer, answer: Answer) -> Decision {
+        respond(head, peer, |request| {
+            if self.access_log {
+                request_log::log_request(request, &answer, &self.trusted_proxies);
+            }
+            answer
+        })
+    }
+}
+
+impl Handler for Front {
+    fn decide(&self, head: &RequestHead<'_, '_>, peer: Peer) -> Decision {
+        if let Err(error) = head.check_forwardable() {
+            if head.method.is_trace() {
+                let answer = counted(Counter::MethodNotAllowed, &reply::TRACE_NOT_ALLOWED);
+                return self.answer(head, peer, answer);
+            }
+            return Decision::Respond(self.refuse(&error, peer).into());
+        }
+        if self.is_public(head) {
+            count(Counter::Public);
+            return Decision::Forward(Edits::Public);
+        }
+        let verdict = self.guard.judge_fields(head.name_values());
+        let Some(reason) = count_verdict(verdict) else {
+            count(Counter::Forwarded);
+            return Decision::Forward(Edits::Granted);
+        };
+        respond(head, peer, |request| {
+            request_log::log_denial(request, reason, None, &self.trusted_proxies);
+            let answer = reply::verdict(verdict).into();
+            if self.access_log {
+                request_log::log_request(request, &answer, &self.trusted_proxies);
+            }
+            answer
+        })
+    }
+
+    fn refuse(&self, refusal: &RequestError, peer: Peer) -> Reply {
+        request_log::refuse(refusal, peer, &self.trusted_proxies)
+    }
+}
