@@ -8,10 +8,13 @@ use std::sync::Arc;
 use crate::auth::secrets::Secrets;
 use crate::auth::shared_secret::Guard;
 use crate::config::Config;
+use crate::handler::Handler;
 use crate::handlers::admin::Admin;
+use crate::handlers::front::Front;
 use crate::handlers::gateway::Gateway;
 use crate::handlers::origin::Origin;
 use crate::net::{Address, Inherited, SelfCheckSocket};
+use crate::proxy::upstream::Upstream;
 use crate::server::ListenerGroup;
 use crate::systemd::InheritedSocket;
 
@@ -41,6 +44,12 @@ impl InheritedSockets {
             }
         }
         sorted
+    }
+
+    /// Whether one of them leads to the origin.
+    #[must_use]
+    pub fn has_origin(&self) -> bool {
+        !self.origin.is_empty()
     }
 
     /// Whether one of them leads to the gateway.
@@ -130,17 +139,36 @@ fn origin(config: &Config, inherited: Vec<Inherited>, secrets: &Arc<Secrets>) ->
     } else {
         Vec::new()
     };
+    let guard = Guard::new(&config.header, Arc::clone(secrets));
+    let trusted_proxies = config.trusted_proxies.clone();
+    let access_log = config.access_log;
+    let handler: Arc<dyn Handler> = match &config.backend {
+        None => Arc::new(Origin {
+            guard,
+            trusted_proxies,
+            access_log,
+        }),
+        Some(backend) => Arc::new(Front {
+            guard,
+            public_paths: backend.public_paths.clone(),
+            trusted_proxies,
+            access_log,
+        }),
+    };
     ListenerGroup {
         addresses,
         access: config.socket_access,
         inherited,
         private: None,
-        handler: Arc::new(Origin {
-            guard: Guard::new(&config.header, Arc::clone(secrets)),
-            trusted_proxies: config.trusted_proxies.clone(),
-            access_log: config.access_log,
-        }),
+        handler,
     }
+}
+
+/// The backends, where there are any; no name of one is resolved yet.
+#[must_use]
+pub fn upstream(config: &Config) -> Option<Arc<Upstream>> {
+    let backend = config.backend.as_ref()?;
+    Some(Arc::new(Upstream::new(backend.urls.clone())))
 }
 
 fn gateway(

@@ -1,8 +1,11 @@
 //! Commands and help.
 
+use std::net::SocketAddr;
+
 use lexopt::Arg::{Long, Short, Value};
 
 use crate::config::variables;
+use crate::demo_backend;
 use crate::deploy::Print;
 use crate::keys::cli::{self as keys, KeysCommand};
 
@@ -17,6 +20,8 @@ pub enum Command {
     Keygen,
     /// `print`, with the file that it names, if it names one
     Print(Option<Print>),
+    /// `demo-backend`, at this address
+    DemoBackend(SocketAddr),
     /// `keys`
     Keys(KeysCommand),
     /// `--help`
@@ -53,6 +58,8 @@ usage: origin-guard [serve]   serve
                     [--socket PATH]
                               a proxy's, fitted to your machine, SECRET_HEADER and
                               API_KEY_HEADER
+       origin-guard demo-backend [127.0.0.1:3000]
+                              answer with what reaches it: a backend to try with
        origin-guard keys      add, list, revoke, rotate, rm, verify: API keys
        origin-guard --help | --version
 
@@ -102,6 +109,7 @@ pub fn parse(mut arguments: lexopt::Parser) -> Result<Command, String> {
             Value(word) if word == "serve" => Command::Serve,
             Value(word) if word == "check" => Command::Check,
             Value(word) if word == "keygen" => Command::Keygen,
+            Value(word) if word == "demo-backend" => demo_backend(&mut arguments)?,
             Value(word) if word == "print" => print(&mut arguments)?,
             Value(word) if word == "keys" => {
                 keys::parse(&mut arguments)?.map_or(Command::Help, Command::Keys)
@@ -120,6 +128,25 @@ pub fn parse(mut arguments: lexopt::Parser) -> Result<Command, String> {
         }
     }
     Ok(command.unwrap_or(Command::Serve))
+}
+
+/// `demo-backend` with the address that comes next, or its own.
+fn demo_backend(arguments: &mut lexopt::Parser) -> Result<Command, String> {
+    let address = match arguments.next().map_err(|error| with_help(&error))? {
+        None => demo_backend::ADDRESS,
+        Some(Value(address)) => {
+            let address = address.to_string_lossy();
+            address.parse().map_err(|_| {
+                let own = demo_backend::ADDRESS;
+                with_help(&format!(
+                    "{address:?} is no address; write one such as {own}"
+                ))
+            })?
+        }
+        Some(Short('h') | Long("help")) => return Ok(Command::Help),
+        Some(flag) => return Err(with_help(&flag.unexpected())),
+    };
+    Ok(Command::DemoBackend(address))
 }
 
 /// `print` with the file whose name and options come next.

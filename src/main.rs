@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::fmt;
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -9,10 +10,12 @@ use origin_guard::app::InheritedSockets;
 use origin_guard::auth::keygen;
 use origin_guard::cli::{self, Command};
 use origin_guard::config::{Config, ConfigError, Environment};
+use origin_guard::demo_backend::{self, DemoError};
 use origin_guard::deploy;
 use origin_guard::keys::commands as keys;
 use origin_guard::log::Prefix;
 use origin_guard::net::SelfCheckSocket;
+use origin_guard::net::resolve::Resolver;
 use origin_guard::server::Server;
 use origin_guard::systemd::InheritedSocket;
 use origin_guard::systemd::watchdog;
@@ -33,6 +36,7 @@ fn main() -> ExitCode {
             Ok(secret) => print(&secret),
             Err(error) => fail(1, &format!("no randomness to be had: {error}")),
         },
+        Ok(Command::DemoBackend(address)) => demo_backend(address),
         Ok(Command::Print(Some(file))) => match file.text(&|name| std::env::var_os(name)) {
             Ok(text) => print(&text),
             Err(fault) if fault.is_configuration() => fail(EX_CONFIG, &fault),
@@ -61,7 +65,7 @@ fn serve() -> ExitCode {
         }
         Err(error) => return fail(1, &error),
     };
-    let mut config = match read_config(inherited.has_gateway()) {
+    let mut config = match read_config(&inherited) {
         Ok(config) => config,
         Err(faults) => return fail(EX_CONFIG, &faults),
     };
@@ -144,6 +148,16 @@ fn bind_and_run(mut config: Config, inherited: InheritedSockets) -> Result<usize
     for address in server.addresses() {
         log::info!("listening address={address}");
     }
+    if let Some(upstream) = app::upstream(&config) {
+        // What a socket unit listens at is known only now.
+        if let Some(url) = upstream.is_own_listener(server.addresses()) {
+            let own = "it is the guard itself; write where the backend listens";
+            return Err(failed(&format!("forward to {}", url.name()))(own));
+        }
+        upstream
+            .resolve_names(Resolver::default())
+            .map_err(failed("resolve the names of backends"))?;
+    }
     systemd::ready();
     watchdog::start(private, config.workers).map_err(failed("start the watchdog"))?;
     server
@@ -151,13 +165,17 @@ fn bind_and_run(mut config: Config, inherited: InheritedSockets) -> Result<usize
         .map_err(failed("wait for connections"))
 }
 
-fn read_config(inherits_gateway: bool) -> Result<Config, ConfigError> {
-    Config::read(&Environment::of_process(inherits_gateway))
+fn read_config(inherited: &InheritedSockets) -> Result<Config, ConfigError> {
+    Config::read(&Environment {
+        inherits_gateway: inherited.has_gateway(),
+        inherits_origin: inherited.has_origin(),
+        ..Environment::of_process()
+    })
 }
 
 fn check() -> ExitCode {
     use std::io::Write as _;
-    match read_config(false) {
+    match read_config(&InheritedSockets::default()) {
         Ok(config) => {
             for warning in &config.warnings {
                 let _ = writeln!(std::io::stderr(), "warning: {warning}");
@@ -169,6 +187,18 @@ fn check() -> ExitCode {
             print(&text)
         }
         Err(faults) => fail(EX_CONFIG, &faults),
+    }
+}
+
+fn demo_backend(address: SocketAddr) -> ExitCode {
+    let served = demo_backend::run(address, |address| {
+        // Whoever started it may wait for this line to learn the port.
+        print(&format!("http://{address}\n"));
+    });
+    match served {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error @ DemoError::NotLoopback(_)) => fail(EX_USAGE, &error),
+        Err(error) => fail(1, &error),
     }
 }
 

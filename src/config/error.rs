@@ -17,6 +17,8 @@ pub enum ValueError {
     NotUtf8,
     /// No number within the bounds.
     Count(String, usize, usize),
+    /// No number of bytes.
+    Bytes(String),
     /// No time in seconds.
     Seconds(String),
     /// Neither 0 nor 1.
@@ -64,6 +66,11 @@ impl Display for ValueError {
             Self::Count(text, least, most) => write!(
                 to,
                 "{text:?} is no number from {least} to {most}; write one in digits"
+            ),
+            Self::Bytes(text) => write!(
+                to,
+                "{text:?} is no number of bytes, 1 or more; write digits alone, such as 10000000, \
+                 or leave it out for no limit"
             ),
             Self::Seconds(text) => write!(
                 to,

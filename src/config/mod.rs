@@ -1,5 +1,6 @@
 //! The environment -> [`Config`]; every fault named at once.
 
+mod backend;
 mod error;
 mod gateway;
 mod group;
@@ -15,11 +16,13 @@ use crate::auth::secret_source::{Loaded, Source};
 use crate::auth::secrets::{Digest, Secrets, Text};
 use crate::http1::forwarded::TrustedProxies;
 use crate::net::{Address, SocketAccess};
+use crate::proxy::limits::Limits as RelayLimits;
 use crate::server::Limits;
 
 use reader::Reader;
 use values::{addresses, field_name, is_fixed};
 
+pub use backend::Backend;
 pub use error::{ConfigError, ValueError};
 pub use gateway::Gateway;
 
@@ -31,17 +34,20 @@ pub struct Environment<'a> {
     pub names: Vec<String>,
     /// Whether a socket unit opens the gateway's listener.
     pub inherits_gateway: bool,
+    /// Whether a socket unit opens the origin's, so that the default of `LISTEN` gives way.
+    pub inherits_origin: bool,
 }
 
 impl Environment<'_> {
-    /// That of this process.
+    /// That of this process, without a socket unit.
     #[must_use]
-    pub fn of_process(inherits_gateway: bool) -> Self {
+    pub fn of_process() -> Self {
         let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
         Self {
             variable: &|name| std::env::var_os(name),
             names: names.collect(),
-            inherits_gateway,
+            inherits_gateway: false,
+            inherits_origin: false,
         }
     }
 }
@@ -68,6 +74,10 @@ pub struct Config {
     pub secret_text: Option<Text>,
     /// The gateway's door, where `GATEWAY_LISTEN` opens it.
     pub gateway: Option<Gateway>,
+    /// The backend, where `BACKEND` names one.
+    pub backend: Option<Backend>,
+    /// The limits of what is forwarded.
+    pub relay_limits: RelayLimits,
     /// `WORKERS`.
     pub workers: usize,
     /// The variables named like the limits.
@@ -105,6 +115,20 @@ impl Config {
         let admin_allow_remote = reader.switch("ADMIN_ALLOW_REMOTE");
         let admin_listen = reader.admin_listen(admin_allow_remote);
         reader.each_address_once(&listen, gateway.as_ref(), &admin_listen);
+        let backend = reader.backend(&header);
+        let opens_listen = listen_is_set || !environment.inherits_origin;
+        reader.backend_is_elsewhere(
+            backend.as_ref(),
+            &[
+                ("LISTEN", if opens_listen { &listen } else { &[] }),
+                ("ADMIN_LISTEN", &admin_listen),
+                (
+                    "GATEWAY_LISTEN",
+                    gateway.as_ref().map_or(&[], |gateway| &gateway.listen),
+                ),
+            ],
+        );
+        let relay_limits = reader.relay_limits();
         let workers = reader.workers();
         let limits = Limits {
             max_connections: reader.count("MAX_CONNECTIONS"),
@@ -131,6 +155,8 @@ impl Config {
             secrets: loaded.digests,
             secret_text: loaded.current.filter(|_| gateway.is_some()),
             gateway,
+            backend,
+            relay_limits,
             workers,
             limits,
             drain_timeout,
@@ -182,7 +208,7 @@ impl Reader<'_> {
         self.warnings.append(&mut loaded.warnings);
         if source == Source::Unset {
             self.warnings.push(
-                "SHARED_SECRET is not set: every request for /protected is answered with 500; \
+                "SHARED_SECRET is not set: every request that needs it is answered with 500; \
                  set it to what the gateway sends"
                     .into(),
             );

@@ -94,6 +94,13 @@ pub(super) fn count(text: &str, least: usize, most: usize) -> Result<usize, Valu
         .ok_or_else(|| ValueError::Count(text.to_owned(), least, most))
 }
 
+pub(super) fn bytes(text: &str) -> Result<u64, ValueError> {
+    text.parse()
+        .ok()
+        .filter(|&bytes| bytes > 0)
+        .ok_or_else(|| ValueError::Bytes(text.to_owned()))
+}
+
 pub(super) fn seconds(text: &str) -> Result<Duration, ValueError> {
     text.strip_suffix('s')
         .unwrap_or(text)

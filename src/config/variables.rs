@@ -28,6 +28,8 @@ pub enum Topic {
     Secret,
     /// Where it listens.
     Listeners,
+    /// The backend that is guarded.
+    Backend,
     /// API keys.
     Gateway,
     /// What it logs.
@@ -49,6 +51,10 @@ pub enum Form {
     Addresses,
     /// Addresses, networks or `unix`, with commas.
     Networks,
+    /// URLs of backends, with commas.
+    Backends,
+    /// Paths of URLs, with commas.
+    UrlPaths,
     /// `0` or `1`.
     Switch,
     /// A file's mode in octal.
@@ -57,6 +63,8 @@ pub enum Form {
     Group,
     /// A whole number within these bounds.
     Count(usize, usize),
+    /// A number of bytes, at least one.
+    Bytes,
     /// A time in seconds.
     Seconds,
 }
@@ -76,7 +84,10 @@ pub enum Fallback {
 pub const SECONDS: (f64, f64) = (0.001, 31_536_000.0);
 
 use Fallback::{Cores, Nothing, Value};
-use Form::{Addresses, Count, FieldName, Group, Mode, Networks, Path, Seconds, Secret, Switch};
+use Form::{
+    Addresses, Backends, Bytes, Count, FieldName, Group, Mode, Networks, Path, Seconds, Secret,
+    Switch, UrlPaths,
+};
 
 /// All variables, by topic.
 #[rustfmt::skip]
@@ -100,6 +111,23 @@ pub const VARIABLES: &[Variable] = &[
         help: "who may connect to the Unix sockets that it makes" },
     Variable { name: "SOCKET_GROUP", topic: Topic::Listeners, form: Group, default: Nothing("its own"),
         help: "the group of these sockets: that of your proxy" },
+
+    Variable { name: "BACKEND", topic: Topic::Backend, form: Backends, default: Nothing("none"),
+        help: "what is guarded: all that LISTEN lets in goes there" },
+    Variable { name: "PUBLIC_PATHS", topic: Topic::Backend, form: UrlPaths, default: Nothing("none"),
+        help: "paths that GET and HEAD reach without the secret" },
+    Variable { name: "MAX_BODY_BYTES", topic: Topic::Backend, form: Bytes, default: Nothing("no limit"),
+        help: "bytes of a request's body" },
+    Variable { name: "BODY_TIMEOUT", topic: Topic::Backend, form: Seconds, default: Value("30"),
+        help: "seconds without a byte of a request's body" },
+    Variable { name: "BACKEND_CONNECT_TIMEOUT", topic: Topic::Backend, form: Seconds, default: Value("2"),
+        help: "seconds to connect to a backend" },
+    Variable { name: "BACKEND_TIMEOUT", topic: Topic::Backend, form: Seconds, default: Value("60"),
+        help: "seconds to the answer, then between its bytes" },
+    Variable { name: "BACKEND_IDLE_TIMEOUT", topic: Topic::Backend, form: Seconds, default: Value("1.5"),
+        help: "seconds that an unused connection to a backend is kept" },
+    Variable { name: "TUNNEL_IDLE_TIMEOUT", topic: Topic::Backend, form: Seconds, default: Value("3600"),
+        help: "seconds in which a WebSocket sends nothing" },
 
     Variable { name: "GATEWAY_LISTEN", topic: Topic::Gateway, form: Addresses, default: Nothing("none"),
         help: "where /authorize is answered, with the secret: loopback or unix:" },
@@ -140,6 +168,7 @@ impl Display for Topic {
         to.write_str(match self {
             Self::Secret => "The secret",
             Self::Listeners => "Listeners",
+            Self::Backend => "The backend",
             Self::Gateway => "API keys",
             Self::Logs => "Logs",
             Self::Limits => "Limits",
@@ -155,10 +184,13 @@ impl Display for Form {
             Self::FieldName => to.write_str("name of a header"),
             Self::Addresses => to.write_str("ADDR:PORT, [::]:PORT or unix:/path, with commas"),
             Self::Networks => to.write_str("addresses, networks (10.0.0.0/8) or unix, with commas"),
+            Self::Backends => to.write_str("http://HOST:PORT or http://unix:/path, with commas"),
+            Self::UrlPaths => to.write_str("paths, such as /healthz,/favicon.ico"),
             Self::Switch => to.write_str("0 or 1"),
             Self::Mode => to.write_str("octal, 0000 to 0777"),
             Self::Group => to.write_str("name or number of a group"),
             Self::Count(least, most) => write!(to, "{least} to {most}"),
+            Self::Bytes => to.write_str("1 or more"),
             Self::Seconds => write!(to, "{} to {}, such as 10 or 0.5", SECONDS.0, SECONDS.1),
         }
     }

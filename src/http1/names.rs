@@ -31,3 +31,80 @@ const OF_ANSWERS: [&str; 14] = [
 pub fn is_own_field(name: &str) -> bool {
     OF_ANSWERS.iter().any(|own| name.eq_ignore_ascii_case(own))
 }
+
+/// The name as programs behind a backend may fold it: CGI, WSGI, PHP and Rack turn what is
+/// no letter or digit into one sign, and letter case does not count.
+#[must_use]
+pub fn folded(name: &str) -> String {
+    let fold = |letter: char| match letter {
+        letter if letter.is_ascii_alphanumeric() => letter.to_ascii_lowercase(),
+        _ => '-',
+    };
+    name.chars().map(fold).collect()
+}
+
+/// What a backend may take a field called `name` for, if it is one that must reach it as
+/// the client or the guard sent it.
+#[must_use]
+pub fn meaning_for_backends(name: &str) -> Option<&'static str> {
+    const MEANINGS: [&str; 22] = [
+        "Host",
+        "Authorization",
+        "Cookie",
+        "Accept",
+        "User-Agent",
+        "Origin",
+        "Range",
+        "Connection",
+        "Keep-Alive",
+        "TE",
+        "Trailer",
+        "Transfer-Encoding",
+        "Upgrade",
+        "Expect",
+        "Proxy",
+        "Forwarded",
+        "X-Real-IP",
+        "CDN-Loop",
+        "Date",
+        "Via",
+        CONSUMER,
+        CONSUMER_METADATA,
+    ];
+    const PREFIXES: [&str; 5] = [
+        "Content-",
+        "X-Forwarded-",
+        "If-",
+        "Proxy-",
+        "Sec-WebSocket-",
+    ];
+    let name = folded(name);
+    let is = |known: &&str| name == folded(known);
+    let begins = |known: &&str| name.starts_with(&folded(known));
+    let known = MEANINGS.iter().find(|known| is(known));
+    known
+        .or_else(|| PREFIXES.iter().find(|known| begins(known)))
+        .copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_folds_to_one_with_a_meaning_has_it() {
+        for (name, meaning) in [
+            ("host", Some("Host")),
+            ("X_Forwarded.For", Some("X-Forwarded-")),
+            ("content_length", Some("Content-")),
+            ("X-Consumer", Some(CONSUMER)),
+            ("x_consumer.metadata", Some(CONSUMER_METADATA)),
+            ("X-Shared-Secret", None),
+            ("X-Consumer-Key", None),
+            ("X-Azure-FDID", None),
+            ("Contents", None),
+        ] {
+            assert_eq!(meaning_for_backends(name), meaning, "{name}");
+        }
+    }
+}

@@ -1,3 +1,4 @@
 //! What a granted request is forwarded by.
 
+pub mod limits;
 pub mod upstream;

@@ -15,7 +15,7 @@ use crate::handler::Handler;
 use crate::http1::error::RequestError;
 use crate::http1::framing::KeepAlive;
 use crate::metrics::{Counter, count};
-use crate::net::{Listener, Peer, Stream, UNIX_PEER};
+use crate::net::{Address, Listener, Peer, Stream, UNIX_PEER};
 
 const STOP: Token = Token(usize::MAX);
 const SLOT_FREE: Token = Token(usize::MAX - 1);
@@ -152,10 +152,10 @@ impl Server {
     }
 
     /// The addresses that it listens on, ports of 0 replaced by the real ones.
-    pub fn addresses(&self) -> impl Iterator<Item = String> {
+    pub fn addresses(&self) -> impl Iterator<Item = &Address> {
         self.listeners
             .iter()
-            .filter_map(|bound| Some(bound.listener.address.as_ref()?.to_string()))
+            .filter_map(|bound| bound.listener.address.as_ref())
     }
 
     /// Serves until a byte can be read from `stop`, then drains: accepts no more, answers
