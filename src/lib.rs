@@ -15,6 +15,7 @@ pub mod keys;
 pub mod log;
 pub mod metrics;
 pub mod net;
+pub mod private_file;
 pub mod proxy;
 pub mod random;
 pub mod reload;

@@ -138,7 +138,8 @@ fn bind_and_run(mut config: Config, inherited: InheritedSockets) -> Result<usize
         .gateway
         .as_ref()
         .and_then(|gateway| gateway.keys.clone());
-    reload::start(config.source.clone(), Arc::clone(&secrets), keys).map_err(failed("reload"))?;
+    let (source, seen) = (config.source.clone(), config.secrets.seen);
+    reload::start(source, seen, Arc::clone(&secrets), keys).map_err(failed("reload"))?;
     let private = SelfCheckSocket::new().map_err(failed("name the socket of the self-check"))?;
     let private = Arc::new(private);
     let groups = app::listener_groups(&config, inherited, &secrets, &private)

@@ -5,7 +5,9 @@ mod support;
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use data_encoding::HEXLOWER;
 use origin_guard::keys::text::{self, Key, LENGTH, Malformed};
@@ -13,8 +15,8 @@ use origin_guard::keys::time::{Time, span};
 use origin_guard::keys::{Id, KeyVerdict, Keys};
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use support::command;
 use support::keys::KeyFile;
+use support::{command, installed};
 
 fn mode(path: &Path) -> u32 {
     fs::metadata(path).expect("there").mode() & 0o777
@@ -37,7 +39,7 @@ fn line(key: &Key) -> Value {
         "id": Id::of(&digest).to_string(),
         "digest": HEXLOWER.encode(&digest),
         "consumer": "acme",
-        "created": "2026-11-24T07:00:00Z",
+        "created": "2020-11-24T07:00:00Z",
     })
 }
 
@@ -613,26 +615,121 @@ fn a_faulty_file_is_refused_with_line_and_column_and_stays() {
 }
 
 #[test]
-fn a_file_that_others_can_read_is_warned_of_and_mended() {
+fn whoever_could_read_the_file_still_can_after_an_edit() {
     let file = KeyFile::new("modes");
     file.add("acme", &[]);
+    for mode_before in [0o644, 0o640, 0o660, 0o600, 0o400] {
+        set_mode(&file.path, mode_before);
+        file.add("acme", &[]);
+        assert_eq!(mode(&file.path), mode_before);
+    }
     set_mode(&file.path, 0o644);
     let said = file.run(&["list"]);
-    assert!(said.err.contains("chmod o-r"), "{said:?}");
-    file.add("acme", &[]);
-    assert_eq!(mode(&file.path), 0o640);
+    let remedy = format!("chmod 600 {}", file.text());
+    assert!(
+        said.status == Some(0) && said.err.contains(&remedy),
+        "{said:?}"
+    );
+    set_mode(&file.path, 0o640);
     assert_eq!(file.run(&["list"]).err, "");
-    // The guard's group reads it; that stays, and nothing else does.
-    for (before, after) in [
-        (0o640, 0o640),
-        (0o666, 0o640),
-        (0o600, 0o600),
-        (0o400, 0o600),
-    ] {
-        set_mode(&file.path, before);
-        file.add("acme", &[]);
-        assert_eq!(mode(&file.path), after, "{before:o}");
+}
+
+#[test]
+fn a_file_that_everyone_can_write_is_refused() {
+    let file = KeyFile::new("writable");
+    let key = file.add("acme", &[]);
+    let id = file.id(&key);
+    let before = file.json();
+    for mode in [0o602, 0o622, 0o666] {
+        set_mode(&file.path, mode);
+        for command in [&["list"][..], &["add", "acme"], &["revoke", &id]] {
+            let said = file.run(command);
+            let remedy = format!("chmod 600 {}", file.text());
+            assert_eq!(said.status, Some(78), "{said:?}");
+            assert!(said.err.contains(&remedy), "{said:?}");
+        }
     }
+    assert_eq!(file.json(), before);
+}
+
+#[test]
+fn an_access_control_list_survives_an_edit_and_none_is_inherited() {
+    if !installed("setfacl", "apt install acl") {
+        return;
+    }
+    let file = KeyFile::new("acl");
+    file.add("acme", &[]);
+    let set = |arguments: &[&str], path: &Path| {
+        let done = Command::new("setfacl").args(arguments).arg(path).status();
+        assert!(done.expect("runs").success(), "{arguments:?}");
+    };
+    let list = || {
+        let mut get = Command::new("getfacl");
+        let output = get
+            .args(["-cn", "--absolute-names"])
+            .arg(&file.path)
+            .output();
+        String::from_utf8(output.expect("runs").stdout).expect("UTF-8")
+    };
+    let without = list();
+    // What a new file in the folder would get.
+    set(&["-d", "-m", "u:54321:rw"], &file.folder.path);
+    file.add("acme", &[]);
+    assert_eq!(list(), without);
+    set(&["-m", "u:12345:r,g:23456:r,m::r"], &file.path);
+    let with = list();
+    assert!(with.contains("user:12345:r--"), "{with}");
+    file.add("acme", &[]);
+    assert_eq!(list(), with);
+    file.must(&["revoke", &file.id(&file.add("other", &[]))]);
+    assert_eq!(list(), with);
+}
+
+#[test]
+fn an_edit_that_would_shut_a_reader_out_fails_and_changes_nothing() {
+    const USER: u32 = 12345;
+    const GROUP: u32 = 23456;
+    let file = KeyFile::new("foreign");
+    let key = file.add("acme", &[]);
+    let id = file.id(&key);
+    let chown = std::os::unix::fs::chown(&file.path, Some(USER), Some(GROUP));
+    if chown.is_err() {
+        return support::skip("needs root; run the tests as root");
+    }
+    // A folder and a lock that others may write, as of an operator's group.
+    set_mode(&file.path, 0o644);
+    set_mode(&file.folder.path, 0o777);
+    let lock = file.folder.path.join("keys.json.lock");
+    set_mode(&lock, 0o666);
+    let before = (file.json(), fs::metadata(&file.path).expect("there").ino());
+    let mut revoke = command();
+    revoke
+        .args(["keys", "revoke", &id, "--file", file.text()])
+        .uid(USER + 1)
+        .gid(GROUP);
+    let said = support::keys::Said::from(revoke.output().expect("runs"));
+    assert_eq!(said.status, Some(1), "{said:?}");
+    assert!(
+        said.err.contains("as it was") && said.err.contains("as root"),
+        "{said:?}"
+    );
+    let after = (file.json(), fs::metadata(&file.path).expect("there").ino());
+    assert_eq!(before, after);
+    assert_eq!(file.files(), ["keys.json", "keys.json.lock"]);
+}
+
+#[test]
+fn a_file_with_another_name_is_not_edited_under_one_alone() {
+    let file = KeyFile::new("names");
+    let key = file.add("acme", &[]);
+    let other = file.folder.path.join("other.json");
+    fs::hard_link(&file.path, &other).expect("linked");
+    let said = file.run(&["revoke", &file.id(&key)]);
+    assert_eq!(said.status, Some(78), "{said:?}");
+    assert!(said.err.contains("2 names"), "{said:?}");
+    assert_eq!(file.verify(&key).status, Some(0));
+    fs::remove_file(&other).expect("removed");
+    file.must(&["revoke", &file.id(&key)]);
 }
 
 #[test]
@@ -640,9 +737,7 @@ fn owner_and_group_stay_when_root_changes_the_file() {
     let file = KeyFile::new("owner");
     file.add("acme", &[]);
     if std::os::unix::fs::chown(&file.path, Some(12345), Some(23456)).is_err() {
-        let line = b"SKIPPED: needs root; run the tests as root\n";
-        let _ = std::io::stderr().write_all(line);
-        return;
+        return support::skip("needs root; run the tests as root");
     }
     file.add("acme", &[]);
     let metadata = fs::metadata(&file.path).expect("there");
@@ -678,6 +773,15 @@ fn what_is_no_file_is_no_file_of_keys() {
     fs::create_dir(&file.path).expect("a folder");
     assert_eq!(file.run(&["list"]).status, Some(78));
     assert_ne!(file.run(&["add", "acme"]).status, Some(0));
+    fs::remove_dir(&file.path).expect("removed");
+    // Opening a FIFO waits for who writes into it.
+    let made = Command::new("mkfifo").arg(&file.path).status();
+    assert!(made.expect("runs").success());
+    for command in [&["list"][..], &["add", "acme"], &["rm", "acme"]] {
+        let said = file.run(command);
+        assert_eq!(said.status, Some(78), "{said:?}");
+        assert!(said.err.contains("is a FIFO"), "{said:?}");
+    }
 }
 
 /// Many keys: each that is asked for is found, and none that is not there.
@@ -728,7 +832,7 @@ fn many(folder: &support::folder::Folder, count: u32) -> PathBuf {
         write!(
             to,
             "{separator}{{\"id\":\"{}\",\"digest\":\"{}\",\"consumer\":\"consumer-{number}\",\
-             \"created\":\"2026-11-24T07:00:00Z\"}}",
+             \"created\":\"2020-11-24T07:00:00Z\"}}",
             Id::of(&digest),
             HEXLOWER.encode(&digest)
         )

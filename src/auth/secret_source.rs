@@ -2,27 +2,32 @@
 
 use std::ffi::OsString;
 use std::fmt;
-use std::fs::File;
-use std::io::Read as _;
-use std::os::unix::fs::MetadataExt as _;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
+use super::secret_forms::{self, Form};
 use super::secrets::{Digest, SHORT, Text};
+use crate::private_file::{self, Fingerprint, OpenError, PrivateFile};
 
 /// The variables that this module reads.
-pub(super) const SECRET: &str = "SHARED_SECRET";
+const SECRET: &str = "SHARED_SECRET";
 const PREVIOUS: &str = "SHARED_SECRET_PREVIOUS";
 const FILE: &str = "SHARED_SECRET_FILE";
 /// systemd.exec(5): where `LoadCredential=` puts files.
 const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
 const CREDENTIAL: &str = "shared-secret";
+const SHOWN_CREDENTIAL: &str = "the credential shared-secret";
 
 /// Largest file of secrets, in bytes.
 const LARGEST: u64 = 65536;
 /// Most secrets at once; each costs a comparison on every request.
 const MOST: usize = 16;
+/// Where a line begins with it the line is a comment.
+const COMMENT: u8 = b'#';
+/// What some editors put at the start of a file in UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Where the secrets come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +51,116 @@ pub struct Loaded {
     pub current: Option<Text>,
     /// What is legal and likely a mistake.
     pub warnings: Vec<String>,
+    /// The state of the file that they were read from.
+    pub seen: Option<Fingerprint>,
+}
+
+/// Why there are no secrets to be had, and the remedy. Displays as the message for the
+/// operator, which names variable, file, line or byte, and never shows any content.
+#[derive(Debug)]
+pub enum Error {
+    /// Two sources are set; both are named.
+    TwoSources(&'static str, &'static str),
+    /// A previous secret is set without a current one.
+    PreviousAlone,
+    /// The file that this variable names cannot be opened.
+    Open(&'static str, OpenError),
+    /// The file at this place is open, and reading it failed.
+    Read(String, io::Error),
+    /// The file at this place is larger than a file of secrets can be.
+    TooLarge(String),
+    /// The file at this place has comments and empty lines alone.
+    Empty(String),
+    /// What stands at this place, a variable or a line, is no secret.
+    Value {
+        /// The variable, or the file and the line.
+        place: String,
+        /// What is wrong there.
+        fault: Fault,
+    },
+}
+
+/// Why a value is not taken for a secret.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// It begins or ends with a space.
+    SpaceAtEnd,
+    /// The byte at this position, from 0, is no printable ASCII.
+    Byte(usize),
+    /// The file begins with a byte order mark.
+    ByteOrderMark,
+    /// It looks like something else.
+    Form(Form),
+    /// It is the same as the secret on this line.
+    Repeats(usize),
+    /// There are [`MOST`] secrets already.
+    TooMany,
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TwoSources(first, second) => write!(
+                to,
+                "{first}: the secret is also in {second}; keep one of the two"
+            ),
+            Self::PreviousAlone => write!(
+                to,
+                "{PREVIOUS}: it is set and {SECRET} is not; set {SECRET} to the current \
+                 secret, or list the previous one on a further line of the file"
+            ),
+            Self::Open(name, error) if error.is_from_the_system() => {
+                write!(to, "{name}: {error}; mend its path or mode")
+            }
+            Self::Open(name, error) => write!(to, "{name}: {error}"),
+            Self::Read(place, error) => write!(to, "{place} cannot be read: {error}"),
+            Self::TooLarge(place) => write!(
+                to,
+                "{place} is larger than {LARGEST} bytes; it holds a secret a line"
+            ),
+            Self::Empty(place) => {
+                write!(to, "{place} holds no secret; write one on its first line")
+            }
+            Self::Value { place, fault } => write!(to, "{place}: {fault}"),
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::SpaceAtEnd => to.write_str(
+                "it begins or ends with a space, which HTTP takes off a header; remove it",
+            ),
+            Self::Byte(at) => write!(
+                to,
+                "the byte at position {at} is no printable ASCII, so no gateway can send it; \
+                 use letters, digits and signs (a line break at the end of a file is a common \
+                 cause)"
+            ),
+            Self::ByteOrderMark => {
+                to.write_str("it begins with a byte order mark; save the file as UTF-8 without one")
+            }
+            Self::Form(form) => form.fmt(to),
+            Self::Repeats(line) => {
+                write!(
+                    to,
+                    "it repeats the secret of line {line}; remove one of the two"
+                )
+            }
+            Self::TooMany => write!(to, "more than {MOST} secrets; remove old ones"),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Open(_, error) => Some(error),
+            Self::Read(_, error) => Some(error),
+            _ => None,
+        }
+    }
 }
 
 impl fmt::Display for Source {
@@ -65,7 +180,7 @@ impl Source {
     /// # Errors
     ///
     /// If there are two, which names both, or a previous secret without a current one.
-    pub fn find(variable: &dyn Fn(&str) -> Option<OsString>) -> Result<Self, String> {
+    pub fn find(variable: &dyn Fn(&str) -> Option<OsString>) -> Result<Self, Error> {
         let set = |name: &str| variable(name).filter(|value| !value.is_empty());
         let credential = set(CREDENTIALS).map(|folder| Path::new(&folder).join(CREDENTIAL));
         let mut sources = Vec::new();
@@ -76,20 +191,24 @@ impl Source {
             sources.push((FILE, Self::File(path.into())));
         }
         if let Some(path) = credential.filter(|path| path.try_exists().unwrap_or(true)) {
-            sources.push(("the credential shared-secret", Self::Credential(path)));
+            sources.push((SHOWN_CREDENTIAL, Self::Credential(path)));
         }
         if set(PREVIOUS).is_some() && set(SECRET).is_none() {
-            return Err(format!(
-                "{PREVIOUS}: it is set and {SECRET} is not; set {SECRET} to the current secret, \
-                 or list the previous one on a further line of the file"
-            ));
+            return Err(Error::PreviousAlone);
         }
         match sources.as_slice() {
             [] => Ok(Self::Unset),
             [(_, source)] => Ok(source.clone()),
-            [(first, _), (second, _), ..] => Err(format!(
-                "{first}: the secret is also in {second}; keep one of the two"
-            )),
+            [(first, _), (second, _), ..] => Err(Error::TwoSources(first, second)),
+        }
+    }
+
+    /// The file that the secrets are read from, if they are in one.
+    #[must_use]
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Unset | Self::Environment => None,
+            Self::File(path) | Self::Credential(path) => Some(path),
         }
     }
 
@@ -97,102 +216,128 @@ impl Source {
     ///
     /// # Errors
     ///
-    /// What is wrong with the variable, file, line or byte, and what to do. Never shows
-    /// any content.
-    pub fn load(&self, variable: &dyn Fn(&str) -> Option<OsString>) -> Result<Loaded, String> {
+    /// What is wrong with the variable, file, line or byte, and what to do.
+    pub fn load(&self, variable: &dyn Fn(&str) -> Option<OsString>) -> Result<Loaded, Error> {
         let mut loaded = Loaded::default();
         match self {
+            Self::File(path) => loaded.read(FILE, path)?,
+            Self::Credential(path) => loaded.read(SHOWN_CREDENTIAL, path)?,
             Self::Unset => {}
             Self::Environment => {
                 for name in [SECRET, PREVIOUS] {
-                    let Some(value) = variable(name).filter(|value| !value.is_empty()) else {
-                        continue;
-                    };
-                    let value = Zeroizing::new(value.into_encoded_bytes());
-                    loaded.add(&value, name)?;
+                    let value = variable(name).map(OsString::into_encoded_bytes);
+                    if let Some(value) = value.filter(|value| !value.is_empty()) {
+                        loaded.take_variable(name, &Zeroizing::new(value))?;
+                    }
                 }
             }
-            Self::File(path) | Self::Credential(path) => loaded.read(path, self)?,
         }
         Ok(loaded)
     }
 }
 
 impl Loaded {
-    fn read(&mut self, path: &Path, source: &Source) -> Result<(), String> {
-        let shown = match source {
-            Source::File(_) => format!("{FILE}: {}", path.display()),
-            _ => path.display().to_string(),
-        };
-        let unreadable = |error| format!("{shown} cannot be read: {error}; mend its path or mode");
-        let file = File::open(path).map_err(unreadable)?;
-        let mode = file.metadata().map_err(unreadable)?.mode();
-        if mode & 0o004 != 0 {
-            self.warnings.push(format!(
-                "{shown} can be read by everyone on this machine; chmod o-r it"
-            ));
-        }
+    /// `name` tells the operator which variable names the file.
+    fn read(&mut self, name: &'static str, path: &Path) -> Result<(), Error> {
+        // Before the file is opened: what changes from here on is seen at the next look.
+        self.seen = Fingerprint::at(path);
+        let PrivateFile { file, warning } =
+            private_file::open(path).map_err(|error| Error::Open(name, error))?;
+        self.warnings
+            .extend(warning.map(|warning| format!("{name}: {warning}")));
+        let shown = format!("{name}: {}", path.display());
         // Of its final capacity from the start: growing would leave copies behind.
         let capacity = usize::try_from(LARGEST + 1).unwrap_or(usize::MAX);
         let mut text = Zeroizing::new(Vec::with_capacity(capacity));
         file.take(LARGEST + 1)
             .read_to_end(&mut text)
-            .map_err(unreadable)?;
+            .map_err(|error| Error::Read(shown.clone(), error))?;
         if text.len() >= capacity {
-            return Err(format!(
-                "{shown} is larger than {LARGEST} bytes; it holds a secret a line"
-            ));
+            return Err(Error::TooLarge(shown));
         }
-        for (number, line) in text.split(|&byte| byte == b'\n').enumerate() {
+        // The line of each secret that was taken.
+        let mut lines = Vec::new();
+        for (number, line) in (1..).zip(text.split(|&byte| byte == b'\n')) {
             let line = line.strip_suffix(b"\r").unwrap_or(line);
-            if !line.is_empty() {
-                self.add(line, &format!("{shown}, line {}", number + 1))?;
+            if line.is_empty() || line.first() == Some(&COMMENT) {
+                continue;
             }
+            let place = format!("{shown}, line {number}");
+            let taken = self.take_line(line, &lines, &place);
+            taken.map_err(|fault| Error::Value { place, fault })?;
+            lines.push(number);
         }
         if self.digests.is_empty() {
-            return Err(format!(
-                "{shown} holds no secret; write one on its first line"
-            ));
+            return Err(Error::Empty(shown));
         }
         Ok(())
     }
 
-    fn add(&mut self, secret: &[u8], place: &str) -> Result<(), String> {
-        if let Some(fault) = unpresentable(secret) {
-            return Err(format!("{place}: {fault}"));
+    /// `lines` are the lines of the secrets that were taken before.
+    fn take_line(&mut self, line: &[u8], lines: &[usize], place: &str) -> Result<(), Fault> {
+        if line.starts_with(BYTE_ORDER_MARK) {
+            return Err(Fault::ByteOrderMark);
         }
-        if self.digests.len() == MOST {
-            return Err(format!(
-                "{place}: more than {MOST} secrets; remove old ones"
-            ));
+        let text = presentable(line)?;
+        if let Some(form) = secret_forms::form(text) {
+            return Err(Fault::Form(form));
         }
-        if secret.len() < SHORT {
+        let digest = Digest::of(line);
+        if let Some(at) = self.digests.iter().position(|taken| taken.equals(&digest)) {
+            return Err(Fault::Repeats(lines[at]));
+        }
+        self.add(text, digest, place)
+    }
+
+    /// What looks like a mistake earns a warning here and no refusal: a variable that was
+    /// good enough for the last start must not fail the next.
+    fn take_variable(&mut self, name: &'static str, value: &[u8]) -> Result<(), Error> {
+        let at_variable = |fault| Error::Value {
+            place: name.to_owned(),
+            fault,
+        };
+        let text = presentable(value).map_err(at_variable)?;
+        if let Some(form) = secret_forms::form(text) {
+            self.warnings.push(format!("{name}: {form}"));
+        }
+        let digest = Digest::of(value);
+        if self.digests.iter().any(|taken| taken.equals(&digest)) {
             self.warnings.push(format!(
-                "{place}: shorter than {SHORT} bytes, it can be guessed; \
-                 take one from `origin-guard keygen`"
+                "{name}: it is the same as {SECRET}; unset it once the old secret is retired"
             ));
+        }
+        self.add(text, digest, name).map_err(at_variable)
+    }
+
+    fn add(&mut self, text: &str, digest: Digest, place: &str) -> Result<(), Fault> {
+        if self.digests.len() == MOST {
+            return Err(Fault::TooMany);
+        }
+        let remedy = "take one from `origin-guard keygen`";
+        if text.len() < SHORT {
+            self.warnings.push(format!(
+                "{place}: shorter than {SHORT} bytes, it can be guessed; {remedy}"
+            ));
+        }
+        if let Some(doubt) = secret_forms::doubt(text) {
+            self.warnings.push(format!("{place}: {doubt}; {remedy}"));
         }
         if self.current.is_none() {
-            let text = std::str::from_utf8(secret).expect("found to be ASCII");
             self.current = Some(Text::new(text.to_owned()));
         }
-        self.digests.push(Digest::of(secret));
+        self.digests.push(digest);
         Ok(())
     }
 }
 
-/// Why no header can hold `secret` (RFC 9110, section 5.5). Never shows its content.
-fn unpresentable(secret: &[u8]) -> Option<String> {
+/// `secret` as text, if a header can hold it (RFC 9110, section 5.5).
+fn presentable(secret: &[u8]) -> Result<&str, Fault> {
     if secret.first() == Some(&b' ') || secret.last() == Some(&b' ') {
-        return Some(
-            "it begins or ends with a space, which HTTP takes off a header; remove it".into(),
-        );
+        return Err(Fault::SpaceAtEnd);
     }
-    let at = secret
-        .iter()
-        .position(|byte| !matches!(byte, b' '..=b'~'))?;
-    Some(format!(
-        "the byte at position {at} is no printable ASCII, so no gateway can send it; \
-         use letters, digits and signs (a line break at the end of a file is a common cause)"
-    ))
+    let not_printable = |byte: &u8| !matches!(byte, b' '..=b'~');
+    match secret.iter().position(not_printable) {
+        Some(at) => Err(Fault::Byte(at)),
+        None => Ok(std::str::from_utf8(secret).expect("found to be ASCII")),
+    }
 }

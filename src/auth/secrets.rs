@@ -24,6 +24,12 @@ impl Digest {
     pub fn of(value: &[u8]) -> Self {
         Self(digest(value, value.len()))
     }
+
+    /// Whether it is the digest of the same value, in constant time.
+    #[must_use]
+    pub fn equals(&self, other: &Self) -> bool {
+        constant_time_eq_32(&self.0, &other.0)
+    }
 }
 
 impl Drop for Digest {
@@ -78,9 +84,7 @@ impl Secrets {
         let old = std::mem::replace(&mut *held, Held { digests, current });
         let pairs = old.digests.iter().zip(&held.digests);
         let same = old.digests.len() == held.digests.len()
-            && pairs.fold(true, |same, (old, new)| {
-                same & constant_time_eq_32(&old.0, &new.0)
-            });
+            && pairs.fold(true, |same, (old, new)| same & old.equals(new));
         drop(held);
         !same
     }

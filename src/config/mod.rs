@@ -13,7 +13,7 @@ use std::ffi::OsString;
 use std::time::Duration;
 
 use crate::auth::secret_source::{Loaded, Source};
-use crate::auth::secrets::{Digest, Secrets, Text};
+use crate::auth::secrets::Secrets;
 use crate::http1::forwarded::TrustedProxies;
 use crate::net::{Address, SocketAccess};
 use crate::proxy::limits::Limits as RelayLimits;
@@ -68,10 +68,8 @@ pub struct Config {
     pub header: String,
     /// Where the secrets come from.
     pub source: Source,
-    /// The secrets that are there now, the current one first.
-    pub secrets: Vec<Digest>,
-    /// The text of the current one, where the gateway's door hands it out.
-    pub secret_text: Option<Text>,
+    /// The secrets that are there now.
+    pub secrets: Loaded,
     /// The gateway's door, where `GATEWAY_LISTEN` opens it.
     pub gateway: Option<Gateway>,
     /// The backend, where `BACKEND` names one.
@@ -152,8 +150,7 @@ impl Config {
             socket_access,
             header,
             source,
-            secrets: loaded.digests,
-            secret_text: loaded.current.filter(|_| gateway.is_some()),
+            secrets: loaded,
             gateway,
             backend,
             relay_limits,
@@ -173,10 +170,11 @@ impl Config {
     /// is a gateway's door.
     #[must_use]
     pub fn take_secrets(&mut self) -> Secrets {
-        let digests = std::mem::take(&mut self.secrets);
+        let digests = std::mem::take(&mut self.secrets.digests);
+        let current = self.secrets.current.take();
         match self.gateway {
             None => Secrets::new(digests),
-            Some(_) => Secrets::with_text(digests, self.secret_text.take()),
+            Some(_) => Secrets::with_text(digests, current),
         }
     }
 

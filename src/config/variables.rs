@@ -97,7 +97,7 @@ pub const VARIABLES: &[Variable] = &[
     Variable { name: "SHARED_SECRET_PREVIOUS", topic: Topic::Secret, form: Secret, default: Nothing("none"),
         help: "one that is accepted too, while it is replaced" },
     Variable { name: "SHARED_SECRET_FILE", topic: Topic::Secret, form: Path, default: Nothing("none"),
-        help: "instead of both: a secret a line, the current one first" },
+        help: "instead of both: one secret a line, the current first; # for comments" },
     Variable { name: "SECRET_HEADER", topic: Topic::Secret, form: FieldName, default: Value("X-Shared-Secret"),
         help: "the header that holds the secret" },
 

@@ -171,6 +171,7 @@ fn counter(verdict: KeyVerdict) -> Counter {
         KeyVerdict::Unknown => Counter::KeyUnknown,
         KeyVerdict::Revoked => Counter::KeyRevoked,
         KeyVerdict::Expired => Counter::KeyExpired,
+        KeyVerdict::ClockBeforeCreated => Counter::KeyClockBeforeCreated,
         KeyVerdict::Misconfigured => Counter::KeyMisconfigured,
     }
 }

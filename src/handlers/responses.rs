@@ -105,9 +105,11 @@ pub fn key_verdict(verdict: KeyVerdict, fields: Vec<Header>) -> Answer {
         }
         KeyVerdict::Misconfigured => Answer::from(&MISCONFIGURED_FOR_PROXY),
         KeyVerdict::NoKey => Answer::from(&NO_KEY),
-        KeyVerdict::Malformed | KeyVerdict::Unknown | KeyVerdict::Revoked | KeyVerdict::Expired => {
-            Answer::from(&INVALID_KEY)
-        }
+        KeyVerdict::Malformed
+        | KeyVerdict::Unknown
+        | KeyVerdict::Revoked
+        | KeyVerdict::Expired
+        | KeyVerdict::ClockBeforeCreated => Answer::from(&INVALID_KEY),
     }
 }
 

@@ -18,6 +18,7 @@ use super::record::{self, Record};
 use super::text::{self, Key, Malformed};
 use super::time::{Time, span};
 use super::{Fault, Id, KeyVerdict, Keys, Opened, file};
+use crate::private_file::PrivateFile;
 
 /// The variable that names the file.
 pub const FILE: &str = "API_KEYS_FILE";
@@ -328,6 +329,8 @@ fn remove(path: &Path, consumer: String) -> Result<(), Fault> {
 fn state(record: &Record, now: Time) -> &'static str {
     if record.revoked.is_some() {
         "revoked"
+    } else if now < record.created {
+        "future"
     } else if record.expires.is_some_and(|expires| expires <= now) {
         "expired"
     } else if record.rotated.is_some() {
@@ -338,7 +341,10 @@ fn state(record: &Record, now: Time) -> &'static str {
 }
 
 fn list(path: &Path, json: bool) -> Result<(), Fault> {
-    let (source, warning) = file::open(path)?;
+    let PrivateFile {
+        file: source,
+        warning,
+    } = file::open(path)?;
     warn(warning);
     let now = Time::now();
     let mut to = BufWriter::new(io::stdout().lock());
@@ -421,6 +427,10 @@ fn verify(path: &Path) -> Result<(), Fault> {
         }
         KeyVerdict::Revoked => "the key was revoked",
         KeyVerdict::Expired => "the key has expired",
+        KeyVerdict::ClockBeforeCreated => {
+            "the key was created later than now, so this machine's clock was set back; set it \
+             right"
+        }
         _ => "the key is well-formed, and none of the file's",
     };
     Err(Fault::Key(format!(

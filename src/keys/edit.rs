@@ -31,7 +31,7 @@ pub(super) trait Change {
 pub(super) fn edit(path: &Path, create: bool, change: &mut dyn Change) -> Result<(), Fault> {
     let locked = Locked::wait(path)?;
     let source = match (locked.exists(), create) {
-        (true, _) => Some(super::file::open(locked.path())?.0),
+        (true, _) => Some(super::file::open(locked.path())?.file),
         (false, true) => None,
         (false, false) => {
             return Err(Fault::System(format!(
@@ -41,7 +41,7 @@ pub(super) fn edit(path: &Path, create: bool, change: &mut dyn Change) -> Result
         }
     };
     let unwritten = |error: io::Error| Fault::system(locked.path(), "replaced", &error);
-    let mut successor = locked.successor().map_err(unwritten)?;
+    let mut successor = locked.successor(source.as_ref())?;
     copy(&locked, source, &mut successor, change)?;
     successor.replace().map_err(unwritten)
 }

@@ -1,71 +1,32 @@
 //! The file on the disk: opened, told apart from what it was, and replaced as a whole.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
 use std::io::{self, BufWriter, ErrorKind};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use super::Fault;
 use super::text::BASE32;
+use super::{Fault, permissions};
+use crate::private_file::{self, PrivateFile};
 
 /// Random bits in the name of a temporary file, as bytes and in base32.
 const RANDOM: usize = 10;
 const SYMBOLS: usize = 16;
 const TEMPORARY: &str = ".tmp";
 
-/// What tells one state of a file from another. A rename changes the inode, writing in
-/// place the times.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Fingerprint {
-    device: u64,
-    inode: u64,
-    size: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
-}
-
-impl Fingerprint {
-    fn of(metadata: &fs::Metadata) -> Self {
-        Self {
-            device: metadata.dev(),
-            inode: metadata.ino(),
-            size: metadata.size(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-            changed: (metadata.ctime(), metadata.ctime_nsec()),
-        }
-    }
-
-    /// Of the file that is at `path` now, if one is.
-    pub(super) fn at(path: &Path) -> Option<Self> {
-        fs::metadata(path).ok().as_ref().map(Self::of)
-    }
-}
-
 /// Opens the file for reading, and warns if everyone can do so.
-pub(super) fn open(path: &Path) -> Result<(File, Option<String>), Fault> {
-    let unreadable = |error: io::Error| {
-        let remedy = match error.kind() {
-            ErrorKind::NotFound => "; `origin-guard keys add` makes it",
-            _ => "; mend its path or mode",
+pub(super) fn open(path: &Path) -> Result<PrivateFile, Fault> {
+    private_file::open(path).map_err(|error| {
+        if !error.is_from_the_system() {
+            return Fault::File(error.to_string());
+        }
+        let remedy = if error.is_not_found() {
+            "`origin-guard keys add` makes it"
+        } else {
+            "mend its path or mode"
         };
-        let Fault::System(fault) = Fault::system(path, "read", &error) else {
-            unreachable!("what it makes")
-        };
-        Fault::System(fault + remedy)
-    };
-    // Before it is opened: opening a pipe waits for who writes into it.
-    if !fs::metadata(path).map_err(unreadable)?.is_file() {
-        return Err(Fault::File(format!("{} is no file", path.display())));
-    }
-    let file = File::open(path).map_err(unreadable)?;
-    let mode = file.metadata().map_err(unreadable)?.mode();
-    let warning = (mode & 0o004 != 0).then(|| {
-        format!(
-            "{} can be read by everyone on this machine; chmod o-r it",
-            path.display()
-        )
-    });
-    Ok((file, warning))
+        Fault::System(format!("{error}; {remedy}"))
+    })
 }
 
 /// The file, for one that changes it; others wait.
@@ -74,8 +35,7 @@ pub(super) struct Locked {
     path: PathBuf,
     folder: PathBuf,
     name: String,
-    /// Owner, group and mode that it has.
-    identity: Option<(u32, u32, u32)>,
+    exists: bool,
     _lock: File,
 }
 
@@ -100,21 +60,30 @@ impl Locked {
                 Fault::Usage(format!("{} is not UTF-8; rename the file", path.display()))
             })?
             .to_owned();
-        let identity = || match fs::metadata(&path) {
-            Ok(metadata) => Ok(Some((metadata.uid(), metadata.gid(), metadata.mode()))),
+        let metadata = || match fs::metadata(&path) {
+            Ok(metadata) => Ok(Some(metadata)),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(Fault::system(&path, "read", &error)),
         };
         let beside = folder.join(format!("{name}.lock"));
-        let lock =
-            lock(&beside, identity()?).map_err(|error| Fault::system(&beside, "locked", &error))?;
+        let lock = lock(&beside, metadata()?.as_ref())
+            .map_err(|error| Fault::system(&beside, "locked", &error))?;
         // Again: whoever held the lock may have made it.
-        let identity = identity()?;
+        let metadata = metadata()?;
+        if let Some(names) = metadata.as_ref().map(Metadata::nlink)
+            && names > 1
+        {
+            return Err(Fault::File(format!(
+                "{} has {names} names (hard links), and those beside this one would keep the \
+                 old keys; remove them",
+                path.display()
+            )));
+        }
         let locked = Self {
             path,
             folder,
             name,
-            identity,
+            exists: metadata.is_some(),
             _lock: lock,
         };
         locked
@@ -128,14 +97,28 @@ impl Locked {
     }
 
     pub(super) fn exists(&self) -> bool {
-        self.identity.is_some()
+        self.exists
     }
 
-    /// A new file beside it, to take its place.
-    ///
-    /// Its mode is 0600; where the old one can be read by its group, which may be the
-    /// guard's, so can this. Owner and group are the old one's.
-    pub(super) fn successor(&self) -> io::Result<Successor<'_>> {
+    /// A new file beside it, to take its place, with the permissions of the `old` one.
+    /// Where there is none its mode is 0600.
+    pub(super) fn successor(&self, old: Option<&File>) -> Result<Successor<'_>, Fault> {
+        let successor = self
+            .temporary()
+            .map_err(|error| Fault::system(&self.path, "replaced", &error))?;
+        if let Some(old) = old {
+            permissions::take_over(old, successor.to.get_ref()).map_err(|error| {
+                Fault::System(format!(
+                    "{} is as it was, because the new file cannot have the same owner, group, \
+                     mode and access control list: {error}; run this as the owner or as root",
+                    self.path.display()
+                ))
+            })?;
+        }
+        Ok(successor)
+    }
+
+    fn temporary(&self) -> io::Result<Successor<'_>> {
         let mut random = [0; RANDOM];
         crate::random::fill(&mut random)?;
         let name = format!(".{}.{}{TEMPORARY}", self.name, BASE32.encode(&random));
@@ -145,20 +128,12 @@ impl Locked {
             .create_new(true)
             .mode(0o600)
             .open(&path)?;
-        let successor = Successor {
+        Ok(Successor {
             of: self,
             path,
             to: BufWriter::with_capacity(1 << 16, file),
             is_in_place: false,
-        };
-        if let Some((owner, group, mode)) = self.identity {
-            let file = successor.to.get_ref();
-            take_owner(file, owner, group)?;
-            // Whatever the umask left.
-            let mode = 0o600 | (mode & 0o040);
-            file.set_permissions(fs::Permissions::from_mode(mode))?;
-        }
-        Ok(successor)
+        })
     }
 
     fn remove_litter(&self) -> io::Result<()> {
@@ -220,14 +195,14 @@ fn resolve(path: &Path) -> io::Result<PathBuf> {
     }
 }
 
-fn lock(beside: &Path, identity: Option<(u32, u32, u32)>) -> io::Result<File> {
+fn lock(beside: &Path, keys: Option<&Metadata>) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.write(true).mode(0o600);
     let file = match options.clone().create_new(true).open(beside) {
         Ok(file) => {
             // Made by root, it must not shut out the owner of the keys.
-            if let Some((owner, group, _)) = identity {
-                take_owner(&file, owner, group)?;
+            if let Some(keys) = keys {
+                permissions::take_owner(&file, keys)?;
             }
             file
         }
@@ -240,12 +215,4 @@ fn lock(beside: &Path, identity: Option<(u32, u32, u32)>) -> io::Result<File> {
         Err(TryLockError::Error(error)) => return Err(error),
     }
     Ok(file)
-}
-
-fn take_owner(file: &File, owner: u32, group: u32) -> io::Result<()> {
-    let metadata = file.metadata()?;
-    if (metadata.uid(), metadata.gid()) == (owner, group) {
-        return Ok(());
-    }
-    fchown(file, Some(owner), Some(group))
 }

@@ -32,10 +32,12 @@ pub struct Index {
 /// Bits of a slot that tell the place; the others are the digest's.
 const PLACE_BITS: u32 = 40;
 
-/// A key as it lies in `entries`: its digest, when it expires (8 bytes), whether it is
-/// revoked (1), how long its consumer's name (1) and its metadata (2) are, and both.
+/// A key as it lies in `entries`: its digest, when it was created and when it expires (8
+/// bytes each), whether it is revoked (1), how long its consumer's name (1) and its
+/// metadata (2) are, and both.
 struct Entry<'a> {
     digest: &'a [u8; 32],
+    created: Time,
     expires: Time,
     revoked: bool,
     consumer: &'a [u8],
@@ -46,6 +48,7 @@ impl<'a> Entry<'a> {
     /// The first of `bytes`, and what follows it.
     fn read(bytes: &'a [u8]) -> Option<(Self, &'a [u8])> {
         let (digest, rest) = bytes.split_first_chunk()?;
+        let (created, rest) = rest.split_first_chunk()?;
         let (expires, rest) = rest.split_first_chunk()?;
         let (&[revoked, consumer, metadata @ ..], rest) = rest.split_first_chunk::<4>()?;
         let (consumer, rest) = rest.split_at_checked(usize::from(consumer))?;
@@ -53,6 +56,7 @@ impl<'a> Entry<'a> {
         let (metadata, rest) = rest.split_at_checked(metadata)?;
         let entry = Self {
             digest,
+            created: Time::from_bytes(*created),
             expires: Time::from_bytes(*expires),
             revoked: revoked != 0,
             consumer,
@@ -67,6 +71,7 @@ impl<'a> Entry<'a> {
         let metadata_length = u16::try_from(metadata.len()).expect("its limit is lower");
         let consumer_length = u8::try_from(record.consumer.len()).expect("its limit is 255");
         to.extend_from_slice(&record.digest);
+        to.extend_from_slice(&record.created.to_bytes());
         to.extend_from_slice(&record.expires.unwrap_or(Time::NEVER).to_bytes());
         to.extend_from_slice(&[u8::from(record.revoked.is_some()), consumer_length]);
         to.extend_from_slice(&metadata_length.to_le_bytes());
@@ -151,6 +156,7 @@ impl Index {
             _ if !well_formed => (KeyVerdict::Malformed, None),
             None => (KeyVerdict::Unknown, None),
             Some(entry) if entry.revoked => (KeyVerdict::Revoked, Some(entry)),
+            Some(entry) if now < entry.created => (KeyVerdict::ClockBeforeCreated, Some(entry)),
             Some(entry) if entry.expires <= now => (KeyVerdict::Expired, Some(entry)),
             Some(entry) => (KeyVerdict::Granted, Some(entry)),
         };

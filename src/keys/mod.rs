@@ -11,6 +11,7 @@ mod file;
 mod id;
 mod index;
 mod metadata;
+mod permissions;
 mod reader;
 pub mod record;
 mod store;

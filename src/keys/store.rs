@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError, RwLock};
 
-use super::file::{self, Fingerprint};
 use super::time::Time;
-use super::{Fault, Index, Judgement};
+use super::{Fault, Index, Judgement, file};
+use crate::private_file::{Fingerprint, PrivateFile};
 
 /// The keys of one file.
 pub struct Keys {
@@ -67,10 +67,10 @@ impl Keys {
         judged(index.judge(presented, Time::now()))
     }
 
-    /// Whether the file is another one than it was when it was last read.
+    /// The state of the file when it was last read, faulty or not.
     #[must_use]
-    pub fn has_changed(&self) -> bool {
-        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) != Fingerprint::at(&self.path)
+    pub fn seen(&self) -> Option<Fingerprint> {
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Reads the file again and puts its keys in place of those that were, all at once.
@@ -98,7 +98,7 @@ impl Keys {
 }
 
 fn read(path: &Path) -> Result<Opened<Index>, Fault> {
-    let (file, warning) = file::open(path)?;
+    let PrivateFile { file, warning } = file::open(path)?;
     let keys = Index::read(path, file)?;
     Ok(Opened { keys, warning })
 }

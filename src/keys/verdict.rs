@@ -15,6 +15,9 @@ pub enum KeyVerdict {
     Revoked,
     /// A key whose time is over.
     Expired,
+    /// A key that was created later than now by this machine's clock. Such a clock has been
+    /// set back, and would make good again what has expired.
+    ClockBeforeCreated,
     /// There is no secret or no file of keys, so nobody can be let in.
     Misconfigured,
 }
@@ -30,6 +33,7 @@ impl KeyVerdict {
             Self::Unknown => "unknown_key",
             Self::Revoked => "revoked_key",
             Self::Expired => "expired_key",
+            Self::ClockBeforeCreated => "clock_before_created",
             Self::Misconfigured => "misconfigured",
         }
     }

@@ -5,7 +5,7 @@
 //! lock and no locked instruction. Whoever reads adds the sheets up.
 
 use std::fmt::Write as _;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -67,6 +67,7 @@ counters! {
     KeyUnknown: REQUESTS r#"verdict="unknown_key",status="401""#,
     KeyRevoked: REQUESTS r#"verdict="revoked_key",status="401""#,
     KeyExpired: REQUESTS r#"verdict="expired_key",status="401""#,
+    KeyClockBeforeCreated: REQUESTS r#"verdict="clock_before_created",status="401""#,
     KeyMisconfigured: REQUESTS r#"verdict="key_misconfigured",status="500""#,
     Refused400: REQUESTS r#"verdict="bad_request",status="400""#,
     Refused408: REQUESTS r#"verdict="bad_request",status="408""#,
@@ -113,6 +114,32 @@ impl Counter {
             _ => Self::Refused400,
         }
     }
+}
+
+/// A file that is read again while the program runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "FILES says it")]
+pub enum ReloadedFile {
+    Secrets,
+    Keys,
+}
+
+/// The label of each [`ReloadedFile`].
+const FILES: [&str; 2] = ["secrets", "keys"];
+/// How the last reload of each file ended: 0 where there is no such file, 1 where it
+/// failed, 2 where it succeeded.
+static LAST_RELOADS: [AtomicU8; FILES.len()] = [const { AtomicU8::new(0) }; FILES.len()];
+
+/// Notes how the last reload of `file` ended.
+pub fn last_reload(file: ReloadedFile, succeeded: bool) {
+    LAST_RELOADS[file as usize].store(1 + u8::from(succeeded), Relaxed);
+}
+
+/// The label of each file that there is, and whether its last reload succeeded.
+fn last_reloads() -> impl Iterator<Item = (&'static str, bool)> {
+    let last = LAST_RELOADS.iter().map(|last| last.load(Relaxed));
+    let known = FILES.into_iter().zip(last).filter(|(_, last)| *last != 0);
+    known.map(|(file, last)| (file, last == 2))
 }
 
 /// Upper bounds of the histogram, in microseconds; past the last there is `+Inf`.
@@ -233,20 +260,30 @@ impl Totals {
     }
 
     /// `connections=12 requests=345 granted=333 by_previous=0 denied=12`, for systemd's
-    /// `STATUS=`.
+    /// `STATUS=`; before it `RELOAD FAILED file=keys, see the log;` where that is so.
     #[must_use]
     pub fn status(&self) -> String {
-        format!(
-            "connections={} requests={} granted={} by_previous={} denied={}",
-            self.open(),
-            self.family(&REQUESTS),
-            self.counts[Counter::Granted as usize] + self.counts[Counter::Forwarded as usize],
-            self.counts[Counter::SecretPrevious as usize],
-            self.counts[Counter::NoSecret as usize]
-                + self.counts[Counter::InvalidSecret as usize]
-                + self.counts[Counter::RepeatedSecret as usize]
-                + self.counts[Counter::Misconfigured as usize],
-        )
+        let failed: Vec<_> = last_reloads()
+            .filter(|(_, succeeded)| !succeeded)
+            .map(|(file, _)| file)
+            .collect();
+        let failed = if failed.is_empty() {
+            String::new()
+        } else {
+            format!("RELOAD FAILED file={}, see the log; ", failed.join(","))
+        };
+        failed
+            + &format!(
+                "connections={} requests={} granted={} by_previous={} denied={}",
+                self.open(),
+                self.family(&REQUESTS),
+                self.counts[Counter::Granted as usize] + self.counts[Counter::Forwarded as usize],
+                self.counts[Counter::SecretPrevious as usize],
+                self.counts[Counter::NoSecret as usize]
+                    + self.counts[Counter::InvalidSecret as usize]
+                    + self.counts[Counter::RepeatedSecret as usize]
+                    + self.counts[Counter::Misconfigured as usize],
+            )
     }
 
     /// All of it as Prometheus text.
@@ -269,6 +306,17 @@ impl Totals {
         describe(&mut text, open, "Connections that are open.", "gauge");
         line(&mut text, open, &self.open());
         self.histogram(&mut text);
+        let last = "origin_guard_last_reload_successful";
+        describe(
+            &mut text,
+            last,
+            "1 where a file is in use as it was last read, 0 where it is faulty or unreadable now.",
+            "gauge",
+        );
+        for (file, succeeded) in last_reloads() {
+            let value = u8::from(succeeded);
+            line(&mut text, &format!("{last}{{file=\"{file}\"}}"), &value);
+        }
         let info = "origin_guard_build_info";
         describe(&mut text, info, "The version that runs.", "gauge");
         let version = env!("CARGO_PKG_VERSION");

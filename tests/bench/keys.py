@@ -61,7 +61,7 @@ def write_keys(path, count):
             digest = hashlib.sha256(text.encode()).digest()
             file.write(
                 f'{"," if number else ""}\n{{"id":"{base32(digest[:7])[:10]}","digest":"{digest.hex()}",'
-                f'"consumer":"consumer-{number:07}","created":"2026-11-24T07:00:00Z",'
+                f'"consumer":"consumer-{number:07}","created":"2020-11-24T07:00:00Z",'
                 '"expires":"2096-11-24T07:00:00Z","metadata":{"plan":"pro","limit":1000}}'
             )
             if number % max(1, count // ASKED) == 0:

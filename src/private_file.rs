@@ -1,0 +1,172 @@
+//! Files that hold secrets or keys: opened without waiting, refused where others can
+//! change them, and told apart from what they were.
+
+use std::fmt;
+use std::fs::{self, File, FileType, Metadata};
+use std::io;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Mode, OFlags};
+
+/// Permission of everyone but owner and group (inode(7)).
+const OTHERS_READ: u32 = 0o004;
+const OTHERS_WRITE: u32 = 0o002;
+
+/// What tells one state of a file from another: a rename changes the inode, writing in
+/// place changes the times, and deleting changes the number of names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fingerprint {
+    device: u64,
+    inode: u64,
+    size: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Fingerprint {
+    /// The state of the file at `path` now, behind every symbolic link; `None` where there
+    /// is no file.
+    #[must_use]
+    pub fn at(path: &Path) -> Option<Self> {
+        let metadata = fs::metadata(path).ok()?;
+        Some(Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            size: metadata.size(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        })
+    }
+}
+
+/// A regular file that is open for reading.
+#[derive(Debug)]
+pub struct PrivateFile {
+    /// The file.
+    pub file: File,
+    /// What is legal and likely a mistake: everyone can read it.
+    pub warning: Option<String>,
+}
+
+/// Why a file was not opened, with the remedy. Displays as the message for the operator.
+#[derive(Debug)]
+pub struct OpenError {
+    path: PathBuf,
+    cause: Cause,
+}
+
+#[derive(Debug)]
+enum Cause {
+    System(io::Error),
+    NotRegular(&'static str),
+    OthersCanWrite,
+    Deleted,
+}
+
+impl OpenError {
+    /// Whether the file is not there at all.
+    #[must_use]
+    pub fn is_not_found(&self) -> bool {
+        matches!(&self.cause, Cause::System(error) if error.kind() == io::ErrorKind::NotFound)
+    }
+
+    /// Whether the system refused, which is no fault of what the file is.
+    #[must_use]
+    pub fn is_from_the_system(&self) -> bool {
+        matches!(self.cause, Cause::System(_))
+    }
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = self.path.display();
+        match &self.cause {
+            Cause::System(error) => write!(to, "{path} cannot be read: {error}"),
+            Cause::NotRegular(kind) => {
+                write!(to, "{path} is {kind}; only a regular file is read")
+            }
+            Cause::OthersCanWrite => write!(
+                to,
+                "{path} can be written by everyone on this machine; check what it holds, then \
+                 run: chmod 600 {path}"
+            ),
+            Cause::Deleted => write!(
+                to,
+                "{path} shows a file that was deleted or replaced, as a bind mount of a single \
+                 file does; mount the folder that holds the file"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for OpenError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match &self.cause {
+            Cause::System(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+/// Opens the regular file at `path` for reading, and never waits for a writer or a device.
+///
+/// # Errors
+///
+/// If the system denies it, if it is no regular file, if everyone can write to it, or if
+/// it has no name any more.
+pub fn open(path: &Path) -> Result<PrivateFile, OpenError> {
+    open_regular(path).map_err(|cause| OpenError {
+        path: path.to_owned(),
+        cause,
+    })
+}
+
+fn open_regular(path: &Path) -> Result<PrivateFile, Cause> {
+    // Looked at before it is opened: opening a device can have effects.
+    check(&fs::metadata(path).map_err(Cause::System)?)?;
+    // NONBLOCK: another process may have put a FIFO there since, and opening one waits for
+    // who writes into it (fifo(7)). It has no effect on a regular file.
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let file = rustix::io::retry_on_intr(|| rustix::fs::open(path, flags, Mode::empty()))
+        .map_err(|error| Cause::System(error.into()))?;
+    let file = File::from(file);
+    let metadata = file.metadata().map_err(Cause::System)?;
+    check(&metadata)?;
+    let warning = (metadata.mode() & OTHERS_READ != 0).then(|| {
+        let path = path.display();
+        format!(
+            "{path} can be read by everyone on this machine; run: chmod 600 {path}, and make \
+             the user that runs origin-guard its owner"
+        )
+    });
+    Ok(PrivateFile { file, warning })
+}
+
+fn check(metadata: &Metadata) -> Result<(), Cause> {
+    if let Some(kind) = other_kind(metadata.file_type()) {
+        return Err(Cause::NotRegular(kind));
+    }
+    if metadata.mode() & OTHERS_WRITE != 0 {
+        return Err(Cause::OthersCanWrite);
+    }
+    if metadata.nlink() == 0 {
+        return Err(Cause::Deleted);
+    }
+    Ok(())
+}
+
+/// What a file is that is not regular (inode(7)).
+fn other_kind(kind: FileType) -> Option<&'static str> {
+    if kind.is_file() {
+        None
+    } else if kind.is_dir() {
+        Some("a folder")
+    } else if kind.is_fifo() {
+        Some("a FIFO")
+    } else if kind.is_socket() {
+        Some("a socket")
+    } else {
+        Some("a device")
+    }
+}
