@@ -58,6 +58,8 @@ usage: origin-guard [serve]   serve
                     [--socket PATH]
                               a proxy's, fitted to your machine, SECRET_HEADER and
                               API_KEY_HEADER
+         print unit --backend URL
+                              the service in front of that backend
        origin-guard demo-backend [127.0.0.1:3000]
                               answer with what reaches it: a backend to try with
        origin-guard keys      add, list, revoke, rotate, rm, verify: API keys

@@ -2,6 +2,7 @@
 
 mod proxy;
 mod template;
+mod unit;
 mod values;
 
 use std::ffi::OsString;
@@ -9,6 +10,7 @@ use std::fmt::{self, Display};
 
 pub use proxy::PrintFault;
 use proxy::{Language, Options, ProxyFile, Role};
+use unit::UnitBackend;
 
 /// A file that the binary carries.
 #[derive(Debug, PartialEq, Eq)]
@@ -17,16 +19,25 @@ pub struct File {
     name: &'static str,
     purpose: &'static str,
     text: &'static str,
-    /// What it is fitted to, if it is a proxy's.
-    proxy: Option<ProxyFile>,
+    fits: Fits,
+}
+
+/// What a file is fitted to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fits {
+    Nothing,
+    /// The unit: to a backend.
+    Unit,
+    Proxy(ProxyFile),
 }
 
 static FILES: [File; 14] = [
-    plain(
-        "unit",
-        "origin-guard.service, for systemd",
-        include_str!("origin-guard.service"),
-    ),
+    File {
+        name: "unit",
+        purpose: "origin-guard.service, for systemd; --backend URL puts it in front of one",
+        text: include_str!("origin-guard.service"),
+        fits: Fits::Unit,
+    },
     plain(
         "socket",
         "origin-guard.socket, for systemd",
@@ -51,19 +62,19 @@ static FILES: [File; 14] = [
         name: "nginx",
         purpose: "nginx asks the guard before it asks the backend",
         text: include_str!("nginx.conf"),
-        proxy: Some(ProxyFile::new(Language::Nginx, Role::Origin)),
+        fits: Fits::Proxy(ProxyFile::new(Language::Nginx, Role::Origin)),
     },
     File {
         name: "caddy",
         purpose: "Caddy asks the guard before it asks the backend",
         text: include_str!("Caddyfile"),
-        proxy: Some(ProxyFile::new(Language::Caddy, Role::Origin)),
+        fits: Fits::Proxy(ProxyFile::new(Language::Caddy, Role::Origin)),
     },
     File {
         name: "haproxy",
         purpose: "HAProxy asks the guard before it asks the backend",
         text: include_str!("haproxy.cfg"),
-        proxy: Some(ProxyFile::new(Language::Haproxy, Role::Origin)),
+        fits: Fits::Proxy(ProxyFile::new(Language::Haproxy, Role::Origin)),
     },
     plain(
         "haproxy-lua",
@@ -74,31 +85,31 @@ static FILES: [File; 14] = [
         name: "traefik",
         purpose: "Traefik asks the guard before it asks the backend; not tested here",
         text: include_str!("traefik.yml"),
-        proxy: Some(ProxyFile::new(Language::Traefik, Role::Origin)),
+        fits: Fits::Proxy(ProxyFile::new(Language::Traefik, Role::Origin)),
     },
     File {
         name: "envoy",
         purpose: "Envoy asks the guard before it asks the backend",
         text: include_str!("envoy.yaml"),
-        proxy: Some(ProxyFile::new(Language::Envoy, Role::Origin)),
+        fits: Fits::Proxy(ProxyFile::new(Language::Envoy, Role::Origin)),
     },
     File {
         name: "nginx-gateway",
         purpose: "nginx as the gateway: API key in, shared secret out",
         text: include_str!("nginx-gateway.conf"),
-        proxy: Some(ProxyFile::new(Language::Nginx, Role::Gateway)),
+        fits: Fits::Proxy(ProxyFile::new(Language::Nginx, Role::Gateway)),
     },
     File {
         name: "caddy-gateway",
         purpose: "Caddy as the gateway: API key in, shared secret out",
         text: include_str!("Caddyfile-gateway"),
-        proxy: Some(ProxyFile::new(Language::Caddy, Role::Gateway)),
+        fits: Fits::Proxy(ProxyFile::new(Language::Caddy, Role::Gateway)),
     },
     File {
         name: "haproxy-gateway",
         purpose: "HAProxy as the gateway: API key in, shared secret out",
         text: include_str!("haproxy-gateway.cfg"),
-        proxy: Some(ProxyFile::new(Language::Haproxy, Role::Gateway)),
+        fits: Fits::Proxy(ProxyFile::new(Language::Haproxy, Role::Gateway)),
     },
 ];
 
@@ -130,7 +141,7 @@ const fn plain(name: &'static str, purpose: &'static str, text: &'static str) ->
         name,
         purpose,
         text,
-        proxy: None,
+        fits: Fits::Nothing,
     }
 }
 
@@ -159,6 +170,7 @@ impl std::error::Error for UnknownFile {}
 pub struct Print {
     file: &'static File,
     options: Options,
+    backend: Option<UnitBackend>,
 }
 
 impl Print {
@@ -172,6 +184,7 @@ impl Print {
         file.map(|file| Self {
             file,
             options: Options::default(),
+            backend: None,
         })
         .ok_or_else(|| UnknownFile {
             name: name.to_owned(),
@@ -185,9 +198,17 @@ impl Print {
     ///
     /// If the file has no place for it, if it is there twice, or if the value does not fit.
     pub fn with(mut self, name: &str, value: &str) -> Result<Self, PrintFault> {
-        match self.file.proxy {
-            Some(proxy) => proxy.add(&mut self.options, name, value)?,
-            None => return Err(PrintFault::NoPlace(name.to_owned(), "")),
+        match (self.file.fits, name) {
+            (Fits::Proxy(proxy), _) => proxy.add(&mut self.options, name, value)?,
+            (Fits::Unit, "backend") => {
+                let backend = UnitBackend::parse(value)
+                    .map_err(|error| PrintFault::Value(name.to_owned(), error.to_string()))?;
+                if self.backend.replace(backend).is_some() {
+                    return Err(PrintFault::Repeated(name.to_owned()));
+                }
+            }
+            (Fits::Unit, _) => return Err(PrintFault::NoPlace(name.to_owned(), "--backend")),
+            (Fits::Nothing, _) => return Err(PrintFault::NoPlace(name.to_owned(), "")),
         }
         Ok(self)
     }
@@ -198,7 +219,7 @@ impl Print {
     ///
     /// If one of them lacks another, or cannot be in this file.
     pub fn checked(self) -> Result<Self, PrintFault> {
-        if let Some(proxy) = self.file.proxy {
+        if let Fits::Proxy(proxy) = self.file.fits {
             proxy.check(&self.options)?;
         }
         Ok(self)
@@ -210,9 +231,10 @@ impl Print {
     ///
     /// If `SECRET_HEADER` or `API_KEY_HEADER` cannot be the name of a header in it.
     pub fn text(&self, variable: &dyn Fn(&str) -> Option<OsString>) -> Result<String, PrintFault> {
-        match self.file.proxy {
-            Some(proxy) => proxy.text(self.file.text, &self.options, variable),
-            None => Ok(self.file.text.to_owned()),
+        match self.file.fits {
+            Fits::Proxy(proxy) => proxy.text(self.file.text, &self.options, variable),
+            Fits::Unit => Ok(unit::text(self.file.text, self.backend.as_ref())),
+            Fits::Nothing => Ok(self.file.text.to_owned()),
         }
     }
 }
@@ -255,7 +277,7 @@ mod tests {
                 .text(&variable)
                 .expect("it");
             assert!(!text.contains("{{"), "{}: {text}", file.name);
-            if file.proxy.is_some() {
+            if matches!(file.fits, Fits::Proxy(_)) {
                 let lower = text.to_ascii_lowercase();
                 assert!(lower.contains("x-azure-fdid"), "{}", file.name);
                 assert!(!lower.contains("shared-secret"), "{}", file.name);
