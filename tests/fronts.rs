@@ -42,9 +42,19 @@ mod file;
 mod front;
 #[path = "fronts/gateway.rs"]
 mod gateway;
+#[path = "fronts/logs.rs"]
+mod logs;
+#[path = "fronts/names.rs"]
+mod names;
 #[path = "fronts/passing.rs"]
 mod passing;
+#[path = "fronts/php.rs"]
+mod php;
+#[path = "fronts/questions.rs"]
+mod questions;
 #[path = "fronts/relay.rs"]
 mod relay;
 #[path = "fronts/smuggling.rs"]
 mod smuggling;
+#[path = "fronts/streaming.rs"]
+mod streaming;

@@ -214,6 +214,7 @@ impl ProxyFile {
             Some(match place {
                 "secret_header" => secret.as_str().to_owned(),
                 "secret_header_lower" => secret.lower(),
+                "secret_canonical" => secret.canonical(),
                 "secret_variable" => secret.variable(),
                 "secret_underscored" => secret.underscored(),
                 "key_header" => key.as_str().to_owned(),

@@ -49,6 +49,20 @@ impl HeaderName {
         self.0.to_ascii_lowercase()
     }
 
+    /// As Go, and so Caddy, keeps it: `X-Azure-Fdid`.
+    pub(super) fn canonical(&self) -> String {
+        let mut starts = true;
+        let letters = self.0.chars().map(|letter| {
+            let upper = std::mem::replace(&mut starts, letter == '-');
+            if upper {
+                letter.to_ascii_uppercase()
+            } else {
+                letter.to_ascii_lowercase()
+            }
+        });
+        letters.collect()
+    }
+
     /// As a part of the name of a variable of nginx.
     pub(super) fn variable(&self) -> String {
         self.lower().replace('-', "_")

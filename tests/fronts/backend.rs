@@ -3,7 +3,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 
 /// A request at the backend.
 #[derive(Clone, Debug, Default)]
@@ -32,43 +32,60 @@ impl Seen {
 }
 
 /// Listens on a port of its own until the process ends.
+///
+/// Its answer depends on the target. One with `accel` in it is led elsewhere by a field that
+/// nginx obeys; one with `events` gets two events, the second after [`Backend::go_on`]; one
+/// with `refuse-upgrade` no tunnel.
 pub(crate) struct Backend {
     pub(crate) address: SocketAddr,
-    seen: Arc<Mutex<Vec<Seen>>>,
+    state: Arc<State>,
+}
+
+#[derive(Default)]
+struct State {
+    seen: Mutex<Vec<Seen>>,
+    goes_on: Mutex<bool>,
+    went_on: Condvar,
 }
 
 impl Backend {
     pub(crate) fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("an address");
-        let seen = Arc::default();
-        let shared = Arc::clone(&seen);
+        let state = Arc::<State>::default();
+        let shared = Arc::clone(&state);
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
-                let seen = Arc::clone(&shared);
-                std::thread::spawn(move || serve(&stream, &seen));
+                let state = Arc::clone(&shared);
+                std::thread::spawn(move || serve(&stream, &state));
             }
         });
-        Self { address, seen }
+        Self { address, state }
     }
 
     /// All that has reached it so far.
     pub(crate) fn seen(&self) -> Vec<Seen> {
-        self.seen.lock().expect("records").clone()
+        self.state.seen.lock().expect("records").clone()
+    }
+
+    /// Lets it send the second event.
+    pub(crate) fn go_on(&self) {
+        *self.state.goes_on.lock().expect("a switch") = true;
+        self.state.went_on.notify_all();
     }
 }
 
-fn serve(stream: &TcpStream, seen: &Mutex<Vec<Seen>>) {
+fn serve(stream: &TcpStream, state: &State) {
     let mut reader = BufReader::new(stream);
     while let Some(head) = read_head(&mut reader) {
         let request = read_request(&head);
         let index = {
-            let mut seen = seen.lock().expect("records");
+            let mut seen = state.seen.lock().expect("records");
             seen.push(request.clone());
             seen.len() - 1
         };
         let note = |body: Result<u64, String>| {
-            let seen = &mut seen.lock().expect("records")[index];
+            let seen = &mut state.seen.lock().expect("records")[index];
             match body {
                 Ok(body) => seen.body = body,
                 Err(fault) => seen.fault = Some(fault),
@@ -96,6 +113,10 @@ fn serve(stream: &TcpStream, seen: &Mutex<Vec<Seen>>) {
             }
             return;
         }
+        if request.target().contains("events") {
+            send_events(stream, state);
+            return;
+        }
         let status = if upgrades {
             "426 Upgrade Required"
         } else {
@@ -108,11 +129,33 @@ fn serve(stream: &TcpStream, seen: &Mutex<Vec<Seen>>) {
         } else {
             text.as_str()
         };
-        let answer = format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\n\r\n{text}");
+        let led = match request.target() {
+            "/granted/accel" => "X-Accel-Redirect: /_origin_gateway\r\n",
+            "/granted/accel-slowly" => {
+                "X-Accel-Redirect: /_origin_gateway\r\nX-Accel-Limit-Rate: 1\r\n"
+            }
+            _ => "",
+        };
+        let answer = format!("HTTP/1.1 {status}\r\n{led}Content-Length: {length}\r\n\r\n{text}");
         if faulty || stream.write_all(answer.as_bytes()).is_err() {
             return;
         }
     }
+}
+
+/// Two events, the second when somebody says so.
+fn send_events(mut stream: &TcpStream, state: &State) {
+    let first = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\
+                 Transfer-Encoding: chunked\r\n\r\n9\r\ndata: 1\n\n\r\n";
+    if stream.write_all(first.as_bytes()).is_err() {
+        return;
+    }
+    let mut goes_on = state.goes_on.lock().expect("a switch");
+    while !*goes_on {
+        goes_on = state.went_on.wait(goes_on).expect("a switch");
+    }
+    // A proxy that is gone gets no second one.
+    let _ = stream.write_all(b"9\r\ndata: 2\n\n\r\n0\r\n\r\n");
 }
 
 /// Up to the empty line, or `None` where the connection ends before a first byte.

@@ -99,7 +99,7 @@ pub(crate) enum Role {
 pub(crate) struct Folder(pub(crate) PathBuf);
 
 impl Folder {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         static NUMBER: AtomicU16 = AtomicU16::new(0);
         let number = NUMBER.fetch_add(1, SeqCst);
         let name = format!("origin-guard-fronts-{}-{number}", std::process::id());
@@ -320,7 +320,7 @@ fn make_certificate(folder: &Folder) {
 }
 
 /// A port that nothing listens on, and below those that the system gives to clients.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let base = 20_000 + u16::try_from(std::process::id() % 100).expect("small") * 100;
     (0..100)

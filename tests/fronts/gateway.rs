@@ -9,7 +9,9 @@ use std::time::Instant;
 use crate::backend::Seen;
 use crate::failing::{Stop, assert_unavailable};
 use crate::front::{Front, Proxy, Role, Setup};
+use crate::names;
 use crate::passing::assert_denied;
+use crate::php::Php;
 use crate::smuggling;
 use crate::support::keys::KeyFile;
 use crate::support::{Answer, Guard, PATIENCE, SECRET, installed};
@@ -27,6 +29,10 @@ const METADATA: &str =
 
 with_each_gateway! {
     a_key_decides
+    other_headers_hold_key_and_secret
+    no_answer_of_the_origin_shows_the_secret
+    no_answer_to_trace_shows_the_secret
+    what_folds_to_our_names_never_arrives
     what_a_client_forges_never_arrives
     without_the_guard_nothing_passes
     nothing_is_smuggled_past_the_gateway
@@ -48,7 +54,11 @@ impl Gateway {
             role,
             ..Setup::default()
         };
-        let front = Front::start(proxy, &setup)?;
+        Self::start_with(proxy, &setup, test)
+    }
+
+    fn start_with(proxy: Proxy, setup: &Setup, test: &str) -> Option<Self> {
+        let front = Front::start(proxy, setup)?;
         let keys = KeyFile::new(&format!("gateway-{test}-{}", proxy.program()));
         keys.add("nobody", &[]);
         let listen = format!("unix:{}", front.socket().display());
@@ -59,6 +69,7 @@ impl Gateway {
             ("TRUSTED_PROXIES", "unix"),
         ];
         variables.extend(proxy.socket_group());
+        variables.extend(&setup.headers);
         let guard = Guard::with(&variables);
         guard.wait_for_log(|line| line.contains(&format!("listening address={listen}")));
         Some(Self { front, guard, keys })
@@ -127,6 +138,12 @@ fn a_key_decides(proxy: Proxy) {
     let carol = gateway.key("carol", &["--metadata", &long]);
     assert_eq!(gateway.ask("/granted", &carol).status, 200);
     assert_eq!(last().field("x-consumer-metadata"), Some(&*long));
+    // The metadata are added where the start of the body is already there.
+    let posting = "POST /granted HTTP/1.1\r\nHost: x\r\nContent-Length: 20000\r\n";
+    let answer = gateway
+        .front
+        .ask(format!("{posting}{carol}\r\n{}", "x".repeat(20_000)));
+    assert_eq!((answer.status, last().body), (200, 20_000), "{answer:?}");
     let bob = gateway.key("bob", &[]);
     assert_eq!(gateway.ask("/granted", &bob).status, 200);
     assert_forwarded_for(&last(), "bob");
@@ -191,6 +208,122 @@ fn what_a_client_forges_never_arrives(proxy: Proxy) {
         let answer = gateway.ask("/forbidden", fields);
         assert_denied(&answer, 401, ABSENT, Some(ASKS), fields);
         assert_eq!(gateway.front.seen().len(), before + 1);
+    }
+}
+
+fn other_headers_hold_key_and_secret(proxy: Proxy) {
+    let setup = Setup {
+        role: Role::Gateway,
+        headers: vec![
+            ("SECRET_HEADER", "X-Azure-FDID"),
+            ("API_KEY_HEADER", "X-Api-Key"),
+        ],
+        ..Setup::default()
+    };
+    let Some(gateway) = Gateway::start_with(proxy, &setup, "headers") else {
+        return;
+    };
+    let bob = format!("X-Api-Key: {}\r\n", gateway.keys.add("bob", &[]));
+    gateway.ask_until(200, &bob);
+    let forged = "X-Azure-FDID: forged\r\nAuthorization: Basic eDp5\r\n";
+    assert_eq!(
+        gateway.ask("/granted", &format!("{forged}{bob}")).status,
+        200
+    );
+    let seen = gateway.front.seen().pop().expect("a request");
+    assert_eq!(seen.field("x-azure-fdid"), Some(SECRET), "{seen:?}");
+    assert_eq!(seen.field("x-consumer"), Some("bob"), "{seen:?}");
+    assert_eq!(seen.field("x-api-key"), None, "{seen:?}");
+    // It is the application's where it holds no key.
+    assert_eq!(seen.field("authorization"), Some("Basic eDp5"), "{seen:?}");
+    let before = gateway.front.seen().len();
+    for fields in ["", "X-Api-Key: wrong\r\n", &bob.repeat(2)] {
+        let answer = gateway.ask("/forbidden", fields);
+        assert_eq!(answer.status, 401, "{fields}: {answer:?}");
+    }
+    assert_eq!(gateway.front.seen().len(), before);
+}
+
+/// All that a proxy says to a request, up to the end of the connection.
+fn all_said(gateway: &Gateway, request: &str) -> String {
+    let mut stream = gateway.front.connect();
+    stream.write_all(request.as_bytes()).expect("sent");
+    let mut said = Vec::new();
+    stream.read_to_end(&mut said).expect("an end");
+    String::from_utf8_lossy(&said).into_owned()
+}
+
+fn no_answer_of_the_origin_shows_the_secret(proxy: Proxy) {
+    const AGAINST: &str = "        # An origin cannot lead nginx to another location, nor set its \
+                           limits.\n        proxy_ignore_headers X-Accel-Redirect X-Accel-Expires \
+                           X-Accel-Limit-Rate X-Accel-Buffering X-Accel-Charset;\n";
+    let whole = Setup {
+        role: Role::Gateway,
+        ..Setup::default()
+    };
+    let mut setups = vec![whole.clone()];
+    if proxy == Proxy::Nginx {
+        // Led to the location that asks the guard, all the same.
+        setups.push(Setup {
+            changes: vec![(AGAINST.to_owned(), String::new())],
+            ..whole
+        });
+    }
+    for (number, setup) in setups.iter().enumerate() {
+        let Some(gateway) = Gateway::start_with(proxy, setup, &format!("led-{number}")) else {
+            return;
+        };
+        let bob = gateway.key("bob", &[]);
+        let fields = format!("{bob}Connection: close\r\n");
+        let target = ["/granted/accel-slowly", "/granted/accel"][number];
+        let said = all_said(&gateway, &request(target, &fields));
+        assert!(!said.contains(SECRET), "{said}");
+        assert!(!said.to_ascii_lowercase().contains("x-consumer"), "{said}");
+        assert_eq!(said.contains("backend took 0"), number == 0, "{said}");
+    }
+}
+
+fn no_answer_to_trace_shows_the_secret(proxy: Proxy) {
+    let Some(gateway) = Gateway::start(proxy, Role::Gateway, "trace") else {
+        return;
+    };
+    let bob = gateway.key("bob", &[]);
+    let before = gateway.front.seen().len();
+    let tracing = format!("TRACE /granted HTTP/1.1\r\nHost: x\r\n{bob}Connection: close\r\n\r\n");
+    let said = all_said(&gateway, &tracing);
+    assert!(said.starts_with("HTTP/1.1 405 "), "{said}");
+    assert_eq!(gateway.front.seen().len(), before);
+}
+
+fn what_folds_to_our_names_never_arrives(proxy: Proxy) {
+    let Some(gateway) = Gateway::start(proxy, Role::Gateway, "folds") else {
+        return;
+    };
+    let bob = gateway.key("bob", &[]);
+    for fields in names::forged_in_every_spelling() {
+        let fields = format!("{}{fields}{bob}", names::forged_in_their_own());
+        let answer = gateway.ask("/granted", &fields);
+        assert_eq!(answer.status, 200, "{fields}: {answer:?}");
+        let seen = gateway.front.seen().pop().expect("a request");
+        assert_forwarded_for(&seen, "bob");
+        names::assert_nothing_forged(&seen);
+        names::assert_only_their_own(&seen);
+    }
+    let Some(php) = Php::start() else {
+        return;
+    };
+    let setup = Setup {
+        role: Role::GatewayInClearTo(php.address),
+        ..Setup::default()
+    };
+    let gateway = Gateway::start_with(proxy, &setup, "php").expect("installed");
+    let bob = gateway.key("bob", &[]);
+    for fields in names::forged_in_every_spelling() {
+        let fields = format!("{}{fields}{bob}", names::forged_in_their_own());
+        let read = php.variables(&gateway.front.ask(request("/granted", &fields)));
+        assert_eq!(read["HTTP_X_CONSUMER"], "bob", "{fields}");
+        assert_eq!(read["HTTP_X_SHARED_SECRET"], SECRET, "{fields}");
+        assert!(!read.to_string().contains("forged"), "{fields}: {read}");
     }
 }
 

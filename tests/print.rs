@@ -1,0 +1,139 @@
+//! `origin-guard print`: what a file is fitted to, and what it refuses to be.
+
+mod support;
+
+use support::command;
+
+/// Status, what was printed, and what was said on standard error.
+fn print(arguments: &[&str], variables: &[(&str, &str)]) -> (Option<i32>, String, String) {
+    let output = command()
+        .arg("print")
+        .args(arguments)
+        .envs(variables.iter().copied())
+        .output()
+        .expect("runs");
+    let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
+    (
+        output.status.code(),
+        text(output.stdout),
+        text(output.stderr),
+    )
+}
+
+#[test]
+fn options_and_variables_are_put_in() {
+    let own = [
+        ("SECRET_HEADER", "X-Origin-Secret"),
+        ("API_KEY_HEADER", "X-Api-Key"),
+    ];
+    for (file, arguments, parts) in [
+        (
+            "nginx",
+            "--backend 127.0.0.1:3000 --name a.example --socket /run/a.sock --cert /etc/a.pem --key /etc/a.key",
+            "server 127.0.0.1:3000;|server_name a.example;|server unix:/run/a.sock;|/etc/a.pem;|/etc/a.key;|\
+             proxy_set_header X-Origin-Secret \"\";",
+        ),
+        (
+            "caddy",
+            "--backend http://app:3000 --name a.example --socket 127.0.0.1:8888 --cert /etc/a.pem --key /etc/a.key",
+            "reverse_proxy app:3000 {|\na.example {|reverse_proxy 127.0.0.1:8888 {|\ttls /etc/a.pem /etc/a.key|\
+             header_up -X-Origin-Secret",
+        ),
+        (
+            "haproxy",
+            "--backend [::1]:3000 --socket /a.sock --cert /etc/a.pem",
+            "server origin [::1]:3000 |lua.origin_guard unix@/a.sock X-Origin-Secret |crt /etc/a.pem |\
+             del-header X-Origin-Secret",
+        ),
+        (
+            "envoy",
+            "--backend app:3000 --socket unix:/run/a.sock --cert /etc/a.pem --key /etc/a.key",
+            "address: \"app\", port_value: 3000|pipe: { path: /run/a.sock }|filename: /etc/a.pem|\
+             filename: /etc/a.key|exact: x-origin-secret",
+        ),
+        (
+            "traefik",
+            "--backend app:3000 --name a.example --socket 127.0.0.1:9",
+            "http://app:3000|Host(`a.example`)|http://127.0.0.1:9/verify|X-Origin-Secret: \"\"",
+        ),
+        (
+            "nginx-gateway",
+            "--backend b.example --name a.example --socket /run/g.sock",
+            "server b.example:443;|proxy_ssl_name b.example;|Host b.example;|/etc/ssl/a.example/fullchain.pem;|\
+             $upstream_http_x_origin_secret;|proxy_set_header X-Api-Key \"\";",
+        ),
+        (
+            "caddy-gateway",
+            "--backend https://b.example:8443",
+            "reverse_proxy https://b.example:8443 {|tls_server_name b.example|header_up -X-Api-Key|\
+             {rp.header.X-Origin-Secret}",
+        ),
+        (
+            "haproxy-gateway",
+            "--backend b.example:8443 --socket /g.sock",
+            "server origin b.example:8443 |verifyhost b.example |\
+             lua.origin_gateway unix@/g.sock X-Api-Key X-Origin-Secret",
+        ),
+    ] {
+        let arguments: Vec<_> = arguments.split(' ').collect();
+        let (status, text, faults) = print(&[&[file], &arguments[..]].concat(), &own);
+        assert_eq!((status, faults.as_str()), (Some(0), ""), "{file}");
+        for part in parts.split('|') {
+            assert!(text.contains(part), "no {part:?} in {file}: {text}");
+        }
+    }
+}
+
+#[test]
+fn what_does_not_fit_is_refused_and_explained() {
+    for (arguments, said) in [
+        (&["nginx", "--backend", "a;b:1"][..], "write HOST:PORT"),
+        (&["nginx", "--backend", "127.0.0.1"], "write HOST:PORT"),
+        (&["nginx", "--backend", "https://a:1"], "in clear"),
+        (
+            &["nginx-gateway", "--backend", "127.0.0.1:443"],
+            "for a name",
+        ),
+        (&["nginx-gateway", "--backend", "http://a.example"], "TLS"),
+        (&["caddy", "--name", "a {"], "position 1"),
+        (&["caddy", "--name", "a\nimport b"], "position 1"),
+        (&["nginx", "--cert", "/a", "--key", "b"], "absolute"),
+        (&["nginx", "--cert", "/a"], "--key"),
+        (&["envoy", "--key", "/a"], "--cert"),
+        (&["haproxy", "--key", "/a"], "no place"),
+        (&["haproxy-lua", "--socket", "/a"], "fitted to nothing"),
+        (&["unit", "--name", "a"], "fitted to nothing"),
+        (&["traefik", "--socket", "/a"], "127.0.0.1:8888"),
+        (&["nginx", "--socket", "192.0.2.1:80"], "on this machine"),
+        (&["nginx", "--socket", "/$a"], "position 1"),
+        (&["nginx", "--name", "a", "--name", "b"], "twice"),
+        (&["nginx", "--user", "a"], "--user"),
+        (&["nginx", "caddy"], "caddy"),
+        (&["--name", "a"], "--name"),
+        (&["service"], "print unit;"),
+        (&["systemd"], "print unit and socket;"),
+        (&["gateway"], "nginx-gateway, caddy-gateway"),
+        (&["Caddyfile"], "print caddy;"),
+        (&["ngin"], "print nginx"),
+    ] {
+        let (status, text, faults) = print(arguments, &[]);
+        assert_eq!((status, text.as_str()), (Some(64), ""), "{arguments:?}");
+        assert!(faults.contains(said), "{arguments:?}: {faults}");
+    }
+    for (name, value, said) in [
+        ("SECRET_HEADER", "X$Secret", "position 1"),
+        ("SECRET_HEADER", "X_Secret", "position 1"),
+        ("SECRET_HEADER", "Host", "choose another"),
+        ("SECRET_HEADER", "x-consumer", "choose another"),
+        ("SECRET_HEADER", "Authorization", "choose another"),
+        ("API_KEY_HEADER", "Content-Type", "choose another"),
+        ("API_KEY_HEADER", "x-shared-secret", "one each"),
+    ] {
+        let (status, text, faults) = print(&["nginx-gateway"], &[(name, value)]);
+        assert_eq!((status, text.as_str()), (Some(78), ""), "{name}={value}");
+        assert!(
+            faults.contains(name) && faults.contains(said),
+            "{name}={value}: {faults}"
+        );
+    }
+}
