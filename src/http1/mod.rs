@@ -1,6 +1,7 @@
 //! HTTP/1.x (RFC 9110, RFC 9112) as bytes: no I/O and no clock.
 
 pub mod body;
+pub mod cdn_loop;
 pub mod date;
 pub mod edits;
 pub mod encode;

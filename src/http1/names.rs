@@ -36,11 +36,23 @@ pub fn is_own_field(name: &str) -> bool {
 /// no letter or digit into one sign, and letter case does not count.
 #[must_use]
 pub fn folded(name: &str) -> String {
-    let fold = |letter: char| match letter {
-        letter if letter.is_ascii_alphanumeric() => letter.to_ascii_lowercase(),
-        _ => '-',
+    name.bytes().map(fold).map(char::from).collect()
+}
+
+/// The same for one byte of a name.
+pub(crate) const fn fold(byte: u8) -> u8 {
+    const FOLDED: [u8; 256] = {
+        let mut table = [b'-'; 256];
+        let mut byte = 0;
+        while byte < 128u8 {
+            if byte.is_ascii_alphanumeric() {
+                table[byte as usize] = byte.to_ascii_lowercase();
+            }
+            byte += 1;
+        }
+        table
     };
-    name.chars().map(fold).collect()
+    FOLDED[byte as usize]
 }
 
 /// What a backend may take a field called `name` for, if it is one that must reach it as

@@ -1,4 +1,5 @@
 //! What a granted request is forwarded by.
 
 pub mod limits;
+pub mod rewrite;
 pub mod upstream;

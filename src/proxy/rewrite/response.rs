@@ -1,0 +1,169 @@
+//! The head of a backend's answer for the client, and its trailers.
+
+use super::nominations::Nominations;
+use super::own_fields::{Kind, OwnFields};
+use super::write::{content_length, field, number};
+use crate::http1::fields::{Field, with_fields};
+use crate::http1::framing::KeepAlive;
+use crate::http1::response::{ResponseBody, ResponseHead};
+use crate::http1::version::Version;
+
+/// What the client can take, and what becomes of its connection.
+#[derive(Clone, Copy, Debug)]
+pub struct ClientSide<'a> {
+    /// What its request was in.
+    pub version: Version,
+    /// Whether it asked by HEAD.
+    pub is_head: bool,
+    /// What becomes of the connection, unless the body's end is its end.
+    pub keep_alive: KeepAlive,
+    /// The fields that are not simply passed on.
+    pub own: &'a OwnFields,
+    /// For an answer that has no `Date` (RFC 9110, section 6.6.1).
+    pub date: &'a str,
+}
+
+/// How the body goes out to the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientBody {
+    /// Not at all.
+    None,
+    /// As it is, so many bytes.
+    Sized(u64),
+    /// In chunks.
+    Chunked,
+    /// As it is; the connection closes after it.
+    UntilClose,
+}
+
+/// What we say of an answer beside its fields.
+const OWN_BYTES: usize = 256;
+
+/// Appends the head of the answer for the client to `out`. Nothing is appended for a 100,
+/// which is ours to send, nor for any interim answer to HTTP/1.0, which has none.
+pub fn response_head(
+    out: &mut Vec<u8>,
+    head: &ResponseHead<'_, '_>,
+    client: &ClientSide<'_>,
+) -> ClientBody {
+    let is_interim = head.status < 200 && head.status != 101;
+    if head.status == 100 || is_interim && client.version == Version::Http10 {
+        return ClientBody::None;
+    }
+    let body = client_body(head, client);
+    out.reserve(head.length + OWN_BYTES);
+    out.extend_from_slice(b"HTTP/1.1 ");
+    number(out, head.status);
+    out.push(b' ');
+    out.extend_from_slice(head.reason);
+    out.extend_from_slice(b"\r\n");
+    let nominations = Nominations::of(head.fields);
+    let mut has_date = false;
+    for Field { name, value } in head.fields {
+        let known = client.own.find(name.as_bytes());
+        let passes = match known.kind {
+            Kind::Settled | Kind::Credential => false,
+            Kind::Trailer => body == ClientBody::Chunked && head.body == ResponseBody::Chunked,
+            _ => !nominations.drop(name),
+        };
+        if passes {
+            has_date |= name.eq_ignore_ascii_case("date");
+            field(out, name.as_bytes(), value);
+        }
+    }
+    if !has_date && head.status >= 200 {
+        field(out, b"Date", client.date.as_bytes());
+    }
+    framing(out, head, body);
+    if !is_interim {
+        connection(out, head, client, body);
+    }
+    out.extend_from_slice(b"\r\n");
+    body
+}
+
+fn client_body(head: &ResponseHead<'_, '_>, client: &ClientSide<'_>) -> ClientBody {
+    match head.body {
+        _ if client.is_head => ClientBody::None,
+        ResponseBody::None => ClientBody::None,
+        ResponseBody::Sized(length) => ClientBody::Sized(length),
+        // HTTP/1.0 has no chunks; HTTP/1.1 sees by them whether a body broke off.
+        _ if client.version == Version::Http10 => ClientBody::UntilClose,
+        ResponseBody::Chunked | ResponseBody::UntilClose => ClientBody::Chunked,
+    }
+}
+
+fn framing(out: &mut Vec<u8>, head: &ResponseHead<'_, '_>, body: ClientBody) {
+    match body {
+        ClientBody::Sized(length) => content_length(out, length),
+        ClientBody::Chunked => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
+        ClientBody::UntilClose => {}
+        // RFC 9110, section 8.6: the length that the body of a GET would have; where
+        // there never is a body, none.
+        ClientBody::None => {
+            let length = head.content_length;
+            if let Some(length) = length.filter(|_| head.status >= 200 && head.status != 204) {
+                content_length(out, length);
+            }
+        }
+    }
+}
+
+fn connection(
+    out: &mut Vec<u8>,
+    head: &ResponseHead<'_, '_>,
+    client: &ClientSide<'_>,
+    body: ClientBody,
+) {
+    let text: &[u8] = match client.keep_alive {
+        _ if head.status == 101 => b"Connection: upgrade\r\nUpgrade: websocket\r\n",
+        _ if body == ClientBody::UntilClose => b"Connection: close\r\n",
+        KeepAlive::Keep => return,
+        KeepAlive::KeepSaid => b"Connection: keep-alive\r\n",
+        KeepAlive::Close => b"Connection: close\r\n",
+    };
+    out.extend_from_slice(text);
+}
+
+/// What RFC 9110, section 6.5.1, keeps out of trailers: what frames, routes, authenticates
+/// or says how to read or keep the answer.
+const NO_TRAILERS: [&str; 16] = [
+    "age",
+    "authorization",
+    "cache-control",
+    "content-encoding",
+    "content-range",
+    "content-type",
+    "date",
+    "expires",
+    "location",
+    "pragma",
+    "retry-after",
+    "set-cookie",
+    "set-cookie2",
+    "vary",
+    "warning",
+    "www-authenticate",
+];
+
+/// Appends the end of a chunked body to `out`: the last chunk, and those of the field lines
+/// `raw` that may be trailers.
+pub fn trailers(out: &mut Vec<u8>, raw: &[u8], own: &OwnFields) {
+    out.extend_from_slice(b"0\r\n");
+    if !raw.is_empty() {
+        let lines = [raw, b"\r\n"].concat();
+        let print = |fields: &[Field<'_>]| {
+            for Field { name, value } in fields {
+                let is_ours = own.find(name.as_bytes()).kind != Kind::Plain;
+                let is_refused = NO_TRAILERS.iter().any(|no| name.eq_ignore_ascii_case(no));
+                if !is_ours && !is_refused {
+                    field(out, name.as_bytes(), value);
+                }
+            }
+        };
+        // The decoder has read the same lines before.
+        let read = with_fields(&lines, print);
+        debug_assert!(read.is_ok(), "what was decoded is well-formed");
+    }
+    out.extend_from_slice(b"\r\n");
+}
