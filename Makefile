@@ -4,6 +4,8 @@ CARGO ?= cargo
 TARGET := $(shell rustc -vV | sed -n 's/^host: //p')
 DIST := target/dist/origin-guard
 FUZZ_SECONDS ?= 600
+# What `make run` runs once it is built.
+RUN ?= target/release/origin-guard
 
 PREFIX ?= /usr/local
 DESTDIR ?=
@@ -12,30 +14,45 @@ UNITS := $(DESTDIR)$(PREFIX)/lib/systemd/system
 
 .PHONY: run test check dist install bench timing fuzz clean
 
-# Builds and serves with a one-time secret; prints the line that tries it.
+# Builds and serves with a one-time secret; prints the line that tries it at the address
+# that it really listens at.
 run:
-	$(CARGO) build --release
+	$(CARGO) build --locked --release
 	@secret=$$(od -An -N24 -tx1 /dev/urandom | tr -d ' \n'); \
-	printf '\ntry it:\n\n  curl -i -H "X-Shared-Secret: %s" http://127.0.0.1:8888/protected\n\n' "$$secret"; \
-	SHARED_SECRET=$$secret LISTEN=$${LISTEN:-127.0.0.1:8888} exec target/release/origin-guard
+	SHARED_SECRET=$$secret LISTEN=$${LISTEN:-127.0.0.1:8888} $(RUN) 2>&1 | \
+	while IFS= read -r line; do \
+		printf '%s\n' "$$line"; \
+		case $$line in \
+		*"listening address=unix:"*) at="--unix-socket $${line##*address=unix:} http://localhost" ;; \
+		*"listening address="*) at=http://$$(printf %s "$${line##*address=}" | \
+			sed 's/^0\.0\.0\.0:/127.0.0.1:/; s/^\[::\]:/[::1]:/') ;; \
+		*) continue ;; \
+		esac; \
+		printf '\ntry it:\n\n  curl -i -H "X-Shared-Secret: %s" %s/protected\n\n' "$$secret" "$$at"; \
+	done
 
 # All tests. With REQUIRE_ALL=1 a test that is skipped for want of a server fails.
 test:
-	$(CARGO) test --no-fail-fast
+	$(CARGO) test --locked --no-fail-fast
 
 check:
 	$(CARGO) fmt --check
-	$(CARGO) clippy --all-targets -- -D warnings
+	$(CARGO) clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --no-deps --document-private-items
 
 # The static binary. Its relocations are packed, which ld and glibc can do from Debian 12
-# on; the last line fails where they cannot.
+# on; the last line but one fails where they cannot. Where the sources and the crates lie
+# leaves no trace in it: whoever builds the same commit with the same compiler gets the
+# same bytes.
+DIST_FLAGS = -C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs \
+	--remap-path-prefix=$(CURDIR)=/origin-guard \
+	--remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=/cargo
 dist:
-	RUSTFLAGS='-C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs' \
-		$(CARGO) build --release --target $(TARGET)
+	RUSTFLAGS='$(DIST_FLAGS)' $(CARGO) build --locked --release --target $(TARGET)
 	mkdir -p $(dir $(DIST))
 	install -m 0755 target/$(TARGET)/release/origin-guard $(DIST)
 	$(DIST) --version
+	cd $(dir $(DIST)) && sha256sum $(notdir $(DIST)) >SHA256SUMS
 
 # Binary and units; then `systemctl daemon-reload`. BINARY is what is installed.
 install: $(if $(filter $(DIST),$(BINARY)),dist)

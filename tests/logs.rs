@@ -4,11 +4,12 @@ mod support;
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use support::folder::Folder;
-use support::{Answer, Guard, PATIENCE, SECRET, command, granted_request, has_form};
+use support::{Answer, Guard, PATIENCE, SECRET, command, granted_request, has_form, installed};
 
 fn denied(secret: &str, fields: &str) -> String {
     format!(
@@ -262,4 +263,136 @@ fn start_configuration_drain_and_stop_are_logged() {
     guard.wait_for_log(|line| line == "stopped");
     assert_eq!(guard.wait().code(), Some(0));
     assert!(!guard.log().join("\n").contains(SECRET));
+}
+
+/// The folder of fail2ban with what `print` prints, as an operator adds it.
+fn fail2ban(folder: &Folder) -> Option<PathBuf> {
+    if !installed("fail2ban-regex", "apt install fail2ban") {
+        return None;
+    }
+    let there = folder.path.join("fail2ban");
+    let copied = Command::new("cp")
+        .args(["-r", "/etc/fail2ban"])
+        .arg(&there)
+        .status();
+    assert!(copied.expect("cp").success());
+    for (name, path) in [
+        ("fail2ban-filter", "filter.d/origin-guard.conf"),
+        ("fail2ban-jail", "jail.d/origin-guard.conf"),
+    ] {
+        let printed = command()
+            .args(["print", name])
+            .output()
+            .expect("runs")
+            .stdout;
+        assert!(!printed.is_empty(), "{name}");
+        std::fs::write(there.join(path), printed).expect("written");
+    }
+    Some(there)
+}
+
+/// The addresses that Debian's fail2ban finds in `log`.
+fn banned(fail2ban: &Path, log: &str) -> Vec<String> {
+    let path = fail2ban.join("log");
+    std::fs::write(&path, log).expect("written");
+    let output = Command::new("fail2ban-regex")
+        .args(["--out", "ip"])
+        .arg(path)
+        .arg(fail2ban.join("filter.d/origin-guard.conf"))
+        .output()
+        .expect("runs");
+    let text = String::from_utf8(output.stdout).expect("UTF-8");
+    assert!(output.status.success() || text.is_empty(), "{text}");
+    text.lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn fail2ban_finds_who_did_wrong_and_nobody_else() {
+    let folder = Folder::new("fail2ban");
+    let Some(fail2ban) = fail2ban(&folder) else {
+        return;
+    };
+    let log = folder.path.join("guard.log");
+    let to = std::fs::File::create(&log).expect("a log");
+    let socket = folder.path.join("socket");
+    let mut child = command()
+        .env("LISTEN", format!("unix:{}", socket.display()))
+        .env("SHARED_SECRET", SECRET)
+        .env("TRUSTED_PROXIES", "unix")
+        .env("ACCESS_LOG", "1")
+        .stderr(to)
+        .spawn()
+        .expect("starts");
+    let deadline = Instant::now() + PATIENCE;
+    let connect = || loop {
+        match UnixStream::connect(&socket) {
+            Ok(stream) => break stream,
+            Err(_) => assert!(Instant::now() < deadline, "it does not listen"),
+        }
+        std::thread::yield_now();
+    };
+    let ask = |request: &str| {
+        let mut stream = connect();
+        stream.write_all(request.as_bytes()).expect("sent");
+        Answer::read(&mut stream, false).expect("an answer").status
+    };
+    let from = |client: &str| format!("X-Forwarded-For: {client}\r\n");
+    assert_eq!(ask(&denied("wrong", &from("203.0.113.7"))), 401);
+    assert_eq!(ask(&denied("", &from("2001:db8::7"))), 401);
+    // Nobody's fault: granted, the proxy itself, and a path that says otherwise.
+    assert_eq!(ask(&denied(SECRET, &from("198.51.100.1"))), 200);
+    assert_eq!(ask(&denied("wrong", "")), 401);
+    assert_eq!(ask("GET / HTTP/1.1\nHost: x\n\n"), 400);
+    let forged = "GET /client=198.51.100.3 HTTP/1.1\r\nHost: x\r\n\r\n";
+    assert_eq!(ask(forged), 404);
+    support::signal(&child, rustix::process::Signal::TERM);
+    assert!(child.wait().expect("its own child").success());
+
+    let text = std::fs::read_to_string(&log).expect("readable");
+    let wanted = ["203.0.113.7", "2001:db8::7"];
+    assert_eq!(banned(&fail2ban, &text), wanted, "{text}");
+    // The same from journald or syslog: a prefix of theirs in place of the time.
+    let prefixed = text.lines().map(|line| {
+        let event = support::without_time(line);
+        format!("Nov 25 20:16:26 vm origin-guard[17]: {event}")
+    });
+    let prefixed = prefixed.collect::<Vec<_>>().join("\n") + "\n";
+    assert_eq!(banned(&fail2ban, &prefixed), wanted, "{prefixed}");
+    for harmless in [
+        "denied reason=misconfigured client=203.0.113.9 path=/protected",
+        "refused status=503 reason=full client=203.0.113.9",
+    ] {
+        let line = format!("2026-11-25T20:16:26.123Z {harmless}\n");
+        assert_eq!(banned(&fail2ban, &line), Vec::<String>::new(), "{line}");
+    }
+    // A client that speaks for itself.
+    let line = "2026-11-25T20:16:26.123Z refused status=400 reason=bare_lf client=203.0.113.9\n";
+    assert_eq!(banned(&fail2ban, line), ["203.0.113.9"]);
+}
+
+#[test]
+fn fail2ban_takes_the_jail() {
+    let folder = Folder::new("jail");
+    let Some(fail2ban) = fail2ban(&folder) else {
+        return;
+    };
+    let output = Command::new("fail2ban-client")
+        .arg("-c")
+        .arg(&fail2ban)
+        .arg("-d")
+        .output()
+        .expect("runs");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success(),
+        "{said}{}",
+        output.stderr.escape_ascii()
+    );
+    for set in [
+        "['add', 'origin-guard', 'systemd']",
+        "['set', 'origin-guard', 'addjournalmatch', '_SYSTEMD_UNIT=origin-guard.service']",
+        "['start', 'origin-guard']",
+    ] {
+        assert!(said.contains(set), "{set}: {said}");
+    }
 }

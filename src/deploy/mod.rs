@@ -31,7 +31,7 @@ enum Fits {
     Proxy(ProxyFile),
 }
 
-static FILES: [File; 14] = [
+static FILES: [File; 17] = [
     File {
         name: "unit",
         purpose: "origin-guard.service, for systemd; --backend URL puts it in front of one",
@@ -57,6 +57,25 @@ static FILES: [File; 14] = [
         "gateway-unit",
         "a drop-in for the service that answers a gateway's proxy, too",
         include_str!("gateway.conf"),
+    ),
+    plain(
+        "fail2ban",
+        "both files for fail2ban, one after the other",
+        concat!(
+            include_str!("fail2ban-filter.conf"),
+            "\n",
+            include_str!("fail2ban-jail.conf")
+        ),
+    ),
+    plain(
+        "fail2ban-filter",
+        "filter.d/origin-guard.conf: which lines of the log tell of a bad client",
+        include_str!("fail2ban-filter.conf"),
+    ),
+    plain(
+        "fail2ban-jail",
+        "jail.d/origin-guard.conf: when it is banned",
+        include_str!("fail2ban-jail.conf"),
     ),
     File {
         name: "nginx",
