@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::fmt;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -14,7 +15,10 @@ use crate::handlers::front::Front;
 use crate::handlers::gateway::Gateway;
 use crate::handlers::origin::Origin;
 use crate::net::{Address, Inherited, SelfCheckSocket};
+use crate::proxy::relay::Relay;
+use crate::proxy::rewrite::OwnFields;
 use crate::proxy::upstream::Upstream;
+use crate::random;
 use crate::server::ListenerGroup;
 use crate::systemd::InheritedSocket;
 
@@ -100,6 +104,7 @@ pub fn listener_groups(
     inherited: InheritedSockets,
     secrets: &Arc<Secrets>,
     private: &Arc<SelfCheckSocket>,
+    relay: Option<&Arc<Relay>>,
 ) -> Result<Vec<ListenerGroup>, InheritedError> {
     if let Some(address) = remote(&inherited.gateway) {
         return Err(InheritedError::RemoteGateway(address));
@@ -114,9 +119,10 @@ pub fn listener_groups(
         access: config.socket_access,
         inherited: inherited.admin,
         private: Some(Arc::clone(private)),
+        relay: None,
         handler: Arc::new(Admin { is_local }),
     };
-    let origin = origin(config, inherited.origin, secrets);
+    let origin = origin(config, inherited.origin, secrets, relay);
     let gateway = gateway(config, inherited.gateway, secrets);
     Ok([origin, admin].into_iter().chain(gateway).collect())
 }
@@ -133,7 +139,12 @@ fn remote(sockets: &[Inherited]) -> Option<SocketAddr> {
 }
 
 /// The default of `LISTEN` gives way to `inherited` sockets.
-fn origin(config: &Config, inherited: Vec<Inherited>, secrets: &Arc<Secrets>) -> ListenerGroup {
+fn origin(
+    config: &Config,
+    inherited: Vec<Inherited>,
+    secrets: &Arc<Secrets>,
+    relay: Option<&Arc<Relay>>,
+) -> ListenerGroup {
     let addresses = if config.listen_is_set || inherited.is_empty() {
         config.listen.clone()
     } else {
@@ -160,15 +171,29 @@ fn origin(config: &Config, inherited: Vec<Inherited>, secrets: &Arc<Secrets>) ->
         access: config.socket_access,
         inherited,
         private: None,
+        relay: relay.cloned(),
         handler,
     }
 }
 
-/// The backends, where there are any; no name of one is resolved yet.
-#[must_use]
-pub fn upstream(config: &Config) -> Option<Arc<Upstream>> {
-    let backend = config.backend.as_ref()?;
-    Some(Arc::new(Upstream::new(backend.urls.clone())))
+/// The way to the backends, where there are any; no name of one is resolved yet.
+///
+/// # Errors
+///
+/// If the system has no randomness.
+pub fn relay(config: &Config) -> io::Result<Option<Arc<Relay>>> {
+    let Some(backend) = &config.backend else {
+        return Ok(None);
+    };
+    Ok(Some(Arc::new(Relay {
+        upstream: Arc::new(Upstream::new(backend.urls.clone())),
+        own: OwnFields::new(&[&config.header]),
+        trusted_proxies: config.trusted_proxies.clone(),
+        loop_id: random::name()?,
+        limits: config.relay_limits,
+        write_timeout: config.relay_write_timeout,
+        max_head: config.limits.head_bytes,
+    })))
 }
 
 fn gateway(
@@ -182,6 +207,7 @@ fn gateway(
         access: config.socket_access,
         inherited,
         private: None,
+        relay: None,
         handler: Arc::new(Gateway {
             key_header: gateway.key_header.clone(),
             secret_header: config.header.clone(),

@@ -14,6 +14,9 @@ pub trait Handler: Send + Sync + 'static {
 
     /// Answers in place of a request that the loop refuses.
     fn refuse(&self, error: &RequestError, peer: Peer) -> Reply;
+
+    /// Answers with `status` in place of a backend that has failed.
+    fn failed(&self, status: u16) -> Reply;
 }
 
 /// What becomes of a request.

@@ -142,14 +142,15 @@ fn bind_and_run(mut config: Config, inherited: InheritedSockets) -> Result<usize
     reload::start(source, seen, Arc::clone(&secrets), keys).map_err(failed("reload"))?;
     let private = SelfCheckSocket::new().map_err(failed("name the socket of the self-check"))?;
     let private = Arc::new(private);
-    let groups = app::listener_groups(&config, inherited, &secrets, &private)
+    let relay = app::relay(&config).map_err(failed("name the guard to itself"))?;
+    let groups = app::listener_groups(&config, inherited, &secrets, &private, relay.as_ref())
         .map_err(failed("take the sockets of a socket unit"))?;
     let server = Server::bind(groups, config.limits, config.workers)
         .map_err(|setup| failed(&setup.doing)(setup.error))?;
     for address in server.addresses() {
         log::info!("listening address={address}");
     }
-    if let Some(upstream) = app::upstream(&config) {
+    if let Some(upstream) = relay.map(|relay| Arc::clone(&relay.upstream)) {
         // What a socket unit listens at is known only now.
         if let Some(url) = upstream.is_own_listener(server.addresses()) {
             let own = "it is the guard itself; write where the backend listens";

@@ -5,6 +5,7 @@
 
 use std::io;
 
+use data_encoding::HEXLOWER;
 use rustix::rand::{GetRandomFlags, getrandom};
 
 /// Fills `bytes`; waits for the kernel's generator where the machine has just started.
@@ -23,4 +24,16 @@ pub fn fill(bytes: &mut [u8]) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// A name that nobody can guess: `origin-guard-` and 32 hexadecimal digits, a token
+/// (RFC 9110, section 5.6.2).
+///
+/// # Errors
+///
+/// As [`fill`] has them.
+pub fn name() -> io::Result<String> {
+    let mut bits = [0; 16];
+    fill(&mut bits)?;
+    Ok(format!("origin-guard-{}", HEXLOWER.encode(&bits)))
 }

@@ -52,6 +52,9 @@ impl Environment<'_> {
     }
 }
 
+/// How long a client may take nothing of what is forwarded, unless `WRITE_TIMEOUT` is set.
+const RELAY_WRITE_TIMEOUT: Duration = Duration::from_secs(60);
+
 /// What the environment asks for.
 pub struct Config {
     /// `LISTEN`; nothing where it is `none`.
@@ -76,6 +79,8 @@ pub struct Config {
     pub backend: Option<Backend>,
     /// The limits of what is forwarded.
     pub relay_limits: RelayLimits,
+    /// `WRITE_TIMEOUT` for what is forwarded, or its own default.
+    pub relay_write_timeout: Duration,
     /// `WORKERS`.
     pub workers: usize,
     /// The variables named like the limits.
@@ -135,6 +140,12 @@ impl Config {
             idle_timeout: reader.seconds("IDLE_TIMEOUT"),
             write_timeout: reader.seconds("WRITE_TIMEOUT"),
         };
+        // Who is forwarded to may take longer, unless the operator says otherwise.
+        let relay_write_timeout = if reader.is_set("WRITE_TIMEOUT") {
+            limits.write_timeout
+        } else {
+            limits.write_timeout.max(RELAY_WRITE_TIMEOUT)
+        };
         let drain_timeout = reader.seconds("DRAIN_TIMEOUT");
         let trusted_proxies = reader.value("TRUSTED_PROXIES", |list| {
             TrustedProxies::parse(list).map_err(|error| ValueError::Other(error.into()))
@@ -154,6 +165,7 @@ impl Config {
             gateway,
             backend,
             relay_limits,
+            relay_write_timeout,
             workers,
             limits,
             drain_timeout,

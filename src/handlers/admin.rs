@@ -52,6 +52,10 @@ impl Handler for Admin {
         count(Counter::refused(refusal.status));
         reply::refusal(refusal.status)
     }
+
+    fn failed(&self, status: u16) -> Reply {
+        reply::refusal(status)
+    }
 }
 
 /// Whether the authority `host` (RFC 9110, section 7.2) is neither `localhost` nor a

@@ -80,4 +80,8 @@ impl Handler for Front {
     fn refuse(&self, refusal: &RequestError, peer: Peer) -> Reply {
         request_log::refuse(refusal, peer, &self.trusted_proxies)
     }
+
+    fn failed(&self, status: u16) -> Reply {
+        reply::refusal(status)
+    }
 }

@@ -184,4 +184,8 @@ impl Handler for Gateway {
     fn refuse(&self, refusal: &RequestError, peer: Peer) -> Reply {
         request_log::refuse(refusal, peer, &self.trusted_proxies)
     }
+
+    fn failed(&self, status: u16) -> Reply {
+        reply::refusal(status)
+    }
 }

@@ -87,4 +87,8 @@ impl Handler for Origin {
     fn refuse(&self, refusal: &RequestError, peer: Peer) -> Reply {
         request_log::refuse(refusal, peer, &self.trusted_proxies)
     }
+
+    fn failed(&self, status: u16) -> Reply {
+        reply::refusal(status)
+    }
 }

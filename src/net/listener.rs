@@ -18,6 +18,7 @@ use rustix::net::{
     AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, socket_with, sockopt,
 };
 
+use super::buffers::SocketBuffers;
 use super::peer::{Peer, UNIX_PEER};
 use super::self_check::SelfCheckSocket;
 use super::stream::Stream;
@@ -78,10 +79,6 @@ impl Default for SocketAccess {
     }
 }
 
-/// What the kernel may hold of answers that a peer does not take, and of requests that
-/// are not read, in bytes and for each connection. Grown by itself it would be megabytes.
-const SEND_BUFFER: usize = 8 * 1024;
-const RECEIVE_BUFFER: usize = 8 * 1024;
 /// Connections that may wait to be accepted: as many as the kernel allows, which lowers
 /// this to net.core.somaxconn (listen(2)).
 const BACKLOG: i32 = i32::MAX;
@@ -91,6 +88,7 @@ pub struct Listener {
     socket: Socket,
     /// `None` for the one that nobody else needs to know of.
     pub(crate) address: Option<Address>,
+    buffers: SocketBuffers,
     /// Whether another process holds it too, and keeps what has not been accepted.
     pub(crate) is_shared: bool,
 }
@@ -109,17 +107,19 @@ impl Listener {
     pub(crate) fn bind(
         address: &Address,
         access: SocketAccess,
+        buffers: SocketBuffers,
         patience: Duration,
     ) -> io::Result<Self> {
         match address {
             Address::Tcp(wanted) => {
                 let listener = listen_tcp(*wanted)?;
-                bound_buffers(&listener, patience)?;
+                buffers.settle_tcp(&listener, patience)?;
                 let address = Some(Address::Tcp(listener.local_addr()?));
                 let socket = Socket::Tcp(listener);
                 Ok(Self {
                     socket,
                     address,
+                    buffers,
                     is_shared: false,
                 })
             }
@@ -131,16 +131,21 @@ impl Listener {
                 Ok(Self {
                     socket,
                     address,
+                    buffers,
                     is_shared: false,
                 })
             }
         }
     }
 
-    pub(crate) fn inherit(inherited: Inherited, patience: Duration) -> io::Result<Self> {
+    pub(crate) fn inherit(
+        inherited: Inherited,
+        buffers: SocketBuffers,
+        patience: Duration,
+    ) -> io::Result<Self> {
         match inherited {
             Inherited::Tcp(listener) => {
-                bound_buffers(&listener, patience)?;
+                buffers.settle_tcp(&listener, patience)?;
                 rustix::net::listen(&listener, BACKLOG)?;
                 listener.set_nonblocking(true)?;
                 let address = Some(Address::Tcp(listener.local_addr()?));
@@ -148,6 +153,7 @@ impl Listener {
                 Ok(Self {
                     socket,
                     address,
+                    buffers,
                     is_shared: true,
                 })
             }
@@ -161,6 +167,7 @@ impl Listener {
                 Ok(Self {
                     socket,
                     address,
+                    buffers,
                     is_shared: true,
                 })
             }
@@ -173,6 +180,7 @@ impl Listener {
         Ok(Self {
             socket,
             address,
+            buffers: SocketBuffers::Small,
             is_shared: false,
         })
     }
@@ -191,8 +199,7 @@ impl Listener {
             }
             Socket::Unix(listener, _) => {
                 let (stream, _) = listener.accept()?;
-                // Unlike TCP, a Unix socket has no buffer size from its listener (unix(7)).
-                sockopt::set_socket_send_buffer_size(&stream, SEND_BUFFER)?;
+                self.buffers.settle_unix(&stream)?;
                 Ok((Stream::Unix(stream), UNIX_PEER))
             }
             Socket::SelfCheck(listener, private) => {
@@ -258,15 +265,6 @@ fn listen_unix(path: &Path) -> io::Result<UnixListener> {
     bind(&socket, &SocketAddrUnix::new(path)?)?;
     rustix::net::listen(&socket, BACKLOG)?;
     Ok(UnixListener::from_std(socket.into()))
-}
-
-/// Connections have these settings from their listener (tcp(7), socket(7)).
-fn bound_buffers(listener: impl AsFd, patience: Duration) -> io::Result<()> {
-    sockopt::set_socket_send_buffer_size(&listener, SEND_BUFFER)?;
-    sockopt::set_socket_recv_buffer_size(&listener, RECEIVE_BUFFER)?;
-    let milliseconds = u32::try_from(patience.as_millis()).unwrap_or(u32::MAX);
-    sockopt::set_tcp_user_timeout(&listener, milliseconds)?;
-    Ok(())
 }
 
 /// Binds with no access for anyone, and then grants `access`. The umask(2) is that of the

@@ -1,5 +1,6 @@
 //! Sockets: those that listen, those that are connected, and who is at their other end.
 
+mod buffers;
 mod listener;
 mod peer;
 pub mod resolve;
@@ -8,6 +9,7 @@ mod stream;
 mod token;
 mod transport;
 
+pub use buffers::{SocketBuffers, limit_not_sent};
 pub use listener::{Address, Inherited, Listener, SocketAccess};
 pub use peer::{Peer, UNIX_PEER};
 pub use self_check::SelfCheckSocket;

@@ -10,11 +10,12 @@ use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr, UnixStream};
 use std::sync::{Mutex, PoisonError};
 
-use data_encoding::HEXLOWER;
 use mio::net::UnixListener;
 use rustix::net::{
     AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, connect, socket_with,
 };
+
+use crate::random;
 
 /// The two ends' names, made of randomness.
 pub struct SelfCheckSocket {
@@ -37,7 +38,7 @@ impl SelfCheckSocket {
     /// If the system has no randomness.
     pub fn new() -> io::Result<Self> {
         Ok(Self {
-            listener: fresh_name()?,
+            listener: random::name()?,
             caller: Mutex::default(),
         })
     }
@@ -48,7 +49,7 @@ impl SelfCheckSocket {
     ///
     /// If nothing listens, or the system denies a socket.
     pub fn connect(&self) -> io::Result<UnixStream> {
-        let name = fresh_name()?;
+        let name = random::name()?;
         let flags = SocketFlags::CLOEXEC;
         let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
         bind(
@@ -69,10 +70,4 @@ impl SelfCheckSocket {
         let caller = self.caller.lock().unwrap_or_else(PoisonError::into_inner);
         !caller.is_empty() && peer.as_abstract_name() == Some(caller.as_bytes())
     }
-}
-
-fn fresh_name() -> io::Result<String> {
-    let mut bits = [0; 16];
-    crate::random::fill(&mut bits)?;
-    Ok(format!("origin-guard-{}", HEXLOWER.encode(&bits)))
 }

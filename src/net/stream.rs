@@ -24,6 +24,19 @@ impl Stream {
         }
     }
 
+    /// Whether a read would block: no byte waits, and the peer has not closed its side.
+    pub(crate) fn has_nothing_to_read(&self) -> bool {
+        use rustix::io::Errno;
+        use rustix::net::{RecvFlags, recv};
+        let mut byte = [0];
+        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+        let peeked = match self {
+            Self::Tcp(stream) => recv(stream, &mut byte, flags),
+            Self::Unix(stream) => recv(stream, &mut byte, flags),
+        };
+        matches!(peeked, Err(Errno::AGAIN))
+    }
+
     /// Has closing drop what the peer has not taken, rather than keep it for a while
     /// (`SO_LINGER`, socket(7)).
     pub(crate) fn forget_unsent(&self) {

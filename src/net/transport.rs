@@ -32,6 +32,7 @@ pub enum Write {
 
 /// A connection, registered once and edge-triggered for both directions: an event says
 /// when something changes, and this type remembers it until a call says otherwise.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Transport {
     stream: Stream,
     readable: bool,
@@ -39,6 +40,11 @@ pub struct Transport {
     /// The peer has closed its side, or the connection broke: a short read is not the
     /// last one.
     ends: bool,
+    /// The connection is of no more use in either direction: it was reset, or a Unix
+    /// peer is gone.
+    broken: bool,
+    /// This side has said that it writes no more.
+    write_closed: bool,
 }
 
 impl Transport {
@@ -51,6 +57,18 @@ impl Transport {
             readable: true,
             writable: true,
             ends: false,
+            broken: false,
+            write_closed: false,
+        }
+    }
+
+    /// One whose connect(2) is under way: it is writable once that has ended.
+    #[must_use]
+    pub fn connecting(stream: Stream) -> Self {
+        Self {
+            readable: false,
+            writable: false,
+            ..Self::new(stream)
         }
     }
 
@@ -67,6 +85,8 @@ impl Transport {
     /// Takes note of an event.
     pub fn on_event(&mut self, event: &Event) {
         self.ends |= event.is_read_closed() || event.is_error();
+        // Once both sides have closed, both directions end without a reset.
+        self.broken |= event.is_error() || event.is_write_closed() && !self.write_closed;
         self.readable |= event.is_readable() || self.ends;
         self.writable |= event.is_writable() || event.is_error();
     }
@@ -129,12 +149,34 @@ impl Transport {
         Write::Bytes(sent)
     }
 
+    /// A write has failed: a read tells what the peer has sent before that.
+    pub fn expect_end(&mut self) {
+        self.ends = true;
+        self.readable = true;
+    }
+
+    /// Whether the peer has reset the connection, as far as events have told.
+    #[must_use]
+    pub fn is_broken(&self) -> bool {
+        self.broken
+    }
+
+    /// Asks the socket whether the peer has neither closed its side nor sent anything
+    /// (`MSG_PEEK` in recv(2)).
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        !self.ends && self.stream.has_nothing_to_read()
+    }
+
     /// Says that nothing more will be written.
     ///
     /// # Errors
     ///
     /// What shutdown(2) says: the connection is broken.
-    pub fn shutdown_write(&self) -> io::Result<()> {
+    pub fn shutdown_write(&mut self) -> io::Result<()> {
+        if std::mem::replace(&mut self.write_closed, true) {
+            return Ok(());
+        }
         self.stream.shutdown_write()
     }
 

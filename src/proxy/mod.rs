@@ -1,5 +1,12 @@
 //! What a granted request is forwarded by.
 
+pub mod attempt;
+mod body_pipe;
+pub mod client_end;
+pub mod exchange;
+pub mod failure;
 pub mod limits;
+pub mod pool;
+pub mod relay;
 pub mod rewrite;
 pub mod upstream;

@@ -10,12 +10,12 @@ use mio::{Events, Interest, Poll, Token, Waker};
 use super::budget::Budget;
 use super::slots::{AcceptWaker, ConnectionSlots, Victim};
 use super::worker::{self, WorkerHandle};
-use super::{Limits, ListenerGroup, file_limit, respond};
+use super::{Limits, ListenerGroup, Service, file_limit, respond};
 use crate::handler::Handler;
 use crate::http1::error::RequestError;
 use crate::http1::framing::KeepAlive;
 use crate::metrics::{Counter, count};
-use crate::net::{Address, Listener, Peer, Stream, UNIX_PEER};
+use crate::net::{Address, Listener, Peer, SocketBuffers, Stream, UNIX_PEER};
 
 const STOP: Token = Token(usize::MAX);
 const SLOT_FREE: Token = Token(usize::MAX - 1);
@@ -34,7 +34,7 @@ const PACKED: usize = 64;
 pub struct Server {
     poll: Poll,
     listeners: Vec<Bound>,
-    handlers: Arc<[Arc<dyn Handler>]>,
+    services: Arc<[Service]>,
     workers: Vec<WorkerHandle>,
     accept_waker: Arc<AcceptWaker>,
     max_connections: usize,
@@ -82,17 +82,25 @@ impl Server {
         let waker = Waker::new(poll.registry(), SLOT_FREE).map_err(failed("eventfd"))?;
         let accept_waker = Arc::new(AcceptWaker::new(waker));
         let mut listeners = Vec::new();
-        let mut handlers = Vec::new();
-        let patience = limits.write_timeout;
+        let mut services = Vec::new();
         for (group, opened) in groups.into_iter().enumerate() {
-            handlers.push(opened.handler);
+            // The kernel must not give up a peer before this program does.
+            let (buffers, patience) = match &opened.relay {
+                None => (SocketBuffers::Small, limits.write_timeout),
+                Some(relay) => (SocketBuffers::Autotuned, relay.write_timeout),
+            };
+            services.push(Service {
+                handler: opened.handler,
+                relay: opened.relay,
+            });
             let bound = opened.addresses.iter().map(|address| {
                 let doing = format!("listen on {address}");
-                Listener::bind(address, opened.access, patience)
+                Listener::bind(address, opened.access, buffers, patience)
                     .map_err(|error| SetupError { doing, error })
             });
             let inherited = opened.inherited.into_iter().map(|socket| {
-                Listener::inherit(socket, patience).map_err(failed("take an inherited socket"))
+                Listener::inherit(socket, buffers, patience)
+                    .map_err(failed("take an inherited socket"))
             });
             let private = opened.private.into_iter().map(|private| {
                 Listener::private(private).map_err(failed("open the private group"))
@@ -113,21 +121,25 @@ impl Server {
                 .register(poll.registry(), Token(number))
                 .map_err(failed("wait for connections"))?;
         }
+        let forwards = services
+            .iter()
+            .any(|service: &Service| service.relay.is_some());
+        let files = if forwards { 2 } else { 1 };
         let max_connections = file_limit::fit(
             limits.max_connections,
-            1,
+            files,
             EVICTION_HEADROOM,
             workers,
             listeners.len(),
         );
-        let handlers: Arc<[_]> = handlers.into();
+        let services: Arc<[_]> = services.into();
         let origin = Instant::now();
         let budget = Arc::new(Budget::new(limits.held_bytes()));
         let workers: Vec<_> = (0..workers)
             .map(|number| {
                 worker::start(
                     format!("worker-{number}"),
-                    Arc::clone(&handlers),
+                    Arc::clone(&services),
                     limits,
                     ConnectionSlots::new(origin, max_connections + EVICTION_HEADROOM),
                     Arc::clone(&accept_waker),
@@ -140,7 +152,7 @@ impl Server {
         Ok(Self {
             poll,
             listeners,
-            handlers,
+            services,
             workers,
             accept_waker,
             max_connections,
@@ -293,7 +305,7 @@ impl Server {
 
     fn admit(&mut self, stream: Stream, peer: Peer, group: usize) {
         if self.occupied() >= self.max_connections && !self.evict() {
-            turn_away(&*self.handlers[group], stream, peer);
+            turn_away(&*self.services[group].handler, stream, peer);
             return count(Counter::ClosedFull);
         }
         if let Some(worker) = self.worker_for(peer) {

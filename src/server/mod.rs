@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use crate::handler::Handler;
 use crate::net::{Address, Inherited, SelfCheckSocket, SocketAccess};
+use crate::proxy::relay::Relay;
 
 pub use acceptor::{Server, SetupError};
 
@@ -35,6 +36,14 @@ pub struct ListenerGroup {
     pub private: Option<Arc<SelfCheckSocket>>,
     /// What answers.
     pub handler: Arc<dyn Handler>,
+    /// Where the handler may forward requests to.
+    pub relay: Option<Arc<Relay>>,
+}
+
+/// What stands behind a group of listeners.
+struct Service {
+    handler: Arc<dyn Handler>,
+    relay: Option<Arc<Relay>>,
 }
 
 /// The limits of the loop.

@@ -1,21 +1,31 @@
 //! One accepted connection: bounded buffers, deadlines, keep-alive, backpressure.
 
+mod forwarding;
+
 use std::time::{Duration, Instant};
+
+use mio::Registry;
 
 use super::slots::Standing;
 use super::{Limits, respond};
-use crate::handler::Handler;
+use crate::handler::{Decision, Handler};
+use crate::http1::date::Date;
 use crate::http1::error::RequestError;
 use crate::http1::framing::KeepAlive;
 use crate::http1::request::{self, Outcome, RequestHead};
 use crate::http1::scan::Scan;
 use crate::metrics::{self, Counter};
 use crate::net::{Peer, Read, Stream, Transport, Write};
+use crate::proxy::exchange::Exchange;
+use crate::proxy::pool::Pool;
+use crate::proxy::relay::Relay;
 
 /// Answers that may wait for a slow reader; past it reading stops.
 const OUTPUT_FULL: usize = 64 * 1024;
 /// How much a worker reads at once, beyond a head that is held already.
 const READ_BYTES: usize = 16 * 1024;
+/// How much of a body that is forwarded is read at once. Twice as much is slower.
+const BODY_BYTES: usize = 32 * 1024;
 /// Reads and answers before other connections get their turn.
 const READS_PER_TURN: usize = 8;
 const ANSWERS_PER_TURN: u32 = 16;
@@ -27,16 +37,25 @@ const LINGER_BETWEEN_BYTES: Duration = Duration::from_secs(5);
 
 /// What a worker lends to the connection whose turn it is, so that a connection at
 /// rest holds no buffer.
-pub(crate) struct WorkerBuffers {
+pub(crate) struct WorkerResources {
     input: Vec<u8>,
     output: Vec<u8>,
+    /// Connections to backends.
+    pub(crate) pool: Pool,
+    /// Where they hear of readiness.
+    pub(crate) registry: Registry,
+    /// The date for answers that have none.
+    date: Date,
 }
 
-impl WorkerBuffers {
-    pub(crate) fn new(limits: &Limits) -> Self {
+impl WorkerResources {
+    pub(crate) fn new(limits: &Limits, registry: Registry) -> Self {
         Self {
-            input: vec![0; limits.head_bytes + READ_BYTES],
-            output: Vec::with_capacity(READ_BYTES),
+            input: vec![0; limits.head_bytes + BODY_BYTES],
+            output: Vec::with_capacity(BODY_BYTES),
+            pool: Pool::default(),
+            registry,
+            date: Date::default(),
         }
     }
 }
@@ -51,6 +70,8 @@ enum State {
     ReadingHead,
     /// Answered; this much of its body is still to be dropped.
     DiscardingBody(u64),
+    /// A backend answers.
+    Forwarding,
     /// The last answer is being written; then the connection lingers, or not.
     Closing { linger: bool },
     /// Half-closed at that time; what still comes is dropped.
@@ -75,6 +96,10 @@ pub(crate) struct SessionContext<'a> {
     pub(crate) now: Instant,
     /// Say with the answer that the connection closes after it.
     pub(crate) draining: bool,
+    /// Where requests are forwarded to, if they are.
+    pub(crate) relay: Option<&'a Relay>,
+    /// The session's own slot.
+    pub(crate) slot: usize,
 }
 
 pub(crate) struct Session {
@@ -94,6 +119,7 @@ pub(crate) struct Session {
     unparsed: bool,
     scan: Scan,
     output: Vec<u8>,
+    exchange: Option<Box<Exchange>>,
     read_closed: bool,
     /// Whether it has presented a good credential.
     proven: bool,
@@ -117,6 +143,7 @@ impl Session {
             unparsed: false,
             scan: Scan::default(),
             output: Vec::new(),
+            exchange: None,
             read_closed: false,
             proven: false,
             reason: Counter::ClosedPeer,
@@ -158,14 +185,15 @@ impl Session {
 
     /// Bytes of memory that it holds between its turns.
     pub(crate) fn held(&self) -> usize {
-        self.input.len() + self.output.len()
+        let exchange = self.exchange.as_ref().map_or(0, |exchange| exchange.held());
+        self.input.len() + self.output.len() + exchange
     }
 
     /// Gives back the memory that it holds, because all connections together hold too much.
     pub(crate) fn give_back(
         &mut self,
         context: &SessionContext<'_>,
-        _: &mut WorkerBuffers,
+        _: &mut WorkerResources,
     ) -> Action {
         if self.state == State::ReadingHead && self.output.is_empty() {
             let held = std::mem::take(&mut self.input);
@@ -179,7 +207,11 @@ impl Session {
         Action::Close(Counter::ClosedMemory)
     }
 
-    pub(crate) fn deadline(&self, limits: &Limits) -> Instant {
+    pub(crate) fn deadline(&self, limits: &Limits, relay: Option<&Relay>) -> Instant {
+        if let (Some(exchange), Some(relay)) = (&self.exchange, relay) {
+            let deadline = exchange.deadline(self.written, relay);
+            return deadline.unwrap_or(self.since + limits.idle_timeout);
+        }
         if let Some(written) = self.written {
             return written + limits.write_timeout;
         }
@@ -187,18 +219,25 @@ impl Session {
             State::AwaitingFirstByte | State::ReadingHead | State::DiscardingBody(_) => {
                 self.since + limits.head_timeout
             }
-            State::Idle => self.since + limits.idle_timeout,
+            State::Idle | State::Forwarding => self.since + limits.idle_timeout,
             State::Closing { .. } => self.since + limits.write_timeout,
             State::Lingering(began) => (began + LINGER).min(self.since + LINGER_BETWEEN_BYTES),
         }
     }
 
     /// Its deadline has passed.
-    pub(crate) fn expire(&mut self, context: &SessionContext<'_>, _: &mut WorkerBuffers) -> Action {
+    pub(crate) fn expire(
+        &mut self,
+        context: &SessionContext<'_>,
+        resources: &mut WorkerResources,
+    ) -> Action {
+        if self.exchange.is_some() {
+            return self.expire_in_exchange(context, resources);
+        }
         let reason = match self.state {
             _ if self.written.is_some() => Counter::ClosedWriteTimeout,
             State::AwaitingFirstByte => Counter::ClosedHeadTimeout,
-            State::Idle => Counter::ClosedIdle,
+            State::Idle | State::Forwarding => Counter::ClosedIdle,
             State::DiscardingBody(_) => Counter::ClosedBodyTimeout,
             State::Closing { .. } => Counter::ClosedWriteTimeout,
             State::Lingering(_) => self.reason,
@@ -221,64 +260,83 @@ impl Session {
     pub(crate) fn on_ready(
         &mut self,
         context: &SessionContext<'_>,
-        buffers: &mut WorkerBuffers,
+        resources: &mut WorkerResources,
     ) -> Action {
         let borrowed = self.output.is_empty();
         if borrowed {
-            std::mem::swap(&mut self.output, &mut buffers.output);
+            std::mem::swap(&mut self.output, &mut resources.output);
         }
         self.answers = 0;
-        let action = self.advance(context, &mut buffers.input);
+        let mut buffer = std::mem::take(&mut resources.input);
+        let action = self.advance(context, resources, &mut buffer);
+        resources.input = buffer;
         if self.answers > 0 {
             metrics::answered(self.answers, context.now.elapsed());
         }
         if borrowed {
             let rest = self.output.as_slice().into();
-            std::mem::swap(&mut self.output, &mut buffers.output);
+            std::mem::swap(&mut self.output, &mut resources.output);
             self.output = rest;
-            buffers.output.clear();
+            resources.output.clear();
         }
         action
     }
 
-    fn advance(&mut self, context: &SessionContext<'_>, buffer: &mut [u8]) -> Action {
+    fn advance(
+        &mut self,
+        context: &SessionContext<'_>,
+        resources: &mut WorkerResources,
+        buffer: &mut [u8],
+    ) -> Action {
+        for _ in 0..READS_PER_TURN {
+            if self.exchange.is_some() {
+                let action = self.forward(context, resources, buffer);
+                if action != Action::RunAgain || self.exchange.is_some() {
+                    return action;
+                }
+            }
+            let action = self.read_and_answer(context, buffer);
+            if self.exchange.is_none() && action != Action::RunAgain {
+                return action;
+            }
+            if self.answers >= ANSWERS_PER_TURN {
+                return Action::RunAgain;
+            }
+        }
+        Action::RunAgain
+    }
+
+    /// Answers what has been read, else reads once and answers that. [`Action::RunAgain`]
+    /// where there may be more.
+    fn read_and_answer(&mut self, context: &SessionContext<'_>, buffer: &mut [u8]) -> Action {
         // What a slow reader or the end of the last turn held up.
         if self.unparsed || !self.output.is_empty() {
             let held = std::mem::take(&mut self.input);
             let action = self.process(&held, context);
-            if matches!(action, Action::Close(_)) || self.output_full() {
+            if matches!(action, Action::Close(_)) || self.output_full() || self.unparsed {
                 return action;
             }
         }
-        for _ in 0..READS_PER_TURN {
-            if self.unparsed {
-                return Action::RunAgain;
-            }
-            if self.read_closed || !self.transport.is_readable() {
+        if self.read_closed || !self.transport.is_readable() {
+            return self.write(context.now);
+        }
+        let held = self.input.len();
+        buffer[..held].copy_from_slice(&self.input);
+        let space = (buffer.len() - held).min(READ_BYTES);
+        let read = match self.transport.read(&mut buffer[held..held + space]) {
+            Read::Bytes(read) => read,
+            Read::End => {
+                self.end_of_input(context);
                 return self.write(context.now);
             }
-            let held = self.input.len();
-            buffer[..held].copy_from_slice(&self.input);
-            let space = (buffer.len() - held).min(READ_BYTES);
-            let read = match self.transport.read(&mut buffer[held..held + space]) {
-                Read::Bytes(read) => read,
-                Read::End => {
-                    self.end_of_input(context);
-                    return self.write(context.now);
-                }
-                Read::Blocked => return self.write(context.now),
-                Read::Failed(_) => return Action::Close(Counter::ClosedError),
-            };
-            let action = self.process(&buffer[..held + read], context);
-            if matches!(action, Action::Close(_)) || self.output_full() {
-                return action;
-            }
+            Read::Blocked => return self.write(context.now),
+            Read::Failed(_) => return Action::Close(Counter::ClosedError),
+        };
+        let action = self.process(&buffer[..held + read], context);
+        if action == Action::Wait && !self.output_full() && self.transport.is_readable() {
+            return Action::RunAgain;
         }
-        if self.unparsed || self.transport.is_readable() {
-            Action::RunAgain
-        } else {
-            Action::Wait
-        }
+        action
     }
 
     /// Answers what is whole in `bytes`, as far as the peer takes the answers, and
@@ -341,6 +399,7 @@ impl Session {
                         self.state = State::DiscardingBody(left - step);
                     }
                 }
+                State::Forwarding => break,
                 State::Closing { .. } => {
                     // Bytes after a request that closes are not parsed, only taken off
                     // the socket, so that closing does not reset it.
@@ -357,41 +416,53 @@ impl Session {
     }
 
     fn answer(&mut self, head: &RequestHead<'_, '_>, context: &SessionContext<'_>, last: bool) {
-        let handler = context.handler;
         let keep_alive = if last {
             KeepAlive::Close
         } else {
             head.keep_alive_without_body()
         };
-        match head.refusal {
-            None => {
-                let granted =
-                    respond::answer(handler, head, self.peer, keep_alive, &mut self.output);
-                self.proven |= granted;
+        let (is_head, out) = (head.method.is_head(), &mut self.output);
+        let is_loop = |relay: &Relay| relay.has_forwarded(head);
+        let decision = match head.refusal {
+            Some(error) => Err(error),
+            None if context.relay.is_some_and(is_loop) => Err(RequestError::new(508, "loop")),
+            None => respond::decide(context.handler, head, self.peer),
+        };
+        match (decision, context.relay) {
+            (Ok(Decision::Forward(edits)), Some(relay)) => {
+                return self.start_exchange(head, &edits, relay, context);
             }
-            Some(error) => respond::refuse(
-                handler,
-                &error,
-                self.peer,
-                head.method.is_head(),
-                keep_alive,
-                &mut self.output,
-            ),
+            (Ok(Decision::Forward(_)), None) => {
+                let error = RequestError::new(502, "no_backend");
+                respond::refuse(context.handler, &error, self.peer, is_head, keep_alive, out);
+            }
+            (Ok(Decision::Respond(answer)), _) => {
+                self.proven |= answer.is_granted();
+                respond::print_answer(answer, is_head, keep_alive, out);
+            }
+            (Err(error), _) => {
+                respond::refuse(context.handler, &error, self.peer, is_head, keep_alive, out);
+            }
         }
         self.answers += 1;
+        self.after_answer(keep_alive, head.body.at_most(), last, context.now);
+    }
+
+    /// An answer is in the output; `body` bytes of its request's body have not been read.
+    fn after_answer(&mut self, keep_alive: KeepAlive, body: u64, draining: bool, now: Instant) {
         if keep_alive == KeepAlive::Close {
-            self.reason = if last {
+            self.reason = if draining {
                 Counter::ClosedDrain
             } else {
                 Counter::ClosedAnswered
             };
         }
-        let next = match (keep_alive, head.body.at_most()) {
+        let next = match (keep_alive, body) {
             (KeepAlive::Close, body) => State::Closing { linger: body > 0 },
             (_, 0) => State::Idle,
             (_, body) => State::DiscardingBody(body),
         };
-        self.enter(next, context.now);
+        self.enter(next, now);
     }
 
     fn refuse(&mut self, error: &RequestError, bytes: &[u8], context: &SessionContext<'_>) {

@@ -12,10 +12,9 @@ use mio::{Events, Poll, Token, Waker};
 use super::budget::Budget;
 use super::deadlines::Deadlines;
 use super::eviction::EvictionQueue;
-use super::session::{Action, Session, SessionContext, WorkerBuffers};
+use super::session::{Action, Session, SessionContext, WorkerResources};
 use super::slots::{AcceptWaker, ConnectionSlots, Standing, Victim};
-use super::{Limits, scheduling};
-use crate::handler::Handler;
+use super::{Limits, Service, scheduling};
 use crate::metrics::{Counter, count};
 use crate::net::{ConnectionToken, Peer, Side, Stream};
 
@@ -73,7 +72,7 @@ impl WorkerHandle {
 /// worker's own end.
 pub(crate) fn start(
     name: String,
-    handlers: Arc<[Arc<dyn Handler>]>,
+    services: Arc<[Service]>,
     limits: Limits,
     slots: ConnectionSlots,
     accept_waker: Arc<AcceptWaker>,
@@ -83,11 +82,12 @@ pub(crate) fn start(
     let waker = Arc::new(Waker::new(poll.registry(), INBOX)?);
     let (inbox, messages) = channel();
     let slots = Arc::new(slots);
+    let resources = WorkerResources::new(&limits, poll.registry().try_clone()?);
     let mut worker = Worker {
         poll,
         messages,
-        handlers,
-        buffers: WorkerBuffers::new(&limits),
+        services,
+        resources,
         limits,
         slots: Arc::clone(&slots),
         sessions: Vec::new(),
@@ -132,9 +132,9 @@ struct Slot {
 struct Worker {
     poll: Poll,
     messages: Receiver<Message>,
-    handlers: Arc<[Arc<dyn Handler>]>,
+    services: Arc<[Service]>,
     limits: Limits,
-    buffers: WorkerBuffers,
+    resources: WorkerResources,
     slots: Arc<ConnectionSlots>,
     sessions: Vec<Slot>,
     free: Vec<usize>,
@@ -172,6 +172,7 @@ impl Worker {
             }
             self.run_again(now);
             self.expire(now);
+            self.resources.pool.expire(now);
             if self.budget.excess() > 0 {
                 self.give_back(now);
             }
@@ -187,7 +188,8 @@ impl Worker {
         if !self.run_again.is_empty() {
             return Some(Duration::ZERO);
         }
-        let next = [self.deadlines.next(), self.draining]
+        let idle_backend = self.resources.pool.next_expiry();
+        let next = [self.deadlines.next(), self.draining, idle_backend]
             .into_iter()
             .flatten()
             .min()?;
@@ -239,11 +241,22 @@ impl Worker {
     }
 
     fn on_event(&mut self, token: ConnectionToken, event: &Event, now: Instant) {
-        let Some(slot) = self.live(token) else {
+        let slot = match token.side() {
+            Side::Client => self.live(token),
+            Side::Backend => self.resources.pool.on_event(token, event),
+        };
+        let Some(slot) = slot else {
             return;
         };
         if let Some(session) = &mut self.sessions[slot].session {
-            session.transport().on_event(event);
+            match token.side() {
+                Side::Client => session.transport().on_event(event),
+                Side::Backend => {
+                    if let Some(transport) = session.backend_transport() {
+                        transport.on_event(event);
+                    }
+                }
+            }
         }
         // One that runs again has its turn after those that are freshly ready.
         if !self.sessions[slot].queued {
@@ -275,23 +288,39 @@ impl Worker {
         &mut self,
         slot: usize,
         now: Instant,
-        act: impl FnOnce(&mut Session, &SessionContext<'_>, &mut WorkerBuffers) -> Action,
+        act: impl FnOnce(&mut Session, &SessionContext<'_>, &mut WorkerResources) -> Action,
     ) {
-        let Some(session) = self
-            .sessions
-            .get_mut(slot)
-            .and_then(|slot| slot.session.as_mut())
-        else {
-            return;
-        };
+        match self.lend_to(slot, now, act) {
+            None => return,
+            Some(Action::Close(reason)) => return self.close(slot, reason),
+            Some(Action::RunAgain) if !self.sessions[slot].queued => {
+                self.sessions[slot].queued = true;
+                self.run_again.push_back(self.token(slot));
+            }
+            Some(Action::RunAgain | Action::Wait) => {}
+        }
+        self.after_turn(slot);
+    }
+
+    /// Lends a session what it acts under, and keeps count of the memory that it holds.
+    fn lend_to<T>(
+        &mut self,
+        slot: usize,
+        now: Instant,
+        act: impl FnOnce(&mut Session, &SessionContext<'_>, &mut WorkerResources) -> T,
+    ) -> Option<T> {
+        let session = self.sessions.get_mut(slot)?.session.as_mut()?;
+        let service = &self.services[session.group];
         let context = SessionContext {
-            handler: &*self.handlers[session.group],
+            handler: &*service.handler,
+            relay: service.relay.as_deref(),
             limits: &self.limits,
             now,
             draining: self.draining.is_some(),
+            slot,
         };
         let held = session.held();
-        let action = act(session, &context, &mut self.buffers);
+        let result = act(session, &context, &mut self.resources);
         let holds = session.held();
         self.held = self.held - held + holds;
         self.budget.change(held, holds);
@@ -299,16 +328,7 @@ impl Worker {
             // Others hold more.
             self.budget.wake_workers();
         }
-        match action {
-            Action::Close(reason) => return self.close(slot, reason),
-            Action::RunAgain if self.sessions[slot].queued => {}
-            Action::RunAgain => {
-                self.sessions[slot].queued = true;
-                self.run_again.push_back(self.token(slot));
-            }
-            Action::Wait => {}
-        }
-        self.after_turn(slot);
+        Some(result)
     }
 
     /// Notes what the session is now: its standing, and when to look at it.
@@ -320,7 +340,8 @@ impl Worker {
         };
         let idle = session.idle_since();
         let standing = session.standing();
-        let mut deadline = session.deadline(&self.limits);
+        let mut deadline =
+            session.deadline(&self.limits, self.services[session.group].relay.as_deref());
         if self.draining.is_some()
             && let Some(idle) = idle
         {
@@ -400,7 +421,9 @@ impl Worker {
             let idle = session.idle_since();
             if self.draining.is_some() && idle.is_some_and(|since| since + GRACE <= now) {
                 self.close(slot, Counter::ClosedDrain);
-            } else if session.deadline(&self.limits) <= now {
+            } else if session.deadline(&self.limits, self.services[session.group].relay.as_deref())
+                <= now
+            {
                 self.with_session(slot, now, Session::expire);
             } else {
                 self.after_turn(slot);
@@ -432,8 +455,19 @@ impl Worker {
         }
     }
 
+    /// What is under way with a backend does not outlive the session.
+    fn end_exchange(&mut self, slot: usize) {
+        let has_one = |session: &Session| session.is_forwarding();
+        if self.sessions[slot].session.as_ref().is_some_and(has_one) {
+            self.lend_to(slot, Instant::now(), |session, context, resources| {
+                session.end_exchange(context, resources);
+            });
+        }
+    }
+
     fn close(&mut self, slot: usize, reason: Counter) {
         count(reason);
+        self.end_exchange(slot);
         let entry = &mut self.sessions[slot];
         // Dropping the socket closes it, which also takes it out of the epoll set.
         if let Some(session) = entry.session.take() {

@@ -4,7 +4,7 @@ use std::io;
 
 use mio::net::{TcpStream, UnixStream};
 
-use crate::net::{Address, Stream};
+use crate::net::{Address, Stream, limit_not_sent};
 
 /// Begins to connect. The socket becomes writable once [`connect_result`] can tell.
 ///
@@ -19,6 +19,7 @@ pub fn connect(address: &Address) -> io::Result<Stream> {
             let stream = TcpStream::connect(*address)?;
             // A request is one write; it must not wait for the ACK of the last.
             stream.set_nodelay(true)?;
+            limit_not_sent(&stream)?;
             Ok(Stream::Tcp(stream))
         }
         Address::Unix(path) => Ok(Stream::Unix(UnixStream::connect(path)?)),

@@ -1,0 +1,64 @@
+//! What the kernel may hold for a connection.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use rustix::net::sockopt;
+use socket2::SockRef;
+
+/// What the kernel may hold of answers that a peer does not take, and of requests that
+/// are not read, in bytes and for each connection. Grown by itself it would be megabytes.
+const SMALL: usize = 8 * 1024;
+/// What a Unix socket may hold where whole files pass through it.
+const UNIX_LARGE: usize = 64 * 1024;
+/// What may wait in the kernel without being on its way, in bytes: enough for the next
+/// round, and all that is lost when a peer stops reading (tcp(7), `TCP_NOTSENT_LOWAT`).
+const NOT_SENT: u32 = 128 * 1024;
+
+/// How the kernel's buffers of connections are sized.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SocketBuffers {
+    /// Small ones, for answers and requests that are small.
+    Small,
+    /// As the path needs them. A size that were set would fix the window scale, and with
+    /// it the throughput over a long path, for good.
+    Autotuned,
+}
+
+impl SocketBuffers {
+    /// Settles a TCP listener, from which connections have these settings (tcp(7),
+    /// socket(7)), or a connection. Peers that take nothing for `patience` are given up
+    /// by the kernel too.
+    pub(super) fn settle_tcp(self, socket: impl AsFd, patience: Duration) -> io::Result<()> {
+        match self {
+            Self::Small => {
+                sockopt::set_socket_send_buffer_size(&socket, SMALL)?;
+                sockopt::set_socket_recv_buffer_size(&socket, SMALL)?;
+            }
+            Self::Autotuned => limit_not_sent(&socket)?,
+        }
+        let milliseconds = u32::try_from(patience.as_millis()).unwrap_or(u32::MAX);
+        sockopt::set_tcp_user_timeout(&socket, milliseconds)?;
+        Ok(())
+    }
+
+    /// Settles a connection over a Unix socket, which has no buffer size from its
+    /// listener (unix(7)).
+    pub(super) fn settle_unix(self, stream: impl AsFd) -> io::Result<()> {
+        let size = match self {
+            Self::Small => SMALL,
+            Self::Autotuned => UNIX_LARGE,
+        };
+        Ok(sockopt::set_socket_send_buffer_size(stream, size)?)
+    }
+}
+
+/// Has a TCP connection take no more than it can soon send.
+///
+/// # Errors
+///
+/// What setsockopt(2) says.
+pub fn limit_not_sent(socket: &impl AsFd) -> io::Result<()> {
+    SockRef::from(socket).set_tcp_notsent_lowat(NOT_SENT)
+}

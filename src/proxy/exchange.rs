@@ -1,0 +1,288 @@
+//! One exchange with a backend: a request on its way there, and the answer on its way
+//! back, both at once, with bounded buffers.
+
+mod answer;
+mod deadlines;
+mod request;
+
+use std::time::Instant;
+
+use super::attempt::{Attempt, AttemptContext};
+use super::body_pipe::BodyPipe;
+use super::client_end::ClientEnd;
+use super::failure::Failure;
+use super::rewrite::{self, ClientBody, Forwarding};
+use crate::http1::date::Date;
+use crate::http1::edits::Edits;
+use crate::http1::framing::{BodyLength, KeepAlive};
+use crate::http1::request::RequestHead;
+use crate::http1::response::Asked;
+use crate::http1::scan::Scan;
+use crate::http1::version::Version;
+use crate::net::Transport;
+
+/// Rounds in which both directions are tried before other connections get their turn.
+const ROUNDS_PER_TURN: usize = 8;
+/// What an exchange goes on under.
+pub struct ExchangeContext<'a> {
+    /// What connecting happens under.
+    pub attempt: AttemptContext<'a>,
+    /// The worker's buffer for what is read.
+    pub buffer: &'a mut [u8],
+    /// For answers that have no date.
+    pub date: &'a mut Date,
+    /// Whether the connection of the client is to close after the answer.
+    pub draining: bool,
+}
+
+/// How far an exchange has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// It waits for an event or a deadline.
+    Wait,
+    /// There is more to do without either.
+    RunAgain,
+    /// The answer is whole, and the client's connection becomes this.
+    Done(Ending),
+    /// It cannot be ended as it should.
+    Failed(Failure),
+}
+
+/// What the client's connection becomes after an exchange.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// It stays for the next request.
+    KeepAlive,
+    /// It closes, and nothing is left to be read.
+    Close,
+    /// It closes, and the client may still be sending its body.
+    Linger,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Answer {
+    /// No final head has come.
+    Head,
+    /// The final head has gone to the client.
+    Body,
+    /// After a 101: bytes both ways.
+    Tunnel,
+}
+
+/// A request that is being forwarded.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
+pub struct Exchange {
+    attempt: Attempt,
+    begun: bool,
+    asked: Asked,
+    version: Version,
+    keep_alive: KeepAlive,
+    /// A request that is not idempotent is never sent twice.
+    once_only: bool,
+    retried: bool,
+    /// The head as it goes to the backend, kept while it may have to go again.
+    head: Vec<u8>,
+    head_sent: bool,
+    to_backend: Vec<u8>,
+    request: BodyPipe,
+    /// Whether a byte of the request's body is gone, so that it cannot be sent again.
+    body_gone: bool,
+    /// The backend takes no more of the request. It may have answered all the same.
+    request_broken: bool,
+    wants_continue: bool,
+    /// The start of a head that has not come whole.
+    from_backend: Vec<u8>,
+    scan: Scan,
+    answer: Answer,
+    response: BodyPipe,
+    client_body: ClientBody,
+    backend_keeps: bool,
+    event_stream: bool,
+    status: u16,
+    started: Instant,
+    /// When the client last sent a part of its body, or could have begun to.
+    client_since: Instant,
+    /// When the backend last got on, or could have begun to.
+    backend_since: Instant,
+}
+
+impl Exchange {
+    /// A request with `head`, which nothing of has been sent yet.
+    #[must_use]
+    pub fn new(
+        head: &RequestHead<'_, '_>,
+        edits: &Edits,
+        forwarding: &Forwarding<'_>,
+        now: Instant,
+    ) -> Box<Self> {
+        let mut bytes = Vec::with_capacity(head.length + 256);
+        rewrite::request_head(&mut bytes, head, edits, forwarding);
+        let upgrades = head.upgrades_to_websocket && matches!(edits, Edits::Granted);
+        let request = match head.body {
+            _ if matches!(edits, Edits::Public) => BodyPipe::none(),
+            BodyLength::None => BodyPipe::none(),
+            BodyLength::Sized(length) => BodyPipe::sized(length),
+            BodyLength::Chunked => BodyPipe::chunked().into_chunks(false),
+        };
+        Box::new(Self {
+            attempt: Attempt::new(now),
+            begun: false,
+            asked: Asked {
+                is_head: head.method.is_head(),
+                upgrades,
+            },
+            version: head.version,
+            keep_alive: head.keep_alive,
+            once_only: !head.method.is_idempotent(),
+            retried: false,
+            head: bytes,
+            head_sent: false,
+            to_backend: Vec::new(),
+            wants_continue: head.expects_continue && !request.is_done(),
+            request,
+            body_gone: false,
+            request_broken: false,
+            from_backend: Vec::new(),
+            scan: Scan::default(),
+            answer: Answer::Head,
+            response: BodyPipe::none(),
+            client_body: ClientBody::None,
+            backend_keeps: false,
+            event_stream: false,
+            status: 0,
+            started: now,
+            client_since: now,
+            backend_since: now,
+        })
+    }
+
+    /// The backend's connection, for an event.
+    pub fn backend_transport(&mut self) -> Option<&mut Transport> {
+        let connection = self.attempt.connection()?;
+        Some(&mut connection.transport)
+    }
+
+    /// Whether a final head has gone to the client, so that no other answer can.
+    #[must_use]
+    pub fn has_answered(&self) -> bool {
+        self.answer != Answer::Head
+    }
+
+    /// Whether the client could take the end of its connection for the end of the answer.
+    #[must_use]
+    pub fn ends_with_connection(&self) -> bool {
+        self.has_answered() && self.client_body == ClientBody::UntilClose
+    }
+
+    /// Whether it may go on for as long as anybody likes: a tunnel, or events.
+    #[must_use]
+    pub fn is_endless(&self) -> bool {
+        self.answer == Answer::Tunnel || self.event_stream
+    }
+
+    /// Whether the request's body has been read to its end.
+    #[must_use]
+    pub fn has_read_request(&self) -> bool {
+        self.request.is_done()
+    }
+
+    /// What becomes of the client's connection, as far as the client and the answer say.
+    #[must_use]
+    pub fn keep_alive(&self) -> KeepAlive {
+        self.keep_alive
+    }
+
+    /// Whether the answer has no body because the request is a HEAD.
+    #[must_use]
+    pub fn is_head(&self) -> bool {
+        self.asked.is_head
+    }
+
+    /// The status that the backend answered with, or 0.
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// Bytes of memory that it holds between its turns.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.head.len() + self.to_backend.len() + self.from_backend.len()
+    }
+
+    /// Goes on in both directions as far as it goes without waiting.
+    pub fn advance(
+        &mut self,
+        client: &mut ClientEnd<'_>,
+        context: &mut ExchangeContext<'_>,
+    ) -> Progress {
+        if client.transport.is_broken() {
+            return Progress::Failed(Failure::ClientGone);
+        }
+        if !std::mem::replace(&mut self.begun, true)
+            && let Err(failure) = self.attempt.start(self.once_only, &mut context.attempt)
+        {
+            return Progress::Failed(failure);
+        }
+        for _ in 0..ROUNDS_PER_TURN {
+            match self.round(client, context) {
+                Err(failure) => return Progress::Failed(failure),
+                Ok(_) if self.is_done(client) => return Progress::Done(self.ending()),
+                Ok(false) => return Progress::Wait,
+                Ok(true) => {}
+            }
+        }
+        Progress::RunAgain
+    }
+
+    /// `Ok(true)` where anything has moved.
+    fn round(
+        &mut self,
+        client: &mut ClientEnd<'_>,
+        context: &mut ExchangeContext<'_>,
+    ) -> Result<bool, Failure> {
+        let connecting = self.attempt.advance(&mut context.attempt)?;
+        let sent = self.send_request(client, context)?;
+        let answered = self.receive_answer(client, context)?;
+        Ok(connecting || sent || answered)
+    }
+
+    fn is_done(&self, client: &ClientEnd<'_>) -> bool {
+        match self.answer {
+            Answer::Head => false,
+            Answer::Body => self.response.is_done(),
+            Answer::Tunnel => {
+                self.response.is_done()
+                    && client.output.is_empty()
+                    && (self.request.is_done() && self.to_backend.is_empty() || self.request_broken)
+            }
+        }
+    }
+
+    fn ending(&self) -> Ending {
+        let stays = self.keep_alive != KeepAlive::Close && self.answer == Answer::Body;
+        match (stays, self.request.is_done()) {
+            (_, false) => Ending::Linger,
+            (true, true) => Ending::KeepAlive,
+            (false, true) => Ending::Close,
+        }
+    }
+
+    /// Gives up the connection; it is kept where nothing is under way on it.
+    pub fn finish(&mut self, context: &mut AttemptContext<'_>) {
+        let keep = self.answer == Answer::Body
+            && self.backend_keeps
+            && self.response.is_done()
+            && self.request.is_done()
+            && self.to_backend.is_empty()
+            && !self.request_broken;
+        let (relay, now) = (context.relay, context.now);
+        self.attempt.finish(keep, relay, context.pool, now);
+    }
+
+    /// When the exchange began.
+    #[must_use]
+    pub fn started(&self) -> Instant {
+        self.started
+    }
+}

@@ -1,0 +1,243 @@
+//! The answer on its way to the client.
+
+use std::time::{Instant, SystemTime};
+
+use super::{Answer, Exchange, ExchangeContext};
+use crate::http1::framing::KeepAlive;
+use crate::http1::response::{self, ResponseBody, ResponseHead, ResponseOutcome};
+use crate::http1::scan::Scan;
+use crate::http1::version::Version;
+use crate::net::Read;
+use crate::proxy::body_pipe::BodyPipe;
+use crate::proxy::client_end::ClientEnd;
+use crate::proxy::failure::Failure;
+use crate::proxy::relay::Relay;
+use crate::proxy::rewrite::{self, ClientBody, ClientSide};
+
+/// What an answer is passed on under.
+struct ToClient<'a> {
+    relay: &'a Relay,
+    draining: bool,
+    date: &'a str,
+}
+
+impl Exchange {
+    /// Receives what there is of the answer, unless the client has yet to take the last
+    /// of it.
+    pub(super) fn receive_answer(
+        &mut self,
+        client: &mut ClientEnd<'_>,
+        context: &mut ExchangeContext<'_>,
+    ) -> Result<bool, Failure> {
+        let now = context.attempt.now;
+        let waited = client.written.is_some();
+        if !client.flush(now)? {
+            return Ok(false);
+        }
+        if waited {
+            // It stood still while the client did not read.
+            self.backend_since = now;
+        }
+        if self.answer != Answer::Head && self.response.is_done() {
+            self.close_tunnel_to_client(client)?;
+            return Ok(waited);
+        }
+        let held = self.from_backend.len();
+        let Some(connection) = self.attempt.connected() else {
+            return Ok(waited);
+        };
+        if !connection.transport.is_readable() {
+            return Ok(waited);
+        }
+        let reused = connection.reused;
+        context.buffer[..held].copy_from_slice(&self.from_backend);
+        match connection.transport.read(&mut context.buffer[held..]) {
+            Read::Bytes(count) => {
+                let bytes = &context.buffer[..held + count];
+                let to_client = ToClient {
+                    relay: context.attempt.relay,
+                    draining: context.draining,
+                    date: context.date.at(SystemTime::now()),
+                };
+                self.pass_answer(bytes, &to_client, client, now)?;
+                client.flush(now)?;
+            }
+            Read::Blocked => return Ok(waited),
+            Read::End => self.backend_ended(reused, client, context)?,
+            Read::Failed(_) if self.answer == Answer::Head => {
+                self.no_answer(reused, context)?;
+            }
+            Read::Failed(_) => return Err(Failure::Reset),
+        }
+        Ok(true)
+    }
+
+    fn pass_answer(
+        &mut self,
+        bytes: &[u8],
+        to_client: &ToClient<'_>,
+        client: &mut ClientEnd<'_>,
+        now: Instant,
+    ) -> Result<(), Failure> {
+        let mut at = 0;
+        while self.answer == Answer::Head {
+            let rest = &bytes[at..];
+            let mut scan = self.scan;
+            let asked = self.asked;
+            let outcome =
+                response::read_response(rest, &mut scan, to_client.relay.max_head, asked, |head| {
+                    self.pass_head(head, to_client, client);
+                    head.length
+                });
+            self.scan = scan;
+            match outcome {
+                ResponseOutcome::Partial => {
+                    self.from_backend = rest.to_vec();
+                    return Ok(());
+                }
+                ResponseOutcome::Malformed(error) => return Err(Failure::Malformed(error.reason)),
+                ResponseOutcome::Complete(length) => {
+                    at += length;
+                    self.scan = Scan::default();
+                }
+            }
+        }
+        self.from_backend = Vec::new();
+        self.backend_since = now;
+        let (taken, data) = self
+            .response
+            .take(&bytes[at..], client.output, &to_client.relay.own)
+            .map_err(|error| Failure::Malformed(error.reason))?;
+        client.send(data, now)?;
+        if at + taken < bytes.len() {
+            // The backend sends what nobody has asked for.
+            self.backend_keeps = false;
+        }
+        Ok(())
+    }
+
+    fn pass_head(
+        &mut self,
+        head: &ResponseHead<'_, '_>,
+        to_client: &ToClient<'_>,
+        client: &mut ClientEnd<'_>,
+    ) {
+        match head.status {
+            // 100 is for this program, which has sent one already.
+            100 => return,
+            101 => {
+                self.answer = Answer::Tunnel;
+                self.request = BodyPipe::until_close();
+                self.response = BodyPipe::until_close();
+                self.keep_alive = KeepAlive::Close;
+                self.client_body = ClientBody::UntilClose;
+            }
+            102..=199 => {
+                if self.version == Version::Http11 {
+                    rewrite::response_head(client.output, head, &self.client_side(to_client));
+                }
+                return;
+            }
+            _ => {
+                // Whoever has not read the body cannot tell where the next request begins.
+                if to_client.draining || !self.request.is_done() {
+                    self.keep_alive = KeepAlive::Close;
+                }
+                self.answer = Answer::Body;
+                self.event_stream = is_event_stream(head);
+                self.backend_keeps = head.keeps;
+                self.response = match head.body {
+                    ResponseBody::None => BodyPipe::none(),
+                    ResponseBody::Sized(length) => BodyPipe::sized(length),
+                    ResponseBody::Chunked => BodyPipe::chunked(),
+                    ResponseBody::UntilClose => BodyPipe::until_close(),
+                };
+            }
+        }
+        self.status = head.status;
+        self.head = Vec::new();
+        let body = rewrite::response_head(client.output, head, &self.client_side(to_client));
+        if self.answer == Answer::Body {
+            self.client_body = body;
+            if body == ClientBody::UntilClose {
+                self.keep_alive = KeepAlive::Close;
+            }
+            if body == ClientBody::Chunked {
+                let response = std::mem::replace(&mut self.response, BodyPipe::none());
+                self.response = response.into_chunks(true);
+            }
+        }
+    }
+
+    fn client_side<'a>(&self, to_client: &ToClient<'a>) -> ClientSide<'a> {
+        ClientSide {
+            version: self.version,
+            is_head: self.asked.is_head,
+            keep_alive: self.keep_alive,
+            own: &to_client.relay.own,
+            date: to_client.date,
+        }
+    }
+
+    fn backend_ended(
+        &mut self,
+        reused: bool,
+        client: &mut ClientEnd<'_>,
+        context: &mut ExchangeContext<'_>,
+    ) -> Result<(), Failure> {
+        self.backend_keeps = false;
+        if self.answer == Answer::Head {
+            return self.no_answer(reused, context);
+        }
+        if !self.response.end_of_input(client.output) {
+            return Err(Failure::Reset);
+        }
+        if client.flush(context.attempt.now)? {
+            self.close_tunnel_to_client(client)?;
+        }
+        Ok(())
+    }
+
+    /// What the backend has closed is closed towards the client, too, once that has all
+    /// of it.
+    fn close_tunnel_to_client(&self, client: &mut ClientEnd<'_>) -> Result<(), Failure> {
+        if self.answer != Answer::Tunnel {
+            return Ok(());
+        }
+        let closed = client.transport.shutdown_write();
+        closed.map_err(|_| Failure::ClientGone)
+    }
+
+    /// The connection ended before an answer. A kept one may have been closed while the
+    /// request was on its way; the request goes once more where that is safe.
+    fn no_answer(
+        &mut self,
+        reused: bool,
+        context: &mut ExchangeContext<'_>,
+    ) -> Result<(), Failure> {
+        let again = reused
+            && !self.retried
+            && !self.once_only
+            && !self.body_gone
+            && self.from_backend.is_empty();
+        if !again {
+            return Err(Failure::Reset);
+        }
+        self.retried = true;
+        self.head_sent = false;
+        self.request_broken = false;
+        self.to_backend.clear();
+        self.attempt.start_afresh(&mut context.attempt)
+    }
+}
+
+/// Whether the answer goes on for as long as the backend has events (Server-Sent Events).
+fn is_event_stream(head: &ResponseHead<'_, '_>) -> bool {
+    head.fields.iter().any(|field| {
+        let value = field.value.trim_ascii_start();
+        field.name.eq_ignore_ascii_case("content-type")
+            && value
+                .get(..17)
+                .is_some_and(|start| start.eq_ignore_ascii_case(b"text/event-stream"))
+    })
+}

@@ -1,0 +1,154 @@
+//! The request on its way to the backend.
+
+use std::time::Instant;
+
+use super::{Answer, Exchange, ExchangeContext};
+use crate::net::{Read, Write};
+use crate::proxy::client_end::ClientEnd;
+use crate::proxy::failure::Failure;
+use crate::proxy::relay::Relay;
+
+const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
+impl Exchange {
+    /// Sends what there is of the request.
+    pub(super) fn send_request(
+        &mut self,
+        client: &mut ClientEnd<'_>,
+        context: &mut ExchangeContext<'_>,
+    ) -> Result<bool, Failure> {
+        let now = context.attempt.now;
+        if self.request_broken || self.attempt.connected().is_none() {
+            return Ok(false);
+        }
+        let mut moved = false;
+        if !self.head_sent {
+            self.head_sent = true;
+            self.to_backend.extend_from_slice(&self.head);
+            self.client_since = now;
+            self.backend_since = now;
+            if std::mem::take(&mut self.wants_continue) && client.input.is_empty() {
+                client.output.extend_from_slice(CONTINUE);
+            }
+            moved = true;
+        }
+        if !self.request.is_done() && (moved || self.to_backend.is_empty()) {
+            moved |= self.take_body(client, context)?;
+        }
+        if self.to_backend.is_empty() {
+            return Ok(moved);
+        }
+        let Some(connection) = self.attempt.connected() else {
+            return Ok(moved);
+        };
+        if !connection.transport.is_writable() {
+            return Ok(moved);
+        }
+        match connection.transport.write(&self.to_backend) {
+            Write::Bytes(sent) => {
+                self.to_backend.drain(..sent);
+                moved |= sent > 0;
+                if sent > 0 {
+                    self.backend_since = now;
+                    self.client_since = now;
+                }
+            }
+            Write::Failed(_) => self.break_request(),
+        }
+        self.close_tunnel_to_backend();
+        Ok(moved)
+    }
+
+    /// Reads some of the body, and sends it or puts it behind what waits.
+    fn take_body(
+        &mut self,
+        client: &mut ClientEnd<'_>,
+        context: &mut ExchangeContext<'_>,
+    ) -> Result<bool, Failure> {
+        let now = context.attempt.now;
+        let relay = context.attempt.relay;
+        if !client.input.is_empty() {
+            let input = std::mem::take(client.input);
+            let taken = self.pass_body(&input, relay, now)?;
+            *client.input = input[taken..].to_vec();
+            return Ok(taken > 0);
+        }
+        if !client.transport.is_readable() {
+            return Ok(false);
+        }
+        match client.transport.read(context.buffer) {
+            Read::Bytes(count) => {
+                let input = &context.buffer[..count];
+                let taken = self.pass_body(input, relay, now)?;
+                *client.input = input[taken..].to_vec();
+                Ok(true)
+            }
+            Read::Blocked => Ok(false),
+            Read::End if self.request.end_of_input(&mut self.to_backend) => {
+                self.close_tunnel_to_backend();
+                Ok(true)
+            }
+            Read::End => Err(Failure::BodyIncomplete),
+            Read::Failed(_) => Err(Failure::ClientGone),
+        }
+    }
+
+    fn pass_body(&mut self, input: &[u8], relay: &Relay, now: Instant) -> Result<usize, Failure> {
+        let (taken, data) = self
+            .request
+            .take(input, &mut self.to_backend, &relay.own)
+            .map_err(|error| Failure::BodyMalformed(error.reason))?;
+        if relay
+            .limits
+            .body_bytes
+            .is_some_and(|most| self.request.passed() > most)
+            && self.answer != Answer::Tunnel
+        {
+            return Err(Failure::BodyTooLarge);
+        }
+        self.body_gone |= taken > 0;
+        self.client_since = now;
+        if data.is_empty() {
+            return Ok(taken);
+        }
+        let mut sent = 0;
+        if self.to_backend.is_empty()
+            && let Some(connection) = self.attempt.connected()
+            && connection.transport.is_writable()
+        {
+            match connection.transport.write(data) {
+                Write::Bytes(count) => {
+                    sent = count;
+                    self.backend_since = now;
+                }
+                Write::Failed(_) => {
+                    self.break_request();
+                    return Ok(taken);
+                }
+            }
+        }
+        self.to_backend.extend_from_slice(&data[sent..]);
+        Ok(taken)
+    }
+
+    /// The backend takes no more. It may have answered before it closed its side.
+    fn break_request(&mut self) {
+        self.request_broken = true;
+        self.to_backend = Vec::new();
+        if let Some(connection) = self.attempt.connected() {
+            connection.transport.expect_end();
+        }
+    }
+
+    /// What the client has closed is closed towards the backend, too.
+    fn close_tunnel_to_backend(&mut self) {
+        if self.answer == Answer::Tunnel
+            && self.request.is_done()
+            && self.to_backend.is_empty()
+            && let Some(connection) = self.attempt.connected()
+            && connection.transport.shutdown_write().is_err()
+        {
+            self.break_request();
+        }
+    }
+}

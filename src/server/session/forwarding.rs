@@ -1,0 +1,202 @@
+//! A session whose request a backend answers.
+
+use super::{Action, Session, SessionContext, State, WorkerResources};
+use crate::http1::edits::Edits;
+use crate::http1::error::RequestError;
+use crate::http1::framing::{BodyLength, KeepAlive};
+use crate::http1::request::RequestHead;
+use crate::metrics::Counter;
+use crate::net::Transport;
+use crate::proxy::attempt::AttemptContext;
+use crate::proxy::client_end::ClientEnd;
+use crate::proxy::exchange::{Ending, Exchange, ExchangeContext, Progress};
+use crate::proxy::failure::Failure;
+use crate::proxy::relay::Relay;
+use crate::server::respond;
+
+impl Session {
+    /// Whether a backend answers.
+    pub(crate) fn is_forwarding(&self) -> bool {
+        self.exchange.is_some()
+    }
+
+    /// The connection to the backend that answers, for an event.
+    pub(crate) fn backend_transport(&mut self) -> Option<&mut Transport> {
+        self.exchange.as_mut()?.backend_transport()
+    }
+
+    /// Ends what is under way with a backend, before the session is dropped.
+    pub(crate) fn end_exchange(
+        &mut self,
+        context: &SessionContext<'_>,
+        resources: &mut WorkerResources,
+    ) {
+        if let (Some(mut exchange), Some(relay)) = (self.exchange.take(), context.relay) {
+            exchange.finish(&mut attempt_context(relay, self.group, context, resources));
+        }
+    }
+
+    pub(super) fn start_exchange(
+        &mut self,
+        head: &RequestHead<'_, '_>,
+        edits: &Edits,
+        relay: &Relay,
+        context: &SessionContext<'_>,
+    ) {
+        if let (Some(most), BodyLength::Sized(length)) = (relay.limits.body_bytes, head.body)
+            && length > most
+        {
+            let error = RequestError::new(413, "body_too_large");
+            let (is_head, keep_alive) = (head.method.is_head(), KeepAlive::Close);
+            let out = &mut self.output;
+            respond::refuse(context.handler, &error, self.peer, is_head, keep_alive, out);
+            self.answers += 1;
+            return self.after_answer(keep_alive, length, false, context.now);
+        }
+        self.proven |= !matches!(edits, Edits::Public);
+        let forwarding = relay.forwarding(self.peer);
+        self.exchange = Some(Exchange::new(head, edits, &forwarding, context.now));
+        self.enter(State::Forwarding, context.now);
+    }
+
+    /// Goes on with the exchange. [`Action::RunAgain`] where it is over and the
+    /// connection stays, or where there is more to do.
+    pub(super) fn forward(
+        &mut self,
+        context: &SessionContext<'_>,
+        resources: &mut WorkerResources,
+        buffer: &mut [u8],
+    ) -> Action {
+        let (Some(mut exchange), Some(relay)) = (self.exchange.take(), context.relay) else {
+            return Action::Wait;
+        };
+        if context.draining && exchange.is_endless() {
+            exchange.finish(&mut attempt_context(relay, self.group, context, resources));
+            return Action::Close(Counter::ClosedDrain);
+        }
+        let mut client = ClientEnd {
+            transport: &mut self.transport,
+            input: &mut self.input,
+            output: &mut self.output,
+            written: &mut self.written,
+        };
+        let mut progress_context = ExchangeContext {
+            attempt: AttemptContext {
+                relay,
+                relay_number: self.group,
+                pool: &mut resources.pool,
+                registry: &resources.registry,
+                owner: context.slot,
+                now: context.now,
+            },
+            buffer,
+            date: &mut resources.date,
+            draining: context.draining,
+        };
+        match exchange.advance(&mut client, &mut progress_context) {
+            Progress::Wait => self.exchange = Some(exchange),
+            Progress::RunAgain => {
+                self.exchange = Some(exchange);
+                return Action::RunAgain;
+            }
+            Progress::Done(ending) => {
+                exchange.finish(&mut progress_context.attempt);
+                return self.end_forwarding(ending, context);
+            }
+            Progress::Failed(failure) => {
+                exchange.finish(&mut progress_context.attempt);
+                return self.fail(&exchange, failure, context);
+            }
+        }
+        Action::Wait
+    }
+
+    fn end_forwarding(&mut self, ending: Ending, context: &SessionContext<'_>) -> Action {
+        self.reason = if context.draining {
+            Counter::ClosedDrain
+        } else {
+            Counter::ClosedAnswered
+        };
+        let next = match ending {
+            Ending::KeepAlive => State::Idle,
+            Ending::Close => State::Closing { linger: false },
+            Ending::Linger => State::Closing { linger: true },
+        };
+        self.answers += 1;
+        self.unparsed = !self.input.is_empty();
+        self.enter(next, context.now);
+        match self.write(context.now) {
+            Action::Wait if next == State::Idle && self.output.is_empty() => Action::RunAgain,
+            action => action,
+        }
+    }
+
+    /// An exchange has failed: an answer of our own, where none has begun; else the
+    /// client's connection breaks off, so that it does not take a part for the whole.
+    fn fail(
+        &mut self,
+        exchange: &Exchange,
+        failure: Failure,
+        context: &SessionContext<'_>,
+    ) -> Action {
+        let client_gone = failure.status() == 499;
+        if exchange.has_answered() || client_gone {
+            if exchange.ends_with_connection() || client_gone {
+                self.transport.reset_on_close();
+            }
+            return Action::Close(Counter::ClosedError);
+        }
+        let whole = exchange.has_read_request() && failure.is_backends() && !context.draining;
+        let keep_alive = if whole {
+            exchange.keep_alive()
+        } else {
+            KeepAlive::Close
+        };
+        let reply = context.handler.failed(failure.status());
+        let is_head = exchange.is_head();
+        respond::print(reply, is_head, keep_alive, &mut self.output);
+        let ending = match keep_alive {
+            _ if !exchange.has_read_request() => Ending::Linger,
+            KeepAlive::Close => Ending::Close,
+            KeepAlive::Keep | KeepAlive::KeepSaid => Ending::KeepAlive,
+        };
+        self.end_forwarding(ending, context)
+    }
+
+    pub(super) fn expire_in_exchange(
+        &mut self,
+        context: &SessionContext<'_>,
+        resources: &mut WorkerResources,
+    ) -> Action {
+        let (Some(exchange), Some(relay)) = (&self.exchange, context.relay) else {
+            return Action::Wait;
+        };
+        let Some(failure) = exchange.expired(self.written, relay, context.now) else {
+            // What has to do with connecting.
+            return self.on_ready(context, resources);
+        };
+        match self.exchange.take() {
+            Some(mut exchange) => {
+                exchange.finish(&mut attempt_context(relay, self.group, context, resources));
+                self.fail(&exchange, failure, context)
+            }
+            None => Action::Wait,
+        }
+    }
+}
+
+fn attempt_context<'a>(
+    relay: &'a Relay,
+    relay_number: usize,
+    context: &SessionContext<'_>,
+    resources: &'a mut WorkerResources,
+) -> AttemptContext<'a> {
+    AttemptContext {
+        relay,
+        relay_number,
+        pool: &mut resources.pool,
+        registry: &resources.registry,
+        owner: context.slot,
+        now: context.now,
+    }
+}
