@@ -7,7 +7,7 @@ use lexopt::Arg::{Long, Short, Value};
 use crate::config::variables;
 use crate::demo_backend;
 use crate::deploy::Print;
-use crate::keys::cli::{self as keys, KeysCommand};
+use crate::keys::cli::{self as keys, KeysArgs};
 
 /// What the command line asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub enum Command {
     /// `demo-backend`, at this address
     DemoBackend(SocketAddr),
     /// `keys`
-    Keys(KeysCommand),
+    Keys(KeysArgs),
     /// `--help`
     Help,
     /// `--version`
@@ -113,9 +113,9 @@ pub fn parse(mut arguments: lexopt::Parser) -> Result<Command, String> {
             Value(word) if word == "keygen" => Command::Keygen,
             Value(word) if word == "demo-backend" => demo_backend(&mut arguments)?,
             Value(word) if word == "print" => print(&mut arguments)?,
-            Value(word) if word == "keys" => {
-                keys::parse(&mut arguments)?.map_or(Command::Help, Command::Keys)
-            }
+            Value(word) if word == "keys" => keys::parse(&mut arguments)
+                .map_err(|error| error.to_string())?
+                .map_or(Command::Help, Command::Keys),
             Value(word) => {
                 let word = word.to_string_lossy();
                 return Err(with_help(&format!("unknown command {word:?}")));

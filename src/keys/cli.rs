@@ -1,12 +1,13 @@
 //! The command line of `origin-guard keys`.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use lexopt::Arg::{Long, Short, Value};
 
 /// What `origin-guard keys` is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KeysCommand {
+pub struct KeysArgs {
     /// `--file`; else `API_KEYS_FILE` names it.
     pub file: Option<PathBuf>,
     /// What to do.
@@ -57,7 +58,7 @@ rotate ID --overlap 24h, rm CONSUMER, verify; each with [--file PATH]";
 
 /// The options and words behind `keys`.
 #[derive(Default)]
-struct Given {
+struct Options {
     words: Vec<String>,
     file: Option<String>,
     expires: Option<String>,
@@ -71,9 +72,9 @@ struct Given {
 /// # Errors
 ///
 /// What is wrong with it, and what would be right.
-pub fn parse(arguments: &mut lexopt::Parser) -> Result<Option<KeysCommand>, String> {
-    let mut given = Given::default();
-    while let Some(argument) = arguments.next().map_err(|error| with_usage(&error))? {
+pub fn parse(arguments: &mut lexopt::Parser) -> Result<Option<KeysArgs>, UsageError> {
+    let mut given = Options::default();
+    while let Some(argument) = arguments.next().map_err(|error| usage(&error))? {
         let (name, slot) = match argument {
             Short('h') | Long("help") => return Ok(None),
             Long("json") => {
@@ -88,27 +89,27 @@ pub fn parse(arguments: &mut lexopt::Parser) -> Result<Option<KeysCommand>, Stri
             Long("expires") => ("--expires", &mut given.expires),
             Long("metadata") => ("--metadata", &mut given.metadata),
             Long("overlap") => ("--overlap", &mut given.overlap),
-            flag => return Err(with_usage(&flag.unexpected())),
+            flag => return Err(usage(&flag.unexpected())),
         };
-        let value = arguments.value().map_err(|error| with_usage(&error))?;
+        let value = arguments.value().map_err(|error| usage(&error))?;
         if slot.replace(text(name, value)?).is_some() {
-            return Err(with_usage(&format!("{name} is there twice")));
+            return Err(usage(&format!("{name} is there twice")));
         }
     }
     given.command().map(Some)
 }
 
-impl Given {
-    fn command(mut self) -> Result<KeysCommand, String> {
+impl Options {
+    fn command(mut self) -> Result<KeysArgs, UsageError> {
         let file = self.file.take().map(PathBuf::from);
         let mut words = std::mem::take(&mut self.words).into_iter();
         let Some(command) = words.next() else {
-            return Err(with_usage(&"a command is missing"));
+            return Err(usage(&"a command is missing"));
         };
         let mut word = |what: &str| {
             words
                 .next()
-                .ok_or_else(|| with_usage(&format!("keys {command} needs {what}")))
+                .ok_or_else(|| usage(&format!("keys {command} needs {what}")))
         };
         let action = match command.as_str() {
             "add" => Action::Add {
@@ -127,19 +128,17 @@ impl Given {
                 overlap: self
                     .overlap
                     .take()
-                    .ok_or_else(|| with_usage(&"keys rotate needs --overlap, such as 24h"))?,
+                    .ok_or_else(|| usage(&"keys rotate needs --overlap, such as 24h"))?,
             },
             "rm" => Action::Remove {
                 consumer: word("a consumer's name")?,
             },
             "verify" => Action::Verify,
-            unknown => return Err(with_usage(&format!("unknown command \"keys {unknown}\""))),
+            unknown => return Err(usage(&format!("unknown command \"keys {unknown}\""))),
         };
         if words.next().is_some() {
             // Not shown: it may be a key.
-            return Err(with_usage(&format!(
-                "keys {command} has too many arguments"
-            )));
+            return Err(usage(&format!("keys {command} has too many arguments")));
         }
         let left = [
             ("--expires", self.expires.is_some()),
@@ -148,18 +147,34 @@ impl Given {
             ("--json", self.json),
         ];
         if let Some((name, _)) = left.iter().find(|(_, is_left)| *is_left) {
-            return Err(with_usage(&format!("keys {command} does not take {name}")));
+            return Err(usage(&format!("keys {command} does not take {name}")));
         }
-        Ok(KeysCommand { file, action })
+        Ok(KeysArgs { file, action })
     }
 }
 
-fn text(what: &str, value: std::ffi::OsString) -> Result<String, String> {
+fn text(what: &str, value: std::ffi::OsString) -> Result<String, UsageError> {
     value
         .into_string()
-        .map_err(|_| with_usage(&format!("{what} is not UTF-8")))
+        .map_err(|_| usage(&format!("{what} is not UTF-8")))
 }
 
-fn with_usage(fault: &dyn std::fmt::Display) -> String {
-    format!("{fault}; origin-guard keys takes {USAGE}; see origin-guard --help")
+/// What is wrong with the command line. Displays with what would be right.
+#[derive(Debug, PartialEq, Eq)]
+pub struct UsageError(String);
+
+impl fmt::Display for UsageError {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(what) = self;
+        write!(
+            to,
+            "{what}; origin-guard keys takes {USAGE}; see origin-guard --help"
+        )
+    }
+}
+
+impl std::error::Error for UsageError {}
+
+fn usage(what: &dyn fmt::Display) -> UsageError {
+    UsageError(what.to_string())
 }

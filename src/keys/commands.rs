@@ -9,15 +9,16 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use zeroize::Zeroizing;
 
-use super::cli::{Action, KeysCommand};
+use super::cli::{Action, KeysArgs};
 use super::edit::{Change, edit};
+use super::error::ReadError;
 use super::id::Ids;
 use super::metadata::Metadata;
 use super::reader;
 use super::record::{self, Record};
 use super::text::{self, Key, Malformed};
 use super::time::{Time, span};
-use super::{Fault, Id, KeyVerdict, Keys, Opened, file};
+use super::{Error, Id, KeyVerdict, Keys, Opened, file};
 use crate::private_file::PrivateFile;
 
 /// The variable that names the file.
@@ -28,13 +29,13 @@ pub const FILE: &str = "API_KEYS_FILE";
 /// # Errors
 ///
 /// What could not be done, and why; its status is the command's.
-pub fn run(command: KeysCommand, variable: impl Fn(&str) -> Option<OsString>) -> Result<(), Fault> {
+pub fn run(command: KeysArgs, variable: impl Fn(&str) -> Option<OsString>) -> Result<(), Error> {
     let named = || variable(FILE).filter(|path| !path.is_empty());
     let path = command
         .file
         .or_else(|| named().map(PathBuf::from))
         .ok_or_else(|| {
-            Fault::Usage(format!("no file is named; set {FILE}, or give --file PATH"))
+            Error::Usage(format!("no file is named; set {FILE}, or give --file PATH"))
         })?;
     match command.action {
         Action::Add {
@@ -50,10 +51,10 @@ pub fn run(command: KeysCommand, variable: impl Fn(&str) -> Option<OsString>) ->
     }
 }
 
-fn parse_id(text: &str) -> Result<Id, Fault> {
+fn parse_id(text: &str) -> Result<Id, Error> {
     // Not shown: it may be a key.
     Id::parse(text).ok_or_else(|| {
-        Fault::Usage(
+        Error::Usage(
             "that is no key's id, which has ten characters; `origin-guard keys list` shows them"
                 .into(),
         )
@@ -61,10 +62,10 @@ fn parse_id(text: &str) -> Result<Id, Fault> {
 }
 
 /// Makes a key with an id that is not among `taken`.
-fn fresh(taken: &Ids) -> Result<Key, Fault> {
+fn fresh(taken: &Ids) -> Result<Key, Error> {
     loop {
-        let key = Key::fresh()
-            .map_err(|error| Fault::System(format!("no randomness to be had: {error}")))?;
+        let key =
+            Key::fresh().map_err(|error| Error::System("no randomness to be had".into(), error))?;
         if !taken.contains(&Id::of(&key.digest())) {
             return Ok(key);
         }
@@ -72,7 +73,7 @@ fn fresh(taken: &Ids) -> Result<Key, Fault> {
 }
 
 /// Shows a key, once, when it is safely in the file.
-fn show(key: &Key, record: &str) -> Result<(), Fault> {
+fn show(key: &Key, record: &str) -> Result<(), Error> {
     let mut line = Zeroizing::new([b'\n'; text::LENGTH + 1]);
     line[..text::LENGTH].copy_from_slice(key.as_bytes());
     let mut stdout = io::stdout();
@@ -81,9 +82,9 @@ fn show(key: &Key, record: &str) -> Result<(), Fault> {
         .and_then(|()| stdout.flush())
         .map_err(|error| {
             let id = Id::of(&key.digest());
-            Fault::System(format!(
-                "the key {id} was made and cannot be shown: {error}; revoke it, and make another"
-            ))
+            let what =
+                format!("the key {id} was made; revoke it and make another: it cannot be shown");
+            Error::System(what, error)
         })?;
     eprintln!("{record}");
     Ok(())
@@ -105,7 +106,7 @@ struct Add {
 }
 
 impl Change for Add {
-    fn added(&mut self, taken: &Ids) -> Result<Option<Record>, Fault> {
+    fn added(&mut self, taken: &Ids) -> Result<Option<Record>, Error> {
         let key = fresh(taken)?;
         if let Some(record) = &mut self.record {
             record.digest = key.digest();
@@ -120,8 +121,8 @@ fn add(
     consumer: String,
     expires: Option<&str>,
     metadata: Option<&str>,
-) -> Result<(), Fault> {
-    record::consumer(&consumer).map_err(Fault::Usage)?;
+) -> Result<(), Error> {
+    record::consumer(&consumer).map_err(|error| Error::Usage(error.to_string()))?;
     let now = Time::now();
     let expires = expires.map(|text| parse_expiry(text, now)).transpose()?;
     let metadata = metadata.map(parse_metadata).transpose()?.flatten();
@@ -145,9 +146,9 @@ fn add(
         .map_or(Ok(()), |(key, described)| show(&key, &described))
 }
 
-fn parse_expiry(text: &str, now: Time) -> Result<Time, Fault> {
+fn parse_expiry(text: &str, now: Time) -> Result<Time, Error> {
     let fault = |what: &str| {
-        Fault::Usage(format!(
+        Error::Usage(format!(
             "--expires: {text:?} {what}; write a span such as 90d, 12h or 30m, a date such as \
              2027-01-31, whose first second in UTC it is, or 2027-01-31T12:00:00Z"
         ))
@@ -166,12 +167,12 @@ fn parse_expiry(text: &str, now: Time) -> Result<Time, Fault> {
     Ok(time)
 }
 
-fn parse_metadata(json: &str) -> Result<Option<Metadata>, Fault> {
+fn parse_metadata(json: &str) -> Result<Option<Metadata>, Error> {
     // More strictly than the file is read: what others could not read is not put there.
     if let Err(error) = serde_json::from_str::<Value>(json) {
-        return Err(Fault::Usage(format!("--metadata: it is no JSON: {error}")));
+        return Err(Error::Usage(format!("--metadata: it is no JSON: {error}")));
     }
-    Metadata::of_valid_json(json).map_err(|fault| Fault::Usage(format!("--metadata: it {fault}")))
+    Metadata::of_valid_json(json).map_err(|error| Error::Usage(format!("--metadata: it {error}")))
 }
 
 struct Revoke {
@@ -190,7 +191,7 @@ impl Change for Revoke {
         true
     }
 
-    fn added(&mut self, _: &Ids) -> Result<Option<Record>, Fault> {
+    fn added(&mut self, _: &Ids) -> Result<Option<Record>, Error> {
         self.found
             .as_ref()
             .map(|_| None)
@@ -198,13 +199,13 @@ impl Change for Revoke {
     }
 }
 
-fn no_such_key(id: Id) -> Fault {
-    Fault::Key(format!(
+fn no_such_key(id: Id) -> Error {
+    Error::Key(format!(
         "no key has the id {id}; `origin-guard keys list` shows them"
     ))
 }
 
-fn revoke(path: &Path, id: Id) -> Result<(), Fault> {
+fn revoke(path: &Path, id: Id) -> Result<(), Error> {
     let mut change = Revoke {
         id,
         now: Time::now(),
@@ -222,27 +223,27 @@ struct Rotate {
     now: Time,
     overlap: u64,
     /// Whether the key can be rotated, and what takes its place, but for the digest.
-    found: Option<Result<Record, Fault>>,
+    found: Option<Result<Record, Error>>,
     made: Option<(Key, String)>,
 }
 
 impl Rotate {
     /// Ends the key after the overlap, and makes what takes its place: the same in all
     /// but the key, and where it was to end, made to live as long.
-    fn replace(&self, old: &mut Record) -> Result<Record, Fault> {
+    fn replace(&self, old: &mut Record) -> Result<Record, Error> {
         let (id, now) = (self.id, self.now);
         if let Some(revoked) = old.revoked {
-            return Err(Fault::Key(format!(
+            return Err(Error::Key(format!(
                 "key {id} was revoked at {revoked}; add a new one"
             )));
         }
         if let Some(expired) = old.expires.filter(|expires| *expires <= now) {
-            return Err(Fault::Key(format!(
+            return Err(Error::Key(format!(
                 "key {id} expired at {expired}; add a new one"
             )));
         }
         let lifetime = old.expires.map(|expires| expires.since(old.created));
-        let too_late = || Fault::Usage("--overlap ends past the year 9999; shorten it".into());
+        let too_late = || Error::Usage("--overlap ends past the year 9999; shorten it".into());
         let end = now.after(self.overlap).ok_or_else(too_late)?;
         old.expires = Some(old.expires.map_or(end, |expires| expires.min(end)));
         old.rotated = Some(now);
@@ -267,7 +268,7 @@ impl Change for Rotate {
         true
     }
 
-    fn added(&mut self, taken: &Ids) -> Result<Option<Record>, Fault> {
+    fn added(&mut self, taken: &Ids) -> Result<Option<Record>, Error> {
         let mut record = self.found.take().ok_or(no_such_key(self.id))??;
         let key = fresh(taken)?;
         record.digest = key.digest();
@@ -276,9 +277,9 @@ impl Change for Rotate {
     }
 }
 
-fn rotate(path: &Path, id: Id, overlap: &str) -> Result<(), Fault> {
+fn rotate(path: &Path, id: Id, overlap: &str) -> Result<(), Error> {
     let overlap = span(overlap).ok_or_else(|| {
-        Fault::Usage(format!(
+        Error::Usage(format!(
             "--overlap: {overlap:?} is no span; write one such as 24h, 30m, or 0s for none"
         ))
     })?;
@@ -307,9 +308,9 @@ impl Change for Remove {
         keep
     }
 
-    fn added(&mut self, _: &Ids) -> Result<Option<Record>, Fault> {
+    fn added(&mut self, _: &Ids) -> Result<Option<Record>, Error> {
         if self.count == 0 {
-            return Err(Fault::Key(format!(
+            return Err(Error::Key(format!(
                 "{:?} has no key; `origin-guard keys list` shows who has",
                 self.consumer
             )));
@@ -318,7 +319,7 @@ impl Change for Remove {
     }
 }
 
-fn remove(path: &Path, consumer: String) -> Result<(), Fault> {
+fn remove(path: &Path, consumer: String) -> Result<(), Error> {
     let mut change = Remove { consumer, count: 0 };
     edit(path, false, &mut change)?;
     eprintln!("removed={} consumer={}", change.count, change.consumer);
@@ -340,7 +341,7 @@ fn state(record: &Record, now: Time) -> &'static str {
     }
 }
 
-fn list(path: &Path, json: bool) -> Result<(), Fault> {
+fn list(path: &Path, json: bool) -> Result<(), Error> {
     let PrivateFile {
         file: source,
         warning,
@@ -369,11 +370,10 @@ fn list(path: &Path, json: bool) -> Result<(), Fault> {
             write_row(row, &mut to)
         }
     };
-    let unprinted =
-        |error: io::Error| Fault::System(format!("the list cannot be printed: {error}"));
-    reader::read(source, &mut each).map_err(|stopped| match stopped {
-        reader::Stopped::Doing(error) => unprinted(error),
-        other => other.fault(path),
+    let unprinted = |error: io::Error| Error::System("the list cannot be printed".into(), error);
+    reader::read(source, &mut each).map_err(|error| match error {
+        ReadError::Writing(error) => unprinted(error),
+        other => other.at(path),
     })?;
     if json {
         let end = if first { "[]\n" } else { "\n]\n" };
@@ -404,15 +404,15 @@ fn warn(warning: Option<String>) {
 }
 
 /// Judges the key on stdin, as a guard would.
-fn verify(path: &Path) -> Result<(), Fault> {
+fn verify(path: &Path) -> Result<(), Error> {
     // Of its final capacity from the start: growing would leave copies behind.
     let mut input = Zeroizing::new(Vec::with_capacity(4096));
     io::stdin()
         .take(4096)
         .read_to_end(&mut input)
-        .map_err(|error| Fault::System(format!("stdin cannot be read: {error}")))?;
+        .map_err(|error| Error::System("stdin cannot be read".into(), error))?;
     let presented = input.trim_ascii();
-    text::check(presented).map_err(|fault| Fault::Key(malformed(fault, presented.len())))?;
+    text::check(presented).map_err(|fault| Error::Key(malformed(fault, presented.len())))?;
     let Opened { keys, warning } = Keys::open(path)?;
     warn(warning);
     let (verdict, found) = keys.judge(presented, |judgement| {
@@ -423,7 +423,7 @@ fn verify(path: &Path) -> Result<(), Fault> {
     let fault = match verdict {
         KeyVerdict::Granted => {
             return writeln!(io::stdout(), "{found}")
-                .map_err(|error| Fault::System(format!("the result cannot be printed: {error}")));
+                .map_err(|error| Error::System("the result cannot be printed".into(), error));
         }
         KeyVerdict::Revoked => "the key was revoked",
         KeyVerdict::Expired => "the key has expired",
@@ -433,7 +433,7 @@ fn verify(path: &Path) -> Result<(), Fault> {
         }
         _ => "the key is well-formed, and none of the file's",
     };
-    Err(Fault::Key(format!(
+    Err(Error::Key(format!(
         "{fault}: {}",
         found.trim_end_matches(" consumer=")
     )))

@@ -4,10 +4,10 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
 
-use super::Fault;
-use super::file::{Locked, Successor};
+use super::Error;
+use super::file::{Locked, TempFile};
 use super::id::Ids;
-use super::reader::{self, Rest, Stopped};
+use super::reader::{self, Rest};
 use super::record::{Record, Unknown, VERSION};
 
 /// What is changed.
@@ -19,7 +19,7 @@ pub(super) trait Change {
 
     /// The key to add behind them, whose id is not among `taken`. An error leaves the
     /// file as it is.
-    fn added(&mut self, taken: &Ids) -> Result<Option<Record>, Fault>;
+    fn added(&mut self, taken: &Ids) -> Result<Option<Record>, Error>;
 }
 
 /// Makes `change` to the file at `path`. With `create` one is made where none is.
@@ -28,32 +28,29 @@ pub(super) trait Change {
 ///
 /// Where there is one the file is as it was, but for one: where the folder cannot be
 /// synced the change is there, and may be gone after a crash of the machine.
-pub(super) fn edit(path: &Path, create: bool, change: &mut dyn Change) -> Result<(), Fault> {
+pub(super) fn edit(path: &Path, create: bool, change: &mut dyn Change) -> Result<(), Error> {
     let locked = Locked::wait(path)?;
     let source = match (locked.exists(), create) {
         (true, _) => Some(super::file::open(locked.path())?.file),
         (false, true) => None,
         (false, false) => {
-            return Err(Fault::System(format!(
-                "{} is not there; `origin-guard keys add` makes it",
-                locked.path().display()
-            )));
+            return Err(Error::Absent(locked.path().to_owned()));
         }
     };
-    let unwritten = |error: io::Error| Fault::system(locked.path(), "replaced", &error);
-    let mut successor = locked.successor(source.as_ref())?;
-    copy(&locked, source, &mut successor, change)?;
-    successor.replace().map_err(unwritten)
+    let unwritten = |error: io::Error| Error::system(locked.path(), "replaced", error);
+    let mut temp = locked.temp_file(source.as_ref())?;
+    copy(&locked, source, &mut temp, change)?;
+    temp.replace().map_err(unwritten)
 }
 
 fn copy(
     locked: &Locked,
     source: Option<File>,
-    successor: &mut Successor<'_>,
+    temp: &mut TempFile<'_>,
     change: &mut dyn Change,
-) -> Result<(), Fault> {
-    let unwritten = |error: io::Error| Fault::system(locked.path(), "replaced", &error);
-    let to = &mut successor.to;
+) -> Result<(), Error> {
+    let unwritten = |error: io::Error| Error::system(locked.path(), "replaced", error);
+    let to = &mut temp.to;
     write!(to, "{{\"version\":{VERSION},\"keys\":[").map_err(unwritten)?;
     let mut separator = "\n";
     let mut write = |record: &Record| {
@@ -69,7 +66,7 @@ fn copy(
                 }
                 Ok(())
             };
-            reader::read(source, &mut each).map_err(|stopped| stopped.fault(locked.path()))?
+            reader::read(source, &mut each).map_err(|error| error.at(locked.path()))?
         }
     };
     if let Some(record) = change.added(&rest.ids)? {
@@ -86,15 +83,4 @@ fn finish(to: &mut impl Write, unknown: &[Unknown]) -> io::Result<()> {
         write!(to, ":{value}")?;
     }
     to.write_all(b"}\n")
-}
-
-impl Stopped {
-    /// What to say about the file at `path`.
-    pub(super) fn fault(self, path: &Path) -> Fault {
-        match self {
-            Self::Reading(error) => Fault::system(path, "read", &error),
-            Self::Doing(error) => Fault::system(path, "replaced", &error),
-            Self::Faulty(fault) => Fault::File(format!("{}, {fault}", path.display())),
-        }
-    }
 }

@@ -6,7 +6,7 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use super::text::BASE32;
-use super::{Fault, permissions};
+use super::{Error, permissions};
 use crate::private_file::{self, PrivateFile};
 
 /// Random bits in the name of a temporary file, as bytes and in base32.
@@ -15,18 +15,8 @@ const SYMBOLS: usize = 16;
 const TEMPORARY: &str = ".tmp";
 
 /// Opens the file for reading, and warns if everyone can do so.
-pub(super) fn open(path: &Path) -> Result<PrivateFile, Fault> {
-    private_file::open(path).map_err(|error| {
-        if !error.is_from_the_system() {
-            return Fault::File(error.to_string());
-        }
-        let remedy = if error.is_not_found() {
-            "`origin-guard keys add` makes it"
-        } else {
-            "mend its path or mode"
-        };
-        Fault::System(format!("{error}; {remedy}"))
-    })
+pub(super) fn open(path: &Path) -> Result<PrivateFile, Error> {
+    private_file::open(path).map_err(Error::Open)
 }
 
 /// The file, for one that changes it; others wait.
@@ -44,10 +34,10 @@ impl Locked {
     ///
     /// The lock is flock(2) on a file of its own beside it, which stays: the file itself
     /// is another one after each change. What a crash left behind is removed.
-    pub(super) fn wait(path: &Path) -> Result<Self, Fault> {
-        let path = resolve(path).map_err(|error| Fault::system(path, "found", &error))?;
+    pub(super) fn wait(path: &Path) -> Result<Self, Error> {
+        let path = resolve(path).map_err(|error| Error::system(path, "found", error))?;
         let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
-            return Err(Fault::Usage(format!("{} is no file", path.display())));
+            return Err(Error::Usage(format!("{} is no file", path.display())));
         };
         let folder = if folder.as_os_str().is_empty() {
             PathBuf::from(".")
@@ -57,23 +47,23 @@ impl Locked {
         let name = name
             .to_str()
             .ok_or_else(|| {
-                Fault::Usage(format!("{} is not UTF-8; rename the file", path.display()))
+                Error::Usage(format!("{} is not UTF-8; rename the file", path.display()))
             })?
             .to_owned();
         let metadata = || match fs::metadata(&path) {
             Ok(metadata) => Ok(Some(metadata)),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(Fault::system(&path, "read", &error)),
+            Err(error) => Err(Error::system(&path, "read", error)),
         };
         let beside = folder.join(format!("{name}.lock"));
         let lock = lock(&beside, metadata()?.as_ref())
-            .map_err(|error| Fault::system(&beside, "locked", &error))?;
+            .map_err(|error| Error::system(&beside, "locked", error))?;
         // Again: whoever held the lock may have made it.
         let metadata = metadata()?;
         if let Some(names) = metadata.as_ref().map(Metadata::nlink)
             && names > 1
         {
-            return Err(Fault::File(format!(
+            return Err(Error::File(format!(
                 "{} has {names} names (hard links), and those beside this one would keep the \
                  old keys; remove them",
                 path.display()
@@ -88,7 +78,7 @@ impl Locked {
         };
         locked
             .remove_litter()
-            .map_err(|error| Fault::system(&locked.folder, "tidied up", &error))?;
+            .map_err(|error| Error::system(&locked.folder, "tidied up", error))?;
         Ok(locked)
     }
 
@@ -102,23 +92,18 @@ impl Locked {
 
     /// A new file beside it, to take its place, with the permissions of the `old` one.
     /// Where there is none its mode is 0600.
-    pub(super) fn successor(&self, old: Option<&File>) -> Result<Successor<'_>, Fault> {
-        let successor = self
-            .temporary()
-            .map_err(|error| Fault::system(&self.path, "replaced", &error))?;
+    pub(super) fn temp_file(&self, old: Option<&File>) -> Result<TempFile<'_>, Error> {
+        let temp = self
+            .create_temp()
+            .map_err(|error| Error::system(&self.path, "replaced", error))?;
         if let Some(old) = old {
-            permissions::take_over(old, successor.to.get_ref()).map_err(|error| {
-                Fault::System(format!(
-                    "{} is as it was, because the new file cannot have the same owner, group, \
-                     mode and access control list: {error}; run this as the owner or as root",
-                    self.path.display()
-                ))
-            })?;
+            permissions::take_over(old, temp.to.get_ref())
+                .map_err(|error| Error::Permissions(self.path.clone(), error))?;
         }
-        Ok(successor)
+        Ok(temp)
     }
 
-    fn temporary(&self) -> io::Result<Successor<'_>> {
+    fn create_temp(&self) -> io::Result<TempFile<'_>> {
         let mut random = [0; RANDOM];
         crate::random::fill(&mut random)?;
         let name = format!(".{}.{}{TEMPORARY}", self.name, BASE32.encode(&random));
@@ -128,7 +113,7 @@ impl Locked {
             .create_new(true)
             .mode(0o600)
             .open(&path)?;
-        Ok(Successor {
+        Ok(TempFile {
             of: self,
             path,
             to: BufWriter::with_capacity(1 << 16, file),
@@ -153,14 +138,14 @@ impl Locked {
 }
 
 /// A file that is being written. It is removed again unless it comes into place.
-pub(super) struct Successor<'a> {
+pub(super) struct TempFile<'a> {
     of: &'a Locked,
     path: PathBuf,
     pub(super) to: BufWriter<File>,
     is_in_place: bool,
 }
 
-impl Successor<'_> {
+impl TempFile<'_> {
     /// Puts it in the old one's place. When this returns it will be there after a crash
     /// of the machine too; when the process dies before, the old one is.
     pub(super) fn replace(mut self) -> io::Result<()> {
@@ -172,7 +157,7 @@ impl Successor<'_> {
     }
 }
 
-impl Drop for Successor<'_> {
+impl Drop for TempFile<'_> {
     fn drop(&mut self) {
         if !self.is_in_place {
             let _ = fs::remove_file(&self.path);

@@ -11,7 +11,7 @@ use super::reader;
 use super::record::Record;
 use super::text::{self, LENGTH};
 use super::time::Time;
-use super::{Fault, Id, KeyVerdict};
+use super::{Error, Id, KeyVerdict};
 
 /// Every key of a file, one behind the other, and a table that says where the one with a
 /// certain digest is: open addressing, at most half full. A lookup goes to two places in
@@ -95,14 +95,14 @@ pub struct Judgement<'a> {
 
 impl Index {
     /// Reads a file of keys; `path` is for what is said of it.
-    pub(super) fn read(path: &Path, file: File) -> Result<Self, Fault> {
+    pub(super) fn read(path: &Path, file: File) -> Result<Self, Error> {
         let mut index = Self::default();
         let mut each = |record: Record| {
             Entry::write(&record, &mut index.entries);
             index.count += 1;
             Ok(())
         };
-        reader::read(file, &mut each).map_err(|stopped| stopped.fault(path))?;
+        reader::read(file, &mut each).map_err(|error| error.at(path))?;
         index.entries.shrink_to_fit();
         index.fill_slots();
         Ok(index)

@@ -2,8 +2,7 @@
 
 use std::fmt::Write as _;
 
-/// Longest metadata, in bytes of the form that is sent.
-const LONGEST: usize = 4096;
+use super::error::{FieldError, LONGEST_METADATA};
 
 /// A JSON object without white space and in printable ASCII, as a header can hold it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,16 +14,13 @@ impl Metadata {
     /// # Errors
     ///
     /// If it is no object, or longer than 4096 bytes.
-    pub fn of_valid_json(json: &str) -> Result<Option<Self>, String> {
+    pub fn of_valid_json(json: &str) -> Result<Option<Self>, FieldError> {
         if !json.trim_ascii_start().starts_with('{') {
-            return Err("is no JSON object; write it like {\"plan\":\"pro\"}".into());
+            return Err(FieldError::NotAnObject);
         }
         let compact = compact(json);
-        if compact.len() > LONGEST {
-            return Err(format!(
-                "takes {} bytes in a header, more than {LONGEST}; shorten it",
-                compact.len()
-            ));
+        if compact.len() > LONGEST_METADATA {
+            return Err(FieldError::MetadataLength(compact.len()));
         }
         Ok((compact != "{}").then(|| Self(compact.into())))
     }

@@ -6,10 +6,11 @@
 pub mod cli;
 pub mod commands;
 mod edit;
-mod fault;
+mod error;
 mod file;
 mod id;
 mod index;
+mod json_stream;
 mod metadata;
 mod permissions;
 mod reader;
@@ -18,9 +19,8 @@ mod store;
 pub mod text;
 pub mod time;
 mod verdict;
-mod window;
 
-pub use fault::Fault;
+pub use error::{Error, FieldError};
 pub use id::Id;
 pub use index::{Index, Judgement};
 pub use store::{Keys, Opened};

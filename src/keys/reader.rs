@@ -5,15 +5,18 @@ use std::fmt;
 use std::io::{self, Read};
 
 use data_encoding::HEXLOWER;
-use serde_core::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde_core::de::{
+    DeserializeSeed, Deserializer, Error as DeError, MapAccess, SeqAccess, Visitor,
+};
 use serde_json::value::RawValue;
 
 use super::Id;
+use super::error::{FieldError, KeyLocation, ReadError};
 use super::id::Ids;
+use super::json_stream::JsonStream;
 use super::metadata::Metadata;
 use super::record::{self, Record, Unknown, VERSION};
 use super::time::Time;
-use super::window::Window;
 
 /// What the file holds beside its keys.
 #[derive(Default)]
@@ -24,31 +27,21 @@ pub(super) struct Rest {
     pub(super) unknown: Vec<Unknown>,
 }
 
-/// Why a file was not read to its end.
-pub(super) enum Stopped {
-    /// Reading failed.
-    Reading(io::Error),
-    /// What was done with a record failed.
-    Doing(io::Error),
-    /// It is not as it must be: line, column and fault. Shows no string of the file.
-    Faulty(String),
-}
-
 /// Hands every key to `each`, in the file's order.
 pub(super) fn read(
     from: impl Read,
     each: &mut dyn FnMut(Record) -> io::Result<()>,
-) -> Result<Rest, Stopped> {
-    let mut window = Window::new(from);
+) -> Result<Rest, ReadError> {
+    let mut json = JsonStream::new(from);
     let mut reading = Reading {
         each,
         number: 0,
         failed: None,
         rest: Rest::default(),
     };
-    match reading.file(&mut window) {
+    match reading.file(&mut json) {
         Ok(()) => Ok(reading.rest),
-        Err(stopped) => Err(reading.failed.map_or(stopped, Stopped::Doing)),
+        Err(error) => Err(reading.failed.map_or(error, ReadError::Writing)),
     }
 }
 
@@ -60,21 +53,6 @@ struct Reading<'a> {
     rest: Rest,
 }
 
-/// Whose field is faulty.
-struct Whose {
-    number: usize,
-    id: Option<Id>,
-}
-
-impl fmt::Display for Whose {
-    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.id {
-            Some(id) => write!(to, "key {id}"),
-            None => write!(to, "the key that is number {}", self.number),
-        }
-    }
-}
-
 /// The methods of a visitor that takes an object or an array: the messages of serde for a
 /// string would show it, and it may be a key that someone put into the wrong place.
 macro_rules! anything_but_a_string {
@@ -83,64 +61,64 @@ macro_rules! anything_but_a_string {
             to.write_str($what)
         }
 
-        fn visit_str<E: Error>(self, _: &str) -> Result<Self::Value, E> {
+        fn visit_str<E: DeError>(self, _: &str) -> Result<Self::Value, E> {
             Err(E::custom(concat!("a string where ", $what, " must be")))
         }
     };
 }
 
 impl Reading<'_> {
-    fn file(&mut self, window: &mut Window<impl Read>) -> Result<(), Stopped> {
-        window.expect(b'{', "an object with version and keys must be here")?;
+    fn file(&mut self, json: &mut JsonStream<impl Read>) -> Result<(), ReadError> {
+        json.expect(b'{', "an object with version and keys must be here")?;
         let (mut version, mut keys) = (false, false);
         let mut first = true;
-        while !window.take(b'}')? {
+        while !json.take(b'}')? {
             if !std::mem::take(&mut first) {
-                window.expect(b',', "a comma or the end of the object must be here")?;
+                json.expect(b',', "a comma or the end of the object must be here")?;
             }
-            if window.peek()? != Some(b'"') {
-                return Err(window.unexpected("the name of a field must be here"));
+            if json.peek()? != Some(b'"') {
+                return Err(json.unexpected("the name of a field must be here"));
             }
-            let name: String = window.value(|json| serde_json::from_str(json))?;
-            window.expect(b':', "a colon must be here")?;
+            let name: String = json.value(|text| serde_json::from_str(text))?;
+            json.expect(b':', "a colon must be here")?;
             let seen = match name.as_str() {
                 "version" => &mut version,
                 "keys" => &mut keys,
                 _ => {
-                    let value = window.value(|json| RawValue::from_string(json.into()))?;
+                    let value = json.value(|text| RawValue::from_string(text.into()))?;
                     self.rest.unknown.push(Unknown { name, value });
                     continue;
                 }
             };
             if std::mem::replace(seen, true) {
-                return Err(window.fault(&format!("{name} is there twice")));
+                return Err(json.fault(&format!("{name} is there twice")));
             }
             if name == "keys" {
-                self.keys(window)?;
+                self.keys(json)?;
             } else {
-                window.seed(Version)?;
+                json.seed(Version)?;
             }
         }
         if !version {
-            return Err(window.fault(&format!("the file has no version; it is {VERSION}")));
+            return Err(json.fault(&format!("the file has no version; it is {VERSION}")));
         }
         if !keys {
-            return Err(window.fault("the file has no keys, not even an empty array"));
+            return Err(json.fault("the file has no keys, not even an empty array"));
         }
-        match window.peek()? {
+        match json.peek()? {
             None => Ok(()),
-            Some(_) => Err(window.fault("something comes behind the end")),
+            Some(_) => Err(json.fault("something comes behind the end")),
         }
     }
 
-    fn keys(&mut self, window: &mut Window<impl Read>) -> Result<(), Stopped> {
-        window.expect(b'[', "an array of keys must be here")?;
+    fn keys(&mut self, json: &mut JsonStream<impl Read>) -> Result<(), ReadError> {
+        json.expect(b'[', "an array of keys must be here")?;
         let mut first = true;
-        while !window.take(b']')? {
+        while !json.take(b']')? {
             if !std::mem::take(&mut first) {
-                window.expect(b',', "a comma or the end of the array must be here")?;
+                json.expect(b',', "a comma or the end of the array must be here")?;
             }
-            window.seed(Key(self))?;
+            json.seed(Key(self))?;
         }
         Ok(())
     }
@@ -161,7 +139,7 @@ impl Visitor<'_> for Version {
 
     anything_but_a_string!("the number 1");
 
-    fn visit_u64<E: Error>(self, version: u64) -> Result<(), E> {
+    fn visit_u64<E: DeError>(self, version: u64) -> Result<(), E> {
         if version == VERSION {
             return Ok(());
         }
@@ -195,7 +173,7 @@ impl<'de> Visitor<'de> for Key<'_, '_> {
         while let Some(name) = fields.next_key_seed(Name)? {
             found.read(name, reading.number, &mut fields)?;
         }
-        let record = found.record(reading.number).map_err(A::Error::custom)?;
+        let record = found.record::<A::Error>(reading.number)?;
         if !reading.rest.ids.insert(record.id()) {
             let fault = format!("key {} is there twice; remove one of the two", record.id());
             return Err(A::Error::custom(fault));
@@ -228,18 +206,18 @@ impl Fields {
         number: usize,
         from: &mut A,
     ) -> Result<(), A::Error> {
-        let whose = Whose {
+        let key = KeyLocation {
             number,
             id: self.id,
         };
         match name {
-            FieldName::Id => whose.text("id", id, &mut self.id, from),
-            FieldName::Digest => whose.text("digest", digest, &mut self.digest, from),
-            FieldName::Consumer => whose.text("consumer", consumer, &mut self.consumer, from),
-            FieldName::Created => whose.text("created", time, &mut self.created, from),
-            FieldName::Expires => whose.text("expires", time, &mut self.expires, from),
-            FieldName::Rotated => whose.text("rotated", time, &mut self.rotated, from),
-            FieldName::Revoked => whose.text("revoked", time, &mut self.revoked, from),
+            FieldName::Id => key.text("id", id, &mut self.id, from),
+            FieldName::Digest => key.text("digest", digest, &mut self.digest, from),
+            FieldName::Consumer => key.text("consumer", consumer, &mut self.consumer, from),
+            FieldName::Created => key.text("created", time, &mut self.created, from),
+            FieldName::Expires => key.text("expires", time, &mut self.expires, from),
+            FieldName::Rotated => key.text("rotated", time, &mut self.rotated, from),
+            FieldName::Revoked => key.text("revoked", time, &mut self.revoked, from),
             FieldName::Metadata => {
                 let json: Box<RawValue> = from.next_value()?;
                 let metadata = match json.get() {
@@ -247,8 +225,8 @@ impl Fields {
                     json => Metadata::of_valid_json(json),
                 };
                 let metadata = metadata
-                    .map_err(|fault| A::Error::custom(format!("{whose}, metadata: {fault}")))?;
-                whose.once("metadata", metadata, &mut self.metadata)
+                    .map_err(|fault| A::Error::custom(format!("{key}, metadata: {fault}")))?;
+                key.once("metadata", metadata, &mut self.metadata)
             }
             FieldName::Unknown(name) => {
                 let value = from.next_value()?;
@@ -258,19 +236,19 @@ impl Fields {
         }
     }
 
-    fn record(self, number: usize) -> Result<Record, String> {
-        let whose = Whose {
+    fn record<E: DeError>(self, number: usize) -> Result<Record, E> {
+        let key = KeyLocation {
             number,
             id: self.id,
         };
-        let missing = |field: &str| format!("{whose} has no {field}");
+        let missing = |field: &str| E::custom(format!("{key} has no {field}"));
         let id = self.id.ok_or_else(|| missing("id"))?;
         let digest = self.digest.ok_or_else(|| missing("digest"))?;
         if Id::of(&digest) != id {
-            return Err(format!(
-                "{whose}: the digest belongs to the id {}; one of the two was changed",
+            return Err(E::custom(format!(
+                "{key}: the digest belongs to the id {}; one of the two was changed",
                 Id::of(&digest)
-            ));
+            )));
         }
         Ok(Record {
             digest,
@@ -285,48 +263,47 @@ impl Fields {
     }
 }
 
-fn id(text: &str) -> Result<Id, String> {
-    Id::parse(text).ok_or_else(|| "is no id: ten characters, a to z and 2 to 7".into())
+fn id(text: &str) -> Result<Id, FieldError> {
+    Id::parse(text).ok_or(FieldError::NotAnId)
 }
 
-fn digest(text: &str) -> Result<[u8; 32], String> {
-    const FAULT: &str = "is no SHA-256 in 64 hexadecimal digits, lower case";
+fn digest(text: &str) -> Result<[u8; 32], FieldError> {
     let mut digest = [0; 32];
     if text.len() != 2 * digest.len() {
-        return Err(FAULT.into());
+        return Err(FieldError::NotADigest);
     }
     match HEXLOWER.decode_mut(text.as_bytes(), &mut digest) {
         Ok(_) => Ok(digest),
-        Err(_) => Err(FAULT.into()),
+        Err(_) => Err(FieldError::NotADigest),
     }
 }
 
-fn consumer(text: &str) -> Result<String, String> {
+fn consumer(text: &str) -> Result<String, FieldError> {
     record::consumer(text).map(|()| text.to_owned())
 }
 
-fn time(text: &str) -> Result<Time, String> {
-    Time::parse(text).ok_or_else(|| "is no time in UTC such as 2026-11-24T07:00:00Z".into())
+fn time(text: &str) -> Result<Time, FieldError> {
+    Time::parse(text).ok_or(FieldError::NotATime)
 }
 
-impl Whose {
+impl KeyLocation {
     /// Reads a string, or null, into `slot`.
     fn text<'de, T, A: MapAccess<'de>>(
         &self,
         field: &'static str,
-        parse: fn(&str) -> Result<T, String>,
+        parse: fn(&str) -> Result<T, FieldError>,
         slot: &mut Option<T>,
         from: &mut A,
     ) -> Result<(), A::Error> {
         let value = from.next_value_seed(Text {
-            whose: self,
+            key: self,
             field,
             parse,
         })?;
         self.once(field, value, slot)
     }
 
-    fn once<T, E: Error>(
+    fn once<T, E: DeError>(
         &self,
         field: &str,
         value: Option<T>,
@@ -342,18 +319,18 @@ impl Whose {
 
 /// A string of a key, or null.
 struct Text<'a, T> {
-    whose: &'a Whose,
+    key: &'a KeyLocation,
     field: &'static str,
-    parse: fn(&str) -> Result<T, String>,
+    parse: fn(&str) -> Result<T, FieldError>,
 }
 
 impl<T> Text<'_, T> {
-    fn fault<E: Error>(&self, fault: &str) -> E {
-        E::custom(format!("{}, {}: {fault}", self.whose, self.field))
+    fn fault<E: DeError>(&self, error: FieldError) -> E {
+        E::custom(format!("{}, {}: {error}", self.key, self.field))
     }
 
-    fn no_string<E: Error>(&self) -> E {
-        self.fault("must be a string")
+    fn no_string<E: DeError>(&self) -> E {
+        self.fault(FieldError::NotAString)
     }
 }
 
@@ -372,29 +349,29 @@ impl<'de, T> Visitor<'de> for Text<'_, T> {
         to.write_str("a string")
     }
 
-    fn visit_str<E: Error>(self, text: &str) -> Result<Option<T>, E> {
+    fn visit_str<E: DeError>(self, text: &str) -> Result<Option<T>, E> {
         (self.parse)(text)
             .map(Some)
-            .map_err(|fault| self.fault(&fault))
+            .map_err(|error| self.fault(error))
     }
 
-    fn visit_unit<E: Error>(self) -> Result<Option<T>, E> {
+    fn visit_unit<E: DeError>(self) -> Result<Option<T>, E> {
         Ok(None)
     }
 
-    fn visit_bool<E: Error>(self, _: bool) -> Result<Option<T>, E> {
+    fn visit_bool<E: DeError>(self, _: bool) -> Result<Option<T>, E> {
         Err(self.no_string())
     }
 
-    fn visit_i64<E: Error>(self, _: i64) -> Result<Option<T>, E> {
+    fn visit_i64<E: DeError>(self, _: i64) -> Result<Option<T>, E> {
         Err(self.no_string())
     }
 
-    fn visit_u64<E: Error>(self, _: u64) -> Result<Option<T>, E> {
+    fn visit_u64<E: DeError>(self, _: u64) -> Result<Option<T>, E> {
         Err(self.no_string())
     }
 
-    fn visit_f64<E: Error>(self, _: f64) -> Result<Option<T>, E> {
+    fn visit_f64<E: DeError>(self, _: f64) -> Result<Option<T>, E> {
         Err(self.no_string())
     }
 
@@ -437,7 +414,7 @@ impl Visitor<'_> for Name {
         to.write_str("the name of a field")
     }
 
-    fn visit_str<E: Error>(self, name: &str) -> Result<FieldName, E> {
+    fn visit_str<E: DeError>(self, name: &str) -> Result<FieldName, E> {
         Ok(match name {
             "id" => FieldName::Id,
             "digest" => FieldName::Digest,

@@ -28,14 +28,12 @@ use data_encoding::HEXLOWER;
 use serde_json::value::RawValue;
 
 use super::Id;
+use super::error::{FieldError, LONGEST_CONSUMER};
 use super::metadata::Metadata;
 use super::time::Time;
 
 /// The version of the file's shape that this program reads and writes.
 pub(super) const VERSION: u64 = 1;
-
-/// Longest name of a consumer, in bytes.
-const LONGEST_CONSUMER: usize = 255;
 
 /// One key of the file.
 #[derive(Debug)]
@@ -73,21 +71,15 @@ pub struct Unknown {
 /// # Errors
 ///
 /// What is wrong with it.
-pub fn consumer(name: &str) -> Result<(), String> {
+pub fn consumer(name: &str) -> Result<(), FieldError> {
     if name.is_empty() || name.len() > LONGEST_CONSUMER {
-        return Err(format!(
-            "a consumer's name has 1 to {LONGEST_CONSUMER} bytes, not {}",
-            name.len()
-        ));
+        return Err(FieldError::ConsumerLength(name.len()));
     }
     if let Some(at) = name.bytes().position(|byte| !matches!(byte, b' '..=b'~')) {
-        return Err(format!(
-            "the byte at position {at} of the consumer's name is no printable ASCII; \
-             use letters, digits and signs"
-        ));
+        return Err(FieldError::ConsumerByte(at));
     }
     if name.starts_with(' ') || name.ends_with(' ') {
-        return Err("the consumer's name begins or ends with a space; remove it".into());
+        return Err(FieldError::ConsumerSpace);
     }
     Ok(())
 }

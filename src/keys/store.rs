@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError, RwLock};
 
 use super::time::Time;
-use super::{Fault, Index, Judgement, file};
+use super::{Error, Index, Judgement, file};
 use crate::private_file::{Fingerprint, PrivateFile};
 
 /// The keys of one file.
@@ -29,7 +29,7 @@ impl Keys {
     /// # Errors
     ///
     /// What is wrong with the file, with line and column.
-    pub fn open(path: &Path) -> Result<Opened<Self>, Fault> {
+    pub fn open(path: &Path) -> Result<Opened<Self>, Error> {
         let seen = Fingerprint::at(path);
         let Opened { keys, warning } = read(path)?;
         let keys = Self {
@@ -79,7 +79,7 @@ impl Keys {
     /// # Errors
     ///
     /// What is wrong with the file; the keys are those that were.
-    pub fn reload(&self) -> Result<Opened<usize>, Fault> {
+    pub fn reload(&self) -> Result<Opened<usize>, Error> {
         // Before the file is opened: what changes from here on is seen the next time.
         let seen = Fingerprint::at(&self.path);
         *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = seen;
@@ -97,7 +97,7 @@ impl Keys {
     }
 }
 
-fn read(path: &Path) -> Result<Opened<Index>, Fault> {
+fn read(path: &Path) -> Result<Opened<Index>, Error> {
     let PrivateFile { file, warning } = file::open(path)?;
     let keys = Index::read(path, file)?;
     Ok(Opened { keys, warning })

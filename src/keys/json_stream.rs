@@ -7,13 +7,13 @@ use serde_core::de::DeserializeSeed;
 use serde_json::error::Category;
 use serde_json::value::RawValue;
 
-use super::reader::Stopped;
+use super::error::{Fault, ReadError};
 
 const STEP: usize = 1 << 18;
 const EARLY_END: &str = "the file ends here, too early";
 
-/// A part of a file.
-pub(super) struct Window<R> {
+/// A file that is read value by value.
+pub(super) struct JsonStream<R> {
     from: R,
     bytes: Vec<u8>,
     /// Where in `bytes` what has not been read begins.
@@ -25,7 +25,7 @@ pub(super) struct Window<R> {
     column: usize,
 }
 
-impl<R: Read> Window<R> {
+impl<R: Read> JsonStream<R> {
     pub(super) fn new(from: R) -> Self {
         Self {
             from,
@@ -38,7 +38,7 @@ impl<R: Read> Window<R> {
     }
 
     /// The next byte that is not white space; `None` at the file's end.
-    pub(super) fn peek(&mut self) -> Result<Option<u8>, Stopped> {
+    pub(super) fn peek(&mut self) -> Result<Option<u8>, ReadError> {
         loop {
             let rest = self.bytes[self.at..].iter();
             match rest.copied().position(|byte| !b" \t\r\n".contains(&byte)) {
@@ -56,14 +56,14 @@ impl<R: Read> Window<R> {
     }
 
     /// Takes the next byte, if it is `wanted`.
-    pub(super) fn take(&mut self, wanted: u8) -> Result<bool, Stopped> {
+    pub(super) fn take(&mut self, wanted: u8) -> Result<bool, ReadError> {
         let found = self.peek()? == Some(wanted);
         self.at += usize::from(found);
         Ok(found)
     }
 
     /// Takes `wanted`, which must come next; `instead` says so.
-    pub(super) fn expect(&mut self, wanted: u8, instead: &str) -> Result<(), Stopped> {
+    pub(super) fn expect(&mut self, wanted: u8, instead: &str) -> Result<(), ReadError> {
         if self.take(wanted)? {
             return Ok(());
         }
@@ -74,7 +74,7 @@ impl<R: Read> Window<R> {
     pub(super) fn value<T>(
         &mut self,
         read: impl FnOnce(&str) -> Result<T, serde_json::Error>,
-    ) -> Result<T, Stopped> {
+    ) -> Result<T, ReadError> {
         let length = self.value_length()?;
         let value = &self.bytes[self.at..self.at + length];
         match read(std::str::from_utf8(value).expect("found to be UTF-8")) {
@@ -87,7 +87,7 @@ impl<R: Read> Window<R> {
     }
 
     /// The same, with a seed.
-    pub(super) fn seed<S>(&mut self, seed: S) -> Result<(), Stopped>
+    pub(super) fn seed<S>(&mut self, seed: S) -> Result<(), ReadError>
     where
         S: for<'de> DeserializeSeed<'de, Value = ()>,
     {
@@ -95,7 +95,7 @@ impl<R: Read> Window<R> {
     }
 
     /// How many bytes the next value takes; all of them are there then.
-    fn value_length(&mut self) -> Result<usize, Stopped> {
+    fn value_length(&mut self) -> Result<usize, ReadError> {
         loop {
             if self.peek()?.is_none() {
                 return Err(self.unexpected(""));
@@ -116,7 +116,7 @@ impl<R: Read> Window<R> {
     }
 
     /// Gives up what has been read, and reads more of the file.
-    fn read_on(&mut self) -> Result<(), Stopped> {
+    fn read_on(&mut self) -> Result<(), ReadError> {
         (self.line, self.column) = self.place();
         self.bytes.drain(..self.at);
         self.at = 0;
@@ -134,7 +134,7 @@ impl<R: Read> Window<R> {
                 Ok(())
             }
             Err(error) if error.kind() == ErrorKind::Interrupted => Ok(()),
-            Err(error) => Err(Stopped::Reading(error)),
+            Err(error) => Err(ReadError::Reading(error)),
         }
     }
 
@@ -151,19 +151,23 @@ impl<R: Read> Window<R> {
     }
 
     /// What is wrong at this place.
-    pub(super) fn fault(&self, fault: &str) -> Stopped {
+    pub(super) fn fault(&self, fault: &str) -> ReadError {
         let (line, column) = self.place();
-        Stopped::Faulty(format!("line {}, column {}: {fault}", line + 1, column + 1))
+        ReadError::Faulty(Fault {
+            line: line + 1,
+            column: column + 1,
+            what: fault.to_owned(),
+        })
     }
 
     /// What must be here `instead` of what comes next, which may be the file's end.
-    pub(super) fn unexpected(&self, instead: &str) -> Stopped {
+    pub(super) fn unexpected(&self, instead: &str) -> ReadError {
         let ends = self.at == self.bytes.len() && self.ended;
         self.fault(if ends { EARLY_END } else { instead })
     }
 
     /// What is wrong in the value that comes next.
-    fn value_fault(&self, error: &serde_json::Error) -> Stopped {
+    fn value_fault(&self, error: &serde_json::Error) -> ReadError {
         let (line, column) = self.place();
         let text = error.to_string();
         let place = format!(" at line {} column {}", error.line(), error.column());
@@ -176,6 +180,10 @@ impl<R: Read> Window<R> {
             _ => error.column(),
         };
         let line = line + error.line().max(1);
-        Stopped::Faulty(format!("line {line}, column {column}: {text}"))
+        ReadError::Faulty(Fault {
+            line,
+            column,
+            what: text.to_owned(),
+        })
     }
 }
