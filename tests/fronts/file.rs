@@ -139,8 +139,9 @@ impl File<'_> {
 
     /// What `print` is given beside the file's name.
     fn options(&self, socket: &str) -> Vec<(&'static str, String)> {
+        let guard = self.setup.guard.map(|address| address.to_string());
         let mut options = vec![
-            ("--socket", socket.to_owned()),
+            ("--socket", guard.unwrap_or_else(|| socket.to_owned())),
             ("--name", self.site().to_owned()),
             ("--cert", self.folder.file("fullchain.pem")),
             ("--key", self.folder.file("privkey.pem")),

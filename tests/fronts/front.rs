@@ -139,6 +139,8 @@ pub(crate) struct Setup {
     pub(crate) headers: Vec<(&'static str, &'static str)>,
     /// What else stands in the file, and what is to stand there.
     pub(crate) changes: Vec<(String, String)>,
+    /// Where the guard is asked, if not at [`Front::socket`].
+    pub(crate) guard: Option<SocketAddr>,
     /// A backend beside the test's own.
     pub(crate) backend: Option<SocketAddr>,
 }
