@@ -17,9 +17,9 @@ use crate::metrics::{Counter, ReloadedFile, count, last_reload};
 use crate::private_file::Fingerprint;
 use crate::{signals, systemd};
 
-/// How often a file is looked at. inotify(7) would say at once, and say nothing of a file
-/// behind a symbolic link that is turned, on a network's file system or in a folder that
-/// another mount covers; a stat(2) costs a microsecond everywhere.
+/// How often a file is looked at. inotify(7) tells of a change at once, but not of a file
+/// behind a symbolic link that is turned, on a network file system or in a folder that
+/// another mount covers. A stat(2) works everywhere and costs a microsecond.
 const LOOK: Duration = Duration::from_millis(300);
 /// Looks after which a file that never comes to rest is read all the same.
 const LOOKS_AT_MOST: u32 = 4;
@@ -133,8 +133,8 @@ fn spawn<W: Watched>(name: &str, file: W) -> io::Result<Sender<Request>> {
 }
 
 fn watch<W: Watched>(mut file: W, requests: &Receiver<Request>) {
-    // A state that was seen at the last look and is not the one that was read, and how
-    // many looks there have been since.
+    // The state at the last look where it is not the one that was read, and the number of
+    // looks since it first was another one.
     let mut fresh: Option<(Option<Fingerprint>, u32)> = None;
     let mut failed = None::<Instant>;
     loop {
@@ -151,8 +151,8 @@ fn watch<W: Watched>(mut file: W, requests: &Receiver<Request>) {
                 let now = Fingerprint::at(path);
                 let is_due = failed.is_some_and(|since| since.elapsed() >= RETRY);
                 if now != file.seen() {
-                    // Whoever writes in place needs a moment: half a file may be a good
-                    // one, with half the secrets.
+                    // The file must stay the same between two looks: a writer in place
+                    // needs a moment, and half a file may be valid, with half the secrets.
                     match fresh {
                         Some((then, looks)) if then == now || looks == LOOKS_AT_MOST => {}
                         _ => {
@@ -207,7 +207,7 @@ impl Watched for SecretFile {
             );
             return true;
         };
-        // Before the file is opened: what changes from here on is seen at the next look.
+        // This comes before the file is opened, so that a later change is seen.
         self.seen = Fingerprint::at(path);
         match source.load(&|name| std::env::var_os(name)) {
             Ok(loaded) => {

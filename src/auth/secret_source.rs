@@ -24,7 +24,7 @@ const SHOWN_CREDENTIAL: &str = "the credential shared-secret";
 const LARGEST: u64 = 65536;
 /// Most secrets at once; each costs a comparison on every request.
 const MOST: usize = 16;
-/// Where a line begins with it the line is a comment.
+/// A line that begins with this byte is a comment.
 const COMMENT: u8 = b'#';
 /// What some editors put at the start of a file in UTF-8.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
@@ -239,14 +239,14 @@ impl Source {
 impl Loaded {
     /// `name` tells the operator which variable names the file.
     fn read(&mut self, name: &'static str, path: &Path) -> Result<(), Error> {
-        // Before the file is opened: what changes from here on is seen at the next look.
+        // This comes before the file is opened, so that a later change is seen.
         self.seen = Fingerprint::at(path);
         let PrivateFile { file, warning } =
             private_file::open(path).map_err(|error| Error::Open(name, error))?;
         self.warnings
             .extend(warning.map(|warning| format!("{name}: {warning}")));
         let shown = format!("{name}: {}", path.display());
-        // Of its final capacity from the start: growing would leave copies behind.
+        // It has its final capacity from the start, because growing leaves copies behind.
         let capacity = usize::try_from(LARGEST + 1).unwrap_or(usize::MAX);
         let mut text = Zeroizing::new(Vec::with_capacity(capacity));
         file.take(LARGEST + 1)
@@ -289,8 +289,8 @@ impl Loaded {
         self.add(text, digest, place)
     }
 
-    /// What looks like a mistake earns a warning here and no refusal: a variable that was
-    /// good enough for the last start must not fail the next.
+    /// A variable that looks like a mistake earns a warning and is not refused: what was
+    /// good enough for the last start must not fail the next one.
     fn take_variable(&mut self, name: &'static str, value: &[u8]) -> Result<(), Error> {
         let at_variable = |fault| Error::Value {
             place: name.to_owned(),

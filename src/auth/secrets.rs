@@ -1,5 +1,5 @@
-//! The secrets: their digests, and the comparison in constant time. Never printed; the
-//! gateway's door alone hands out the current one.
+//! The secrets: their digests, and the comparison in constant time. A secret is never
+//! printed. Only the gateway hands out the current one.
 
 use std::hint::black_box;
 use std::sync::{PoisonError, RwLock};
@@ -8,8 +8,8 @@ use constant_time_eq::constant_time_eq_32;
 use sha2::{Digest as _, Sha256};
 use zeroize::{Zeroize as _, Zeroizing};
 
-/// Values up to this length take the same steps, whatever their length: with a byte
-/// for the length behind, one fills two blocks of SHA-256 with its padding.
+/// Values up to this length take the same steps, whatever their length. A value of this
+/// length, one byte for the length and the padding fill two blocks of SHA-256.
 const PADDED: usize = 118;
 
 /// Below this many bytes a secret can be guessed; it earns a warning.
@@ -39,7 +39,7 @@ impl Drop for Digest {
 }
 
 /// What the gateway may present: the current secret, then those that rotation is to
-/// retire. Only digests are kept, but for the current one's text where a gateway's door
+/// retire. Only digests are kept. The text of the current one is kept too where a gateway
 /// hands it out.
 pub struct Secrets {
     held: RwLock<Held>,
@@ -55,7 +55,7 @@ struct Held {
 pub type Text = Zeroizing<String>;
 
 impl Secrets {
-    /// The first is the current one; none at all is an origin that lets nobody in.
+    /// The first of `digests` is the current one. Without any, nobody is let in.
     #[must_use]
     pub fn new(digests: Vec<Digest>) -> Self {
         Self {
@@ -76,8 +76,8 @@ impl Secrets {
         }
     }
 
-    /// Replaces them all at once, and tells whether any is another one now. Those
-    /// replaced are wiped, and so is a text that is not to be kept.
+    /// Replaces all secrets at once, and tells whether any of them changed. The old ones
+    /// are wiped, and so is a text that is not to be kept.
     pub fn replace(&self, digests: Vec<Digest>, current: Option<Text>) -> bool {
         let current = current.filter(|_| self.keeps_text);
         let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
@@ -96,12 +96,12 @@ impl Secrets {
         held.current.clone()
     }
 
-    /// Which of them `presented`, cut to its first `length` bytes, is: 0 for none, 1 for
-    /// the current one, 2 for a previous one, 3 where one is both; numbers because a
-    /// `bool` invites the compiler to branch. `None` where there are no secrets.
+    /// Tells which secret the first `length` bytes of `presented` are: 0 for none, 1 for
+    /// the current one, 2 for a previous one, 3 where one is both. These are numbers,
+    /// because a `bool` invites the compiler to branch. `None` where there are no secrets.
     ///
-    /// Every one is compared, and neither content nor length of any shows in the time
-    /// that it takes, nor which one it was, nor `length` where `presented` is short.
+    /// Every secret is compared. The time that it takes tells neither the content nor the
+    /// length of a secret, nor which one it was, nor `length` where `presented` is short.
     #[must_use]
     pub fn matches(&self, presented: &[u8], length: usize) -> Option<usize> {
         let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
@@ -123,13 +123,13 @@ impl Secrets {
 fn digest(value: &[u8], length: usize) -> [u8; 32] {
     if value.len() > PADDED {
         let mut hash = Sha256::new();
-        // One byte more than any padded value has.
+        // This byte sets the value apart from every padded one.
         hash.update([0xff]);
         hash.update(&value[..length]);
         return hash.finalize().into();
     }
-    // Copying by length would take steps that tell it. Every byte is taken from
-    // somewhere in `value`, and those past `length` are masked to zero.
+    // Copying `length` bytes would take a time that tells `length`. So every byte is taken
+    // from somewhere in `value`, and the bytes past `length` are masked to zero.
     let source = [value, &[0]][black_box(usize::from(value.is_empty()))];
     let last = source.len() - 1;
     let mut padded = [0; PADDED + 2];
@@ -137,7 +137,7 @@ fn digest(value: &[u8], length: usize) -> [u8; 32] {
         let mut eight = 0;
         for byte in 0..8 {
             let index = 8 * word + byte;
-            // All ones where `index < length`: the difference borrows.
+            // All bits are ones where `index < length`, because the difference borrows.
             let inside = (index.wrapping_sub(length) >> (usize::BITS - 1)).wrapping_neg();
             let value = usize::from(source[index.min(last)]) & inside;
             eight |= value << (8 * byte);

@@ -32,8 +32,9 @@ impl Verdict {
     }
 }
 
-/// By 8 for several headers, plus 4 for an empty one, plus what matches: 1 the current
-/// secret, 2 a previous one, 3 one that is both. Several are refused, whatever they hold.
+/// The verdict by a sum: 8 for several headers, 4 for an empty one, and what matches: 1
+/// for the current secret, 2 for a previous one, 3 for one that is both. Several headers
+/// are refused, whatever they hold.
 static VERDICTS: [Verdict; 16] = {
     let mut verdicts = [Verdict::InvalidSecret; 16];
     verdicts[1] = Verdict::Granted;
@@ -96,7 +97,7 @@ impl Guard {
             count += found;
             at = at * (1 - found) + index * found;
         }
-        // Without the header it is another one's value, cut to nothing.
+        // Without the header this is the value of another one, cut to length 0.
         let value = fields.nth(at).map_or(&b""[..], |(_, value)| value);
         let length = value.len() * black_box(count.min(1));
         let Some(found) = self.secrets.matches(value, length) else {

@@ -137,7 +137,7 @@ impl Options {
             unknown => return Err(usage(&format!("unknown command \"keys {unknown}\""))),
         };
         if words.next().is_some() {
-            // Not shown: it may be a key.
+            // The argument is not shown, because it may be a key.
             return Err(usage(&format!("keys {command} has too many arguments")));
         }
         let left = [

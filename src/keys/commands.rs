@@ -1,6 +1,6 @@
 //! `origin-guard keys`: makes keys, lists, revokes, rotates and removes them.
 //!
-//! What was asked for comes on stdout, what else there is to say on stderr.
+//! The result goes to stdout, everything else to stderr.
 
 use std::ffi::OsString;
 use std::io::{self, BufWriter, Read as _, Write};
@@ -52,7 +52,7 @@ pub fn run(command: KeysArgs, variable: impl Fn(&str) -> Option<OsString>) -> Re
 }
 
 fn parse_id(text: &str) -> Result<Id, Error> {
-    // Not shown: it may be a key.
+    // The text is not shown, because it may be a key.
     Id::parse(text).ok_or_else(|| {
         Error::Usage(
             "that is no key's id, which has ten characters; `origin-guard keys list` shows them"
@@ -72,7 +72,7 @@ fn fresh(taken: &Ids) -> Result<Key, Error> {
     }
 }
 
-/// Shows a key, once, when it is safely in the file.
+/// Shows a key, once, after it is safely in the file.
 fn show(key: &Key, record: &str) -> Result<(), Error> {
     let mut line = Zeroizing::new([b'\n'; text::LENGTH + 1]);
     line[..text::LENGTH].copy_from_slice(key.as_bytes());
@@ -100,7 +100,7 @@ fn described(record: &Record) -> String {
 }
 
 struct Add {
-    /// The key to be, but for its digest.
+    /// The new key, except for its digest.
     record: Option<Record>,
     made: Option<(Key, String)>,
 }
@@ -168,7 +168,8 @@ fn parse_expiry(text: &str, now: Time) -> Result<Time, Error> {
 }
 
 fn parse_metadata(json: &str) -> Result<Option<Metadata>, Error> {
-    // More strictly than the file is read: what others could not read is not put there.
+    // This is stricter than reading the file: nothing goes there that other programs
+    // cannot read.
     if let Err(error) = serde_json::from_str::<Value>(json) {
         return Err(Error::Usage(format!("--metadata: it is no JSON: {error}")));
     }
@@ -222,14 +223,15 @@ struct Rotate {
     id: Id,
     now: Time,
     overlap: u64,
-    /// Whether the key can be rotated, and what takes its place, but for the digest.
+    /// The key that takes the place of the old one, except for its digest; or why the old
+    /// one cannot be rotated.
     found: Option<Result<Record, Error>>,
     made: Option<(Key, String)>,
 }
 
 impl Rotate {
-    /// Ends the key after the overlap, and makes what takes its place: the same in all
-    /// but the key, and where it was to end, made to live as long.
+    /// Ends the old key after the overlap, and returns the new one. The new one has the
+    /// same fields. Where the old one was to end, the new one lives as long.
     fn replace(&self, old: &mut Record) -> Result<Record, Error> {
         let (id, now) = (self.id, self.now);
         if let Some(revoked) = old.revoked {
@@ -403,16 +405,22 @@ fn warn(warning: Option<String>) {
     }
 }
 
-/// Judges the key on stdin, as a guard would.
+/// Judges the key on stdin as a running guard does.
 fn verify(path: &Path) -> Result<(), Error> {
-    // Of its final capacity from the start: growing would leave copies behind.
+    // It has its final capacity from the start, because growing leaves copies behind.
     let mut input = Zeroizing::new(Vec::with_capacity(4096));
     io::stdin()
         .take(4096)
         .read_to_end(&mut input)
         .map_err(|error| Error::System("stdin cannot be read".into(), error))?;
     let presented = input.trim_ascii();
-    text::check(presented).map_err(|fault| Error::Key(malformed(fault, presented.len())))?;
+    text::check(presented).map_err(|error| {
+        let length = match error {
+            Malformed::Length => format!(", and this has {} bytes", presented.len()),
+            _ => String::new(),
+        };
+        Error::Key(format!("{error}{length}"))
+    })?;
     let Opened { keys, warning } = Keys::open(path)?;
     warn(warning);
     let (verdict, found) = keys.judge(presented, |judgement| {
@@ -437,22 +445,4 @@ fn verify(path: &Path) -> Result<(), Error> {
         "{fault}: {}",
         found.trim_end_matches(" consumer=")
     )))
-}
-
-fn malformed(fault: Malformed, length: usize) -> String {
-    match fault {
-        Malformed::Length => format!(
-            "that is no key: it has {length} bytes, and a key has {}",
-            text::LENGTH
-        ),
-        Malformed::Characters => {
-            "that is no key: a key is og_, 32 characters, _ and 6 characters, \
-             a to z and 2 to 7"
-                .into()
-        }
-        Malformed::Checksum => {
-            "that is no key: its checksum is wrong, so there is a typo in it, or it was made up"
-                .into()
-        }
-    }
 }

@@ -12,22 +12,22 @@ use super::record::{Record, Unknown, VERSION};
 
 /// What is changed.
 pub(super) trait Change {
-    /// Looks at a key that is there, and may change it; `false` leaves it out.
+    /// Looks at a key of the file, and may change it; `false` removes it.
     fn key(&mut self, _record: &mut Record) -> bool {
         true
     }
 
-    /// The key to add behind them, whose id is not among `taken`. An error leaves the
+    /// The key to add at the end. Its id must not be among `taken`. An error leaves the
     /// file as it is.
     fn added(&mut self, taken: &Ids) -> Result<Option<Record>, Error>;
 }
 
-/// Makes `change` to the file at `path`. With `create` one is made where none is.
+/// Makes `change` to the file at `path`. `create` makes the file where there is none.
 ///
 /// # Errors
 ///
-/// Where there is one the file is as it was, but for one: where the folder cannot be
-/// synced the change is there, and may be gone after a crash of the machine.
+/// After an error the file is as it was. There is one exception: if the folder cannot be
+/// synced, the change is there, and a crash of the machine may undo it.
 pub(super) fn edit(path: &Path, create: bool, change: &mut dyn Change) -> Result<(), Error> {
     let locked = Locked::wait(path)?;
     let source = match (locked.exists(), create) {

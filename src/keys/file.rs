@@ -1,4 +1,4 @@
-//! The file on the disk: opened, told apart from what it was, and replaced as a whole.
+//! The file on the disk: opened, locked, and replaced as a whole.
 
 use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
 use std::io::{self, BufWriter, ErrorKind};
@@ -19,7 +19,7 @@ pub(super) fn open(path: &Path) -> Result<PrivateFile, Error> {
     private_file::open(path).map_err(Error::Open)
 }
 
-/// The file, for one that changes it; others wait.
+/// The file, locked for one process that changes it; others wait.
 pub(super) struct Locked {
     /// Where it is, behind every symbolic link, so that a link stays one.
     path: PathBuf,
@@ -32,8 +32,9 @@ pub(super) struct Locked {
 impl Locked {
     /// Waits for whoever else changes the file.
     ///
-    /// The lock is flock(2) on a file of its own beside it, which stays: the file itself
-    /// is another one after each change. What a crash left behind is removed.
+    /// The lock is flock(2) on a file of its own beside the file of keys. It stays there,
+    /// because the file of keys is another one after each change. Temporary files that a
+    /// crash left behind are removed.
     pub(super) fn wait(path: &Path) -> Result<Self, Error> {
         let path = resolve(path).map_err(|error| Error::system(path, "found", error))?;
         let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
@@ -58,7 +59,7 @@ impl Locked {
         let beside = folder.join(format!("{name}.lock"));
         let lock = lock(&beside, metadata()?.as_ref())
             .map_err(|error| Error::system(&beside, "locked", error))?;
-        // Again: whoever held the lock may have made it.
+        // This is asked again, because the process that held the lock may have made it.
         let metadata = metadata()?;
         if let Some(names) = metadata.as_ref().map(Metadata::nlink)
             && names > 1
@@ -137,7 +138,7 @@ impl Locked {
     }
 }
 
-/// A file that is being written. It is removed again unless it comes into place.
+/// A file that is being written. It is removed unless it replaces the file of keys.
 pub(super) struct TempFile<'a> {
     of: &'a Locked,
     path: PathBuf,
@@ -146,8 +147,8 @@ pub(super) struct TempFile<'a> {
 }
 
 impl TempFile<'_> {
-    /// Puts it in the old one's place. When this returns it will be there after a crash
-    /// of the machine too; when the process dies before, the old one is.
+    /// Replaces the file of keys. Once this has returned, the new file is there even after
+    /// a crash of the machine. If the process dies earlier, the old file is there.
     pub(super) fn replace(mut self) -> io::Result<()> {
         io::Write::flush(&mut self.to)?;
         self.to.get_ref().sync_all()?;

@@ -23,8 +23,8 @@ use super::{Error, Id, KeyVerdict};
 #[derive(Default)]
 pub struct Index {
     entries: Vec<u8>,
-    /// 0 where there is none; else a part of the digest, and one more than the place in
-    /// `entries`.
+    /// A free slot is 0. Another one holds a part of the digest, and the place in `entries`
+    /// plus one.
     slots: Vec<u64>,
     count: usize,
 }
@@ -32,9 +32,9 @@ pub struct Index {
 /// Bits of a slot that tell the place; the others are the digest's.
 const PLACE_BITS: u32 = 40;
 
-/// A key as it lies in `entries`: its digest, when it was created and when it expires (8
-/// bytes each), whether it is revoked (1), how long its consumer's name (1) and its
-/// metadata (2) are, and both.
+/// A key as `entries` holds it: digest (32 bytes), time of creation and of expiry (8 each),
+/// whether it is revoked (1), length of the consumer's name (1), length of the metadata
+/// (2), the name and the metadata.
 struct Entry<'a> {
     digest: &'a [u8; 32],
     created: Time,
@@ -142,7 +142,7 @@ impl Index {
 
     /// Judges what is presented as a key, at the time `now`.
     ///
-    /// Whatever it is, as many bytes are digested, and one key at least is compared.
+    /// The same number of bytes is digested for every text, and at least one key compared.
     #[must_use]
     pub fn judge(&self, presented: &[u8], now: Time) -> Judgement<'_> {
         let mut text = [0; LENGTH];
@@ -172,8 +172,8 @@ impl Index {
         }
     }
 
-    /// Compares every key whose slot holds the same part of the digest. Where none does,
-    /// the next one there is, so that it takes as long.
+    /// Compares every key whose slot holds the same part of the digest. Where there is no
+    /// such slot, it compares the next key, so that this takes as long.
     fn find(&self, digest: &[u8; 32]) -> Option<Entry<'_>> {
         if self.count == 0 {
             return None;
@@ -198,8 +198,8 @@ impl Index {
     }
 }
 
-/// Where among `slots`, a power of two, a digest's slot is looked for first, and the part
-/// of the digest that the slot holds.
+/// The first slot to look at for a digest, and the part of the digest that a slot holds.
+/// `slots` is a power of two.
 fn hash(digest: &[u8; 32], slots: usize) -> (usize, u64) {
     let mut eight = [0; 8];
     eight.copy_from_slice(&digest[8..16]);

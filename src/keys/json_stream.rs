@@ -1,5 +1,5 @@
-//! JSON values out of a file, one after the other: of the file there is no more in memory
-//! than the value that is being read.
+//! JSON values of a file, one after the other. No more of the file is in memory than the
+//! value that is being read.
 
 use std::io::{ErrorKind, Read};
 
@@ -16,11 +16,11 @@ const EARLY_END: &str = "the file ends here, too early";
 pub(super) struct JsonStream<R> {
     from: R,
     bytes: Vec<u8>,
-    /// Where in `bytes` what has not been read begins.
+    /// The place in `bytes` up to which everything has been read.
     at: usize,
     /// Whether the file ends with `bytes`.
     ended: bool,
-    /// Where in the file `bytes` begins, from 0.
+    /// The place in the file where `bytes` begins, from 0.
     line: usize,
     column: usize,
 }
@@ -62,7 +62,7 @@ impl<R: Read> JsonStream<R> {
         Ok(found)
     }
 
-    /// Takes `wanted`, which must come next; `instead` says so.
+    /// Takes `wanted`, which must come next; `instead` is the message where it does not.
     pub(super) fn expect(&mut self, wanted: u8, instead: &str) -> Result<(), ReadError> {
         if self.take(wanted)? {
             return Ok(());
@@ -94,7 +94,7 @@ impl<R: Read> JsonStream<R> {
         self.value(|json| seed.deserialize(&mut serde_json::Deserializer::from_str(json)))
     }
 
-    /// How many bytes the next value takes; all of them are there then.
+    /// How many bytes the next value takes. After this all of them are in `bytes`.
     fn value_length(&mut self) -> Result<usize, ReadError> {
         loop {
             if self.peek()?.is_none() {
@@ -103,7 +103,7 @@ impl<R: Read> JsonStream<R> {
             let rest = &self.bytes[self.at..];
             let mut values = serde_json::Deserializer::from_slice(rest).into_iter::<&RawValue>();
             match values.next() {
-                // At the end of what is there a number may go on.
+                // A number at the end of `bytes` may go on in the file.
                 Some(Ok(_)) if values.byte_offset() < rest.len() || self.ended => {
                     return Ok(values.byte_offset());
                 }
@@ -115,12 +115,12 @@ impl<R: Read> JsonStream<R> {
         }
     }
 
-    /// Gives up what has been read, and reads more of the file.
+    /// Drops what has been read, and reads more of the file.
     fn read_on(&mut self) -> Result<(), ReadError> {
         (self.line, self.column) = self.place();
         self.bytes.drain(..self.at);
         self.at = 0;
-        // More than ever before, so that a long value is not gone through too often.
+        // Each time it reads more, so that a long value is not scanned too often.
         let wanted = self.bytes.len() + STEP.max(self.bytes.len());
         let missing = u64::try_from(wanted - self.bytes.len()).unwrap_or(u64::MAX);
         match self
@@ -160,7 +160,7 @@ impl<R: Read> JsonStream<R> {
         })
     }
 
-    /// What must be here `instead` of what comes next, which may be the file's end.
+    /// The error where something else comes next; `instead` says what must be here.
     pub(super) fn unexpected(&self, instead: &str) -> ReadError {
         let ends = self.at == self.bytes.len() && self.ended;
         self.fault(if ends { EARLY_END } else { instead })

@@ -1,4 +1,4 @@
-//! What the operator notes beside a key, and the gateway sends along: a JSON object.
+//! Metadata: a JSON object that the operator stores with a key, and the gateway sends.
 
 use std::fmt::Write as _;
 
@@ -32,10 +32,9 @@ impl Metadata {
     }
 }
 
-/// Leaves out white space between tokens, and escapes what is not printable ASCII as RFC
-/// 8259, section 7, has it: past the basic plane by a surrogate pair. Numbers, the order
-/// of members and all else stay as they are. In valid JSON such characters, and DEL,
-/// stand in strings alone.
+/// Leaves out white space between tokens, and escapes what is not printable ASCII (RFC
+/// 8259, section 7; a surrogate pair past the basic plane). Numbers, the order of members
+/// and all else stay as they are. In valid JSON such characters stand only in strings.
 fn compact(json: &str) -> String {
     let mut compact = String::with_capacity(json.len());
     let (mut in_string, mut escaped) = (false, false);

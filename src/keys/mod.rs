@@ -1,7 +1,7 @@
 //! API keys: their text, their file, the index that judges them, and the commands.
 //!
-//! At rest there are only digests; a key's text is shown once, when it is made. How the
-//! text is made is in [`text`], how the file looks in [`record`].
+//! The file holds only digests. A key's text is shown once, when the key is made. [`text`]
+//! documents the text, [`record`] the file.
 
 pub mod cli;
 pub mod commands;

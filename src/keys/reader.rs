@@ -1,5 +1,5 @@
-//! The file's bytes -> [`Record`]s, one after the other, so that a million of them need
-//! no more room than one.
+//! The file's bytes -> [`Record`]s, one after the other, so that a million of them need no
+//! more memory than one.
 
 use std::fmt;
 use std::io::{self, Read};
@@ -47,14 +47,14 @@ pub(super) fn read(
 
 struct Reading<'a> {
     each: &'a mut dyn FnMut(Record) -> io::Result<()>,
-    /// Of the key that is being read, from 1.
+    /// The number of the key that is being read, from 1.
     number: usize,
     failed: Option<io::Error>,
     rest: Rest,
 }
 
-/// The methods of a visitor that takes an object or an array: the messages of serde for a
-/// string would show it, and it may be a key that someone put into the wrong place.
+/// The methods of a visitor that takes no string. The messages of serde would show the
+/// string, and it may be a key that someone put into the wrong place.
 macro_rules! anything_but_a_string {
     ($what:literal) => {
         fn expecting(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {

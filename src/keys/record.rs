@@ -40,7 +40,7 @@ pub(super) const VERSION: u64 = 1;
 pub struct Record {
     /// SHA-256 of the key's text.
     pub digest: [u8; 32],
-    /// Whose key it is; [`consumer`] has looked at it.
+    /// Whose key it is; checked by [`consumer`].
     pub consumer: String,
     /// When it was made.
     pub created: Time,
@@ -65,8 +65,8 @@ pub struct Unknown {
     pub value: Box<RawValue>,
 }
 
-/// Checks the name of a consumer: it travels in a header, where a line break would end
-/// the field, and HTTP takes spaces off its ends (RFC 9110, section 5.5).
+/// Checks the name of a consumer. It is sent in a header, where a line break would end the
+/// field, and where HTTP removes spaces at both ends (RFC 9110, section 5.5).
 ///
 /// # Errors
 ///
@@ -91,7 +91,7 @@ impl Record {
         Id::of(&self.digest)
     }
 
-    /// Writes it as the file has it, on one line.
+    /// Writes the key on one line, in the form of the file.
     pub(super) fn write(&self, to: &mut impl Write) -> io::Result<()> {
         write!(
             to,
@@ -108,7 +108,7 @@ impl Record {
         to.write_all(b"}")
     }
 
-    /// Writes `consumer`, and what follows that is known.
+    /// Writes `consumer` and the known fields that follow it.
     pub(super) fn write_fields(&self, to: &mut impl Write) -> io::Result<()> {
         to.write_all(b"\"consumer\":")?;
         serde_json::to_writer(&mut *to, &self.consumer)?;

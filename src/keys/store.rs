@@ -17,7 +17,7 @@ pub struct Keys {
 
 /// Keys that have been read.
 pub struct Opened<T> {
-    /// They themselves, or what stands for them.
+    /// The keys, or their number.
     pub keys: T,
     /// What is legal and likely a mistake.
     pub warning: Option<String>,
@@ -61,7 +61,7 @@ impl Keys {
         self.len() == 0
     }
 
-    /// Hands to `judged` what the index has to say of `presented` now.
+    /// Judges `presented` at the current time, and passes the judgement to `judged`.
     pub fn judge<T>(&self, presented: &[u8], judged: impl FnOnce(Judgement<'_>) -> T) -> T {
         let index = self.index.read().unwrap_or_else(PoisonError::into_inner);
         judged(index.judge(presented, Time::now()))
@@ -80,7 +80,7 @@ impl Keys {
     ///
     /// What is wrong with the file; the keys are those that were.
     pub fn reload(&self) -> Result<Opened<usize>, Error> {
-        // Before the file is opened: what changes from here on is seen the next time.
+        // This comes before the file is opened, so that a later change is seen.
         let seen = Fingerprint::at(&self.path);
         *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = seen;
         let Opened { keys, warning } = read(&self.path)?;
@@ -88,7 +88,7 @@ impl Keys {
         let mut held = self.index.write().unwrap_or_else(PoisonError::into_inner);
         let old = std::mem::replace(&mut *held, keys);
         drop(held);
-        // A million take a while to be given back, and nobody waits for it.
+        // Freeing a million keys takes a while, and nobody waits for it here.
         drop(old);
         Ok(Opened {
             keys: count,

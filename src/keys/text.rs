@@ -8,10 +8,11 @@
 //! ```
 //!
 //! The 32 are 160 random bits. The 6 are the checksum: the first 30 bits of the SHA-256
-//! of what stands before the second underscore, the 35 characters `og_...`. So whoever
-//! finds such a text, a secret scanner for one, tells a key from chance without asking
-//! anyone, and a typo is not taken for a key, but for once in a thousand million.
+//! of the 35 characters before the second underscore. So a secret scanner can tell a key
+//! from a random text without asking anyone. A typo looks like a key once in a thousand
+//! million times.
 
+use std::fmt;
 use std::sync::LazyLock;
 
 use data_encoding::{Encoding, Specification};
@@ -78,22 +79,39 @@ pub fn digest(text: &[u8; LENGTH]) -> [u8; 32] {
 /// Why a text is no key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Malformed {
-    /// It has not [`LENGTH`] bytes.
+    /// It does not have [`LENGTH`] bytes.
     Length,
-    /// It has other characters than a key at some place.
+    /// A character stands where a key cannot have it.
     Characters,
-    /// The checksum is another one: a typo, or made up.
+    /// The checksum is wrong: there is a typo, or the text was made up.
     Checksum,
 }
 
-/// Whether `text` has the form of a key, and the checksum that belongs to it.
+impl fmt::Display for Malformed {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        to.write_str("that is no key: ")?;
+        match self {
+            Self::Length => write!(to, "a key has {LENGTH} bytes"),
+            Self::Characters => {
+                to.write_str("a key is og_, 32 characters, _ and 6 characters, a to z and 2 to 7")
+            }
+            Self::Checksum => {
+                to.write_str("its checksum is wrong, so there is a typo in it, or it was made up")
+            }
+        }
+    }
+}
+
+impl std::error::Error for Malformed {}
+
+/// Checks that `text` has the form of a key, and the right checksum.
 ///
 /// # Errors
 ///
-/// The first way in which it has not.
+/// The first fault.
 pub fn check(text: &[u8]) -> Result<(), Malformed> {
     let text: &[u8; LENGTH] = text.try_into().map_err(|_| Malformed::Length)?;
-    // The digest first: what is not a key takes as long as what is.
+    // The digest comes first, so that a text that is no key takes as long as a key.
     let checksum = checksum(&text[..RANDOM_END]);
     let in_alphabet = |part: &[u8]| {
         let good = |byte: &u8| matches!(byte, b'a'..=b'z' | b'2'..=b'7');

@@ -35,8 +35,8 @@ impl Time {
     /// Reads `2026-11-24T07:00:00Z`: a time in UTC, in whole seconds, from 1970 on.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        // What humantime takes beside this form is refused: fractions of a second and
-        // `+00:00` by the length, a leap second by its digits.
+        // humantime takes more forms: fractions of a second and `+00:00`, which have other
+        // lengths, and leap seconds.
         let is_whole = text.len() == "2026-11-24T07:00:00Z".len() && text.ends_with('Z');
         if !is_whole || text.get(17..19) == Some("60") {
             return None;
@@ -73,7 +73,7 @@ impl fmt::Display for Time {
     }
 }
 
-/// Reads a span such as `90d`: digits, and one of `s`, `m`, `h`, `d`, `w`; in seconds.
+/// Reads a span such as `90d`, digits and one of `s`, `m`, `h`, `d`, `w`; returns seconds.
 #[must_use]
 pub fn span(text: &str) -> Option<u64> {
     let unit = match text.as_bytes().last()? {

@@ -1,4 +1,4 @@
-//! What becomes of a request that should present a key.
+//! The verdict on a request that should present a key.
 
 /// The judgement of what a request presents as its API key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -7,16 +7,16 @@ pub enum KeyVerdict {
     Granted,
     /// The header is absent or holds no key.
     NoKey,
-    /// Something that no key can be, or several headers.
+    /// The text cannot be a key, or there are several headers.
     Malformed,
-    /// A key by its form, and none of the file's.
+    /// The text has the form of a key, and the file does not have it.
     Unknown,
     /// A key that was revoked.
     Revoked,
-    /// A key whose time is over.
+    /// A key that has expired.
     Expired,
-    /// A key that was created later than now by this machine's clock. Such a clock has been
-    /// set back, and would make good again what has expired.
+    /// A key whose creation is in the future by this machine's clock. The clock was set
+    /// back, and with it expired keys would be good again.
     ClockBeforeCreated,
     /// There is no secret or no file of keys, so nobody can be let in.
     Misconfigured,
