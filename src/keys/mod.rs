@@ -13,6 +13,7 @@ mod index;
 mod json_stream;
 mod metadata;
 mod permissions;
+mod queries;
 mod reader;
 pub mod record;
 mod store;
