@@ -151,11 +151,12 @@ impl BodyPipe {
                 Piece::NeedMore => return Ok(taken),
                 Piece::End => {
                     if self.chunked {
-                        out.extend_from_slice(b"0\r\n");
-                        if self.with_trailers {
-                            rewrite::trailers(out, decoder.trailers(), own);
-                        }
-                        out.extend_from_slice(b"\r\n");
+                        let trailers = if self.with_trailers {
+                            decoder.trailers()
+                        } else {
+                            &[]
+                        };
+                        rewrite::trailers(out, trailers, own);
                     }
                     self.source = Source::Done;
                     return Ok(taken);
