@@ -50,9 +50,6 @@ pub static METHOD_NOT_ALLOWED_NO_STORE: StaticResponse =
 pub static TRACE_NOT_ALLOWED: StaticResponse = StaticResponse::new(|| {
     no_store(error(405, NOT_ALLOWED)).with_header(header("Allow", FORWARDED))
 });
-/// 508 to a request that has been here before (RFC 5842, section 7.2; RFC 8586).
-pub static LOOP_DETECTED: StaticResponse =
-    StaticResponse::new(|| no_store(error(508, "Loop detected")));
 /// 204 to `OPTIONS *` at a door where paths are only read.
 pub static OPTIONS_READING: StaticResponse = StaticResponse::new(|| options(READING));
 /// 204 to `OPTIONS *` at a door where any method is served.

@@ -111,6 +111,7 @@ impl Counter {
             501 => Self::Refused501,
             503 => Self::Refused503,
             505 => Self::Refused505,
+            508 => Self::LoopDetected,
             _ => Self::Refused400,
         }
     }

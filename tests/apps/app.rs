@@ -1,0 +1,245 @@
+//! A real application, and the way to it: through the guard, or straight to it where
+//! `APPS_DIRECT=1` is set, to tell whose fault a failure is.
+
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
+use std::time::Instant;
+
+use rustix::process::{Pid, Signal, kill_process_group};
+
+use crate::client::Client;
+use crate::support::{Guard, PATIENCE, SECRET, installed, skip};
+
+const SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/apps");
+const VENV: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/apps");
+
+/// What runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Program {
+    Tornado,
+    Uvicorn,
+    Gunicorn,
+    Node,
+    Php,
+    Nginx,
+}
+
+/// A running application; its processes are a group of their own, which ends when this is
+/// dropped.
+pub(crate) struct App {
+    child: Child,
+    /// Its address without the guard.
+    pub(crate) address: SocketAddr,
+    folder: PathBuf,
+}
+
+impl App {
+    /// Starts it, and waits until it accepts. `None`, with a visible line, where it is not
+    /// installed.
+    fn start(program: Program, prepare: impl FnOnce(&Path)) -> Option<Self> {
+        static NUMBER: AtomicU16 = AtomicU16::new(0);
+        let is_there = match program {
+            Program::Tornado | Program::Uvicorn | Program::Gunicorn => has_venv(),
+            Program::Node => installed("node", "apt install nodejs"),
+            Program::Php => installed("php", "apt install php-cli"),
+            Program::Nginx => installed("nginx", "apt install nginx"),
+        };
+        if !is_there {
+            return None;
+        }
+        let number = NUMBER.fetch_add(1, Relaxed);
+        let name = format!("origin-guard-apps-{}-{number}", std::process::id());
+        let folder = std::env::temp_dir().join(name);
+        fs::create_dir_all(&folder).expect("a folder");
+        prepare(&folder);
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
+        let child = command(program, address, &folder)
+            .env("PORT", address.port().to_string())
+            .env("TOKENS", &folder)
+            .env("PYTHONDONTWRITEBYTECODE", "1")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .process_group(0)
+            .spawn()
+            .expect("starts");
+        let mut app = Self {
+            child,
+            address,
+            folder,
+        };
+        let deadline = Instant::now() + PATIENCE;
+        while TcpStream::connect(address).is_err() {
+            let end = app.child.try_wait().expect("its own child");
+            assert!(end.is_none(), "{program:?} ends: {end:?}");
+            assert!(Instant::now() < deadline, "{program:?} does not listen");
+            std::thread::yield_now();
+        }
+        Some(app)
+    }
+
+    /// The Unix socket that gunicorn listens at beside its port.
+    fn socket(&self) -> PathBuf {
+        self.folder.join("app.sock")
+    }
+}
+
+impl Drop for App {
+    fn drop(&mut self) {
+        if let Some(group) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+        let _ = self.child.wait();
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+fn has_venv() -> bool {
+    let is_there = Path::new(VENV).join("bin/uvicorn").is_file();
+    if !is_there {
+        skip(
+            "needs Python's servers; python3 -m venv target/apps && \
+             target/apps/bin/pip install -r tests/apps/requirements.txt",
+        );
+    }
+    is_there
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    listener.local_addr().expect("an address").port()
+}
+
+fn command(program: Program, address: SocketAddr, folder: &Path) -> Command {
+    let of_venv = |name: &str| Command::new(format!("{VENV}/bin/{name}"));
+    let port = address.port().to_string();
+    match program {
+        Program::Tornado => {
+            let mut command = of_venv("python");
+            command.arg(format!("{SOURCES}/tornado_app.py"));
+            command
+        }
+        Program::Uvicorn => {
+            let mut command = of_venv("uvicorn");
+            command
+                .args(["--app-dir", SOURCES, "--port", &port, "--no-access-log"])
+                .arg("starlette_app:app");
+            command
+        }
+        Program::Gunicorn => {
+            let mut command = of_venv("gunicorn");
+            command
+                .args([
+                    "--chdir",
+                    SOURCES,
+                    "--worker-class",
+                    "gthread",
+                    "--threads",
+                    "8",
+                ])
+                .args(["--bind", &address.to_string(), "--bind"])
+                .arg(format!("unix:{}", folder.join("app.sock").display()))
+                .arg("flask_app:app");
+            command
+        }
+        Program::Node => {
+            let mut command = Command::new("node");
+            command.arg(format!("{SOURCES}/node_app.js"));
+            command
+        }
+        Program::Php => {
+            let mut command = Command::new("php");
+            command
+                .args(["-d", "post_max_size=0", "-S", &address.to_string()])
+                .arg(format!("{SOURCES}/index.php"))
+                .env("PHP_CLI_SERVER_WORKERS", "4");
+            command
+        }
+        Program::Nginx => {
+            let config = folder.join("nginx.conf");
+            let shown = folder.display();
+            let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+                .map(|name| format!("{name}_temp_path {shown}/{name};\n"))
+                .concat();
+            let text = format!(
+                "daemon off;\nmaster_process off;\npid {shown}/pid;\nerror_log stderr;\n\
+                 events {{}}\nhttp {{\naccess_log off;\n{temporary}\
+                 server {{ listen {address}; root {shown}/www; }}\n}}\n"
+            );
+            fs::write(&config, text).expect("written");
+            let mut command = Command::new("nginx");
+            command.arg("-p").arg(folder).arg("-c").arg(config);
+            command
+        }
+    }
+}
+
+/// The way to an application.
+pub(crate) struct Way {
+    /// The application.
+    pub(crate) app: App,
+    /// `None` where it is straight.
+    pub(crate) guard: Option<Guard>,
+    pub(crate) address: SocketAddr,
+}
+
+impl Way {
+    /// To `program`, by TCP.
+    pub(crate) fn to(program: Program) -> Option<Self> {
+        Self::with(program, |_| {}, |app| format!("http://{}", app.address))
+    }
+
+    /// The same by its Unix socket.
+    pub(crate) fn by_socket(program: Program) -> Option<Self> {
+        Self::with(
+            program,
+            |_| {},
+            |app| format!("http://unix:{}", app.socket().display()),
+        )
+    }
+
+    /// To nginx, in whose folder `www` `prepare` writes.
+    pub(crate) fn to_files(prepare: impl FnOnce(&Path)) -> Option<Self> {
+        let prepare = |folder: &Path| {
+            let www = folder.join("www");
+            fs::create_dir(&www).expect("a folder");
+            prepare(&www);
+        };
+        Self::with(Program::Nginx, prepare, |app| {
+            format!("http://{}", app.address)
+        })
+    }
+
+    fn with(
+        program: Program,
+        prepare: impl FnOnce(&Path),
+        backend: impl FnOnce(&App) -> String,
+    ) -> Option<Self> {
+        let app = App::start(program, prepare)?;
+        let guard = (!is_direct()).then(|| {
+            Guard::with(&[
+                ("SHARED_SECRET", SECRET),
+                ("BACKEND", &backend(&app)),
+                ("PUBLIC_PATHS", "/public"),
+            ])
+        });
+        let address = guard.as_ref().map_or(app.address, |guard| guard.address);
+        Some(Self {
+            app,
+            guard,
+            address,
+        })
+    }
+
+    pub(crate) fn client(&self) -> Client {
+        Client::to(self.address)
+    }
+}
+
+fn is_direct() -> bool {
+    std::env::var("APPS_DIRECT").as_deref() == Ok("1")
+}
