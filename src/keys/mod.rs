@@ -7,6 +7,7 @@ pub mod cli;
 pub mod commands;
 mod edit;
 mod error;
+mod fields;
 mod file;
 mod id;
 mod index;
