@@ -1,16 +1,19 @@
 //! Commands and help.
 
+use std::error::Error;
+use std::fmt::{self, Write as _};
 use std::net::SocketAddr;
 
 use lexopt::Arg::{Long, Short, Value};
 
 use crate::config::variables;
 use crate::demo_backend;
-use crate::deploy::Print;
-use crate::keys::cli::{self as keys, KeysArgs};
+use crate::deploy::{Print, PrintFault, UnknownFile};
+use crate::keys::cli::{self as keys, KeysArgs, UsageError};
+use crate::{documents, usage};
 
 /// What the command line asks for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Command {
     /// `serve`, or nothing
     Serve,
@@ -20,6 +23,8 @@ pub enum Command {
     Keygen,
     /// `print`, with the file that it names, if it names one
     Print(Option<Print>),
+    /// `print`, with the document that it names
+    Document(fn() -> String),
     /// `demo-backend`, at this address
     DemoBackend(SocketAddr),
     /// `keys`
@@ -30,81 +35,125 @@ pub enum Command {
     Version,
 }
 
+/// The width of `--help`, in bytes.
+const WIDTH: usize = 88;
+
 /// What `print NAME` takes.
 const OPTIONS: [&str; 5] = ["backend", "name", "cert", "key", "socket"];
 
 /// What `--help` prints.
 #[must_use]
 pub fn help() -> String {
-    let variables = variables::help();
-    [
-        COMMANDS,
-        "variables, and their defaults:\n",
-        &variables,
-        EXIT_STATUS,
-    ]
-    .concat()
+    let mut text = format!("origin-guard - {}\n\nusage:\n", usage::PURPOSE);
+    for usage in usage::COMMANDS {
+        let command = format!("{} {}", usage.command, usage.arguments);
+        line(&mut text, 2, &command, usage.help);
+        for option in usage.options {
+            line(&mut text, 4, &usage::shown(option), option.help);
+        }
+    }
+    for flag in usage::FLAGS {
+        line(&mut text, 2, &usage::shown(flag), flag.help);
+    }
+    for paragraph in usage::SERVED {
+        text.push('\n');
+        wrap(&mut text, paragraph);
+    }
+    text.push_str("\nvariables, and their defaults:\n");
+    text.push_str(&variables::help());
+    text.push_str("\nexit status:\n");
+    for (status, meaning) in usage::EXIT_STATUS {
+        line(&mut text, 2, &status.to_string(), meaning);
+    }
+    text
 }
 
-/// The commands and what is served.
-const COMMANDS: &str = "\
-origin-guard - lets an origin accept traffic from its gateway alone
+/// A name, indented, and beside it what it means.
+fn line(text: &mut String, indent: usize, name: &str, meaning: &str) {
+    let name = format!("{:indent$}{}", "", name.trim_end());
+    // Writing to a string cannot fail.
+    let _ = writeln!(text, "{name:<24} {meaning}");
+}
 
-usage: origin-guard [serve]   serve
-       origin-guard check     validate the configuration and print it
-       origin-guard keygen    print a fresh secret
-       origin-guard print     print a file for systemd or a proxy; alone, list them
-         print FILE [--backend HOST:PORT] [--name HOST] [--cert FILE --key FILE]
-                    [--socket PATH]
-                              a proxy's, fitted to your machine, SECRET_HEADER and
-                              API_KEY_HEADER
-         print unit --backend URL
-                              the service in front of that backend
-       origin-guard demo-backend [127.0.0.1:3000]
-                              answer with what reaches it: a backend to try with
-       origin-guard keys      add, list, revoke, rotate, rm, verify: API keys
-       origin-guard --help | --version
+fn wrap(text: &mut String, paragraph: &str) {
+    let mut width = 0;
+    for word in paragraph.split(' ') {
+        if width + 1 + word.len() > WIDTH {
+            text.push('\n');
+            width = 0;
+        } else if width > 0 {
+            text.push(' ');
+            width += 1;
+        }
+        text.push_str(word);
+        width += word.len();
+    }
+    text.push('\n');
+}
 
-GET /protected is answered with 200 where the header X-Shared-Secret holds the
-secret, and with 401 where it does not; so is /verify, which a proxy asks about each
-request, whatever its method. GET /healthz answers 200 to anyone.
+/// What is wrong with the command line.
+#[derive(Debug)]
+pub enum CliError {
+    /// It cannot be read.
+    Arguments(lexopt::Error),
+    /// There is no such command.
+    UnknownCommand(String),
+    /// There is more than one command.
+    TwoCommands,
+    /// What should be an address is none.
+    Address(String),
+    /// There is no such file to print.
+    File(UnknownFile),
+    /// The file to print does not take this.
+    Print(PrintFault),
+    /// What follows `keys` is wrong.
+    Keys(UsageError),
+}
 
-A gateway asks /authorize, on a door of its own (GATEWAY_LISTEN), about each
-request: 200 with X-Shared-Secret, X-Consumer and X-Consumer-Metadata where its
-API key is good, 401 where it is not.
+impl fmt::Display for CliError {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Arguments(error) => error.fmt(to)?,
+            Self::UnknownCommand(word) => write!(to, "unknown command {word:?}")?,
+            Self::TwoCommands => to.write_str("more than one command")?,
+            Self::Address(text) => write!(
+                to,
+                "{text:?} is no address; write one such as {}",
+                demo_backend::ADDRESS
+            )?,
+            // These three name their remedy.
+            Self::File(error) => return error.fmt(to),
+            Self::Print(error) => return error.fmt(to),
+            Self::Keys(error) => return error.fmt(to),
+        }
+        to.write_str("; see origin-guard --help")
+    }
+}
 
-keys, in the file that API_KEYS_FILE or --file PATH names; a running guard sees
-each change within two seconds:
-  keys add CONSUMER   make one and print it, once
-    --expires WHEN    90d, 12h, 30m; 2027-01-31, its first second in UTC; or
-                      2027-01-31T12:00:00Z             [never]
-    --metadata JSON   an object, sent as X-Consumer-Metadata
-  keys list [--json]  id, state, times and consumer of each
-  keys revoke ID      end one at once
-  keys rotate ID --overlap 24h
-                      make and print one in its place; the old one is good for
-                      the overlap, the new one as long as the old one was made to
-  keys rm CONSUMER    remove all that the consumer has
-  keys verify         tell whose the key on stdin is; exit status 1 if it is not
-                      good, and why
+impl Error for CliError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Arguments(error) => error.source(),
+            Self::Keys(error) => Some(error),
+            _ => None,
+        }
+    }
+}
 
-";
-
-/// How a command ends.
-const EXIT_STATUS: &str = "
-exit status: 0 after SIGTERM or SIGINT, 1 where an address or a file cannot be
-had, or a key is not good; 64 for a faulty command line, 78 for a faulty variable
-or file of keys
-";
+impl From<lexopt::Error> for CliError {
+    fn from(error: lexopt::Error) -> Self {
+        Self::Arguments(error)
+    }
+}
 
 /// Reads the command line.
 ///
 /// # Errors
 ///
 /// What is wrong with it, and where help is.
-pub fn parse(mut arguments: lexopt::Parser) -> Result<Command, String> {
+pub fn parse(mut arguments: lexopt::Parser) -> Result<Command, CliError> {
     let mut command = None;
-    while let Some(argument) = arguments.next().map_err(|error| with_help(&error))? {
+    while let Some(argument) = arguments.next()? {
         let next = match argument {
             Short('h') | Long("help") => Command::Help,
             Short('V') | Long("version") => Command::Version,
@@ -113,68 +162,65 @@ pub fn parse(mut arguments: lexopt::Parser) -> Result<Command, String> {
             Value(word) if word == "keygen" => Command::Keygen,
             Value(word) if word == "demo-backend" => demo_backend(&mut arguments)?,
             Value(word) if word == "print" => print(&mut arguments)?,
-            Value(word) if word == "keys" => keys::parse(&mut arguments)
-                .map_err(|error| error.to_string())?
-                .map_or(Command::Help, Command::Keys),
-            Value(word) => {
-                let word = word.to_string_lossy();
-                return Err(with_help(&format!("unknown command {word:?}")));
+            Value(word) if word == "keys" => {
+                let keys = keys::parse(&mut arguments);
+                keys.map_err(CliError::Keys)?
+                    .map_or(Command::Help, Command::Keys)
             }
-            flag => return Err(with_help(&flag.unexpected())),
+            Value(word) => {
+                let word = word.to_string_lossy().into_owned();
+                return Err(CliError::UnknownCommand(word));
+            }
+            flag => return Err(flag.unexpected().into()),
         };
         match command {
             None => command = Some(next),
             Some(Command::Help | Command::Version) => {}
-            Some(_) if next == Command::Help => command = Some(next),
-            Some(_) => return Err(with_help(&"more than one command")),
+            Some(_) if matches!(next, Command::Help) => command = Some(next),
+            Some(_) => return Err(CliError::TwoCommands),
         }
     }
     Ok(command.unwrap_or(Command::Serve))
 }
 
 /// `demo-backend` with the address that comes next, or its own.
-fn demo_backend(arguments: &mut lexopt::Parser) -> Result<Command, String> {
-    let address = match arguments.next().map_err(|error| with_help(&error))? {
+fn demo_backend(arguments: &mut lexopt::Parser) -> Result<Command, CliError> {
+    let address = match arguments.next()? {
         None => demo_backend::ADDRESS,
         Some(Value(address)) => {
             let address = address.to_string_lossy();
-            address.parse().map_err(|_| {
-                let own = demo_backend::ADDRESS;
-                with_help(&format!(
-                    "{address:?} is no address; write one such as {own}"
-                ))
-            })?
+            address
+                .parse()
+                .map_err(|_| CliError::Address(address.into_owned()))?
         }
         Some(Short('h') | Long("help")) => return Ok(Command::Help),
-        Some(flag) => return Err(with_help(&flag.unexpected())),
+        Some(flag) => return Err(flag.unexpected().into()),
     };
     Ok(Command::DemoBackend(address))
 }
 
 /// `print` with the file whose name and options come next.
-fn print(arguments: &mut lexopt::Parser) -> Result<Command, String> {
+fn print(arguments: &mut lexopt::Parser) -> Result<Command, CliError> {
     let mut print = None;
-    while let Some(argument) = arguments.next().map_err(|error| with_help(&error))? {
+    while let Some(argument) = arguments.next()? {
         print = Some(match (argument, print) {
             (Value(name), None) => {
-                Print::new(&name.to_string_lossy()).map_err(|fault| fault.to_string())?
+                let name = name.to_string_lossy();
+                if let Some(document) = documents::find(&name) {
+                    return Ok(Command::Document(document));
+                }
+                Print::new(&name).map_err(CliError::File)?
             }
             (Long(option), Some(print)) if OPTIONS.contains(&option) => {
                 let option = option.to_owned();
-                let value = arguments.value().map_err(|error| with_help(&error))?;
+                let value = arguments.value()?;
                 let value = value.to_string_lossy();
-                Print::with(print, &option, &value).map_err(|fault| fault.to_string())?
+                Print::with(print, &option, &value).map_err(CliError::Print)?
             }
             (Short('h') | Long("help"), _) => return Ok(Command::Help),
-            (argument, _) => return Err(with_help(&argument.unexpected())),
+            (argument, _) => return Err(argument.unexpected().into()),
         });
     }
     let checked = print.map(Print::checked).transpose();
-    checked
-        .map(Command::Print)
-        .map_err(|fault| fault.to_string())
-}
-
-fn with_help(fault: &dyn std::fmt::Display) -> String {
-    format!("{fault}; see origin-guard --help")
+    checked.map(Command::Print).map_err(CliError::Print)
 }

@@ -11,7 +11,6 @@ use origin_guard::auth::keygen;
 use origin_guard::cli::{self, Command};
 use origin_guard::config::{Config, ConfigError, Environment};
 use origin_guard::demo_backend::{self, DemoError};
-use origin_guard::deploy;
 use origin_guard::keys::commands as keys;
 use origin_guard::log::Prefix;
 use origin_guard::net::SelfCheckSocket;
@@ -20,6 +19,7 @@ use origin_guard::server::Server;
 use origin_guard::systemd::InheritedSocket;
 use origin_guard::systemd::watchdog;
 use origin_guard::{app, log as events, metrics, reload, signals, systemd};
+use origin_guard::{deploy, documents};
 
 // sysexits(3)
 const EX_USAGE: u8 = 64;
@@ -42,7 +42,8 @@ fn main() -> ExitCode {
             Err(fault) if fault.is_configuration() => fail(EX_CONFIG, &fault),
             Err(fault) => fail(EX_USAGE, &fault),
         },
-        Ok(Command::Print(None)) => print(&deploy::list()),
+        Ok(Command::Document(make)) => print(&make()),
+        Ok(Command::Print(None)) => print(&[deploy::list(), documents::list()].concat()),
         Ok(Command::Keys(command)) => match keys::run(command, |name| std::env::var_os(name)) {
             Ok(()) => ExitCode::SUCCESS,
             Err(fault) => fail(fault.status(), &fault),

@@ -162,6 +162,7 @@ fn help_and_version_are_printed() {
             "API_KEY_HEADER",
             "API_KEYS_FILE",
             "keys rotate ID",
+            "demo-backend",
             "check",
         ] {
             assert!(output.contains(name), "{name}");
@@ -182,7 +183,7 @@ fn the_files_that_it_carries_are_listed_and_printed() {
         let (status, text, faults) = run(&["print", name], &[]);
         assert_eq!((status, faults.as_str()), (Some(0), ""), "{name}");
         assert!(
-            text.starts_with(['#', '-']),
+            text.starts_with(['#', '-', '.']),
             "{name} says what it is: {text}"
         );
     }

@@ -272,6 +272,11 @@ fn meant(name: &str) -> Option<String> {
     (!near.is_empty()).then(|| near.join(" or "))
 }
 
+/// The names of all files.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    FILES.iter().map(|file| file.name)
+}
+
 /// A line for each file: its name, and what it is for.
 #[must_use]
 pub fn list() -> String {

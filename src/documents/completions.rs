@@ -1,0 +1,184 @@
+//! What shells complete: commands, options, names of files.
+
+use std::fmt::Write as _;
+
+use crate::deploy;
+use crate::usage::{COMMANDS, FLAGS, Usage};
+
+/// First words, each once, and what they do.
+fn first_words() -> Vec<(&'static str, &'static str)> {
+    let mut words: Vec<(&str, &str)> = Vec::new();
+    for usage in COMMANDS {
+        let (first, help) = match usage.command.split_once(' ') {
+            Some((first, _)) => (first, "API keys"),
+            None => (usage.command, usage.help),
+        };
+        if !words.iter().any(|(known, _)| *known == first) {
+            words.push((first, help));
+        }
+    }
+    words
+}
+
+/// Second words of `keys`, with what they do.
+fn second_words() -> impl Iterator<Item = (&'static str, &'static Usage)> {
+    COMMANDS
+        .iter()
+        .filter_map(|usage| Some((usage.command.split_once(' ')?.1, usage)))
+}
+
+fn files() -> String {
+    let names: Vec<_> = deploy::names().chain(super::names()).collect();
+    names.join(" ")
+}
+
+fn options(usage: &Usage) -> String {
+    let options = usage.options.iter();
+    let options: Vec<_> = options.map(|option| format!("--{}", option.name)).collect();
+    options.join(" ")
+}
+
+fn words<'a>(words: impl Iterator<Item = &'a str>) -> String {
+    words.collect::<Vec<_>>().join(" ")
+}
+
+/// For `~/.local/share/bash-completion/completions/origin-guard`.
+pub(super) fn bash() -> String {
+    let flags: String = FLAGS.iter().fold(String::new(), |mut text, flag| {
+        // Writing to a string cannot fail.
+        let _ = write!(text, " --{}", flag.name);
+        text
+    });
+    let mut text = String::from(
+        "# bash completions; `origin-guard print completions-bash` prints them.\n\
+         _origin_guard() {\n\
+         \x20   local words=\n\
+         \x20   case \"${COMP_WORDS[1]-} ${COMP_WORDS[2]-}\" in\n",
+    );
+    for (second, usage) in second_words() {
+        let _ = writeln!(
+            text,
+            "    \"keys {second}\") ((COMP_CWORD > 2)) && words=\"{}\" ;;",
+            options(usage)
+        );
+    }
+    let keys = words(second_words().map(|(second, _)| second));
+    let first = words(first_words().into_iter().map(|(first, _)| first));
+    let print = COMMANDS.iter().find(|usage| usage.command == "print");
+    let print = print.map(options).unwrap_or_default();
+    let _ = write!(
+        text,
+        "    esac\n\
+         \x20   case \"$COMP_CWORD ${{COMP_WORDS[1]-}}\" in\n\
+         \x20   \"1 \"*) words=\"{first}{flags}\" ;;\n\
+         \x20   \"2 keys\") words=\"{keys}\" ;;\n\
+         \x20   \"2 print\") words=\"{}\" ;;\n\
+         \x20   *\" print\") words=\"{print}\" ;;\n\
+         \x20   esac\n\
+         \x20   COMPREPLY=($(compgen -W \"$words\" -- \"${{COMP_WORDS[COMP_CWORD]}}\"))\n\
+         }}\n\
+         complete -o default -F _origin_guard origin-guard\n",
+        files()
+    );
+    text
+}
+
+/// For `_origin-guard` in a folder of `$fpath`.
+pub(super) fn zsh() -> String {
+    let described = |pairs: Vec<(&str, &str)>| {
+        let pairs = pairs.into_iter();
+        let pairs: Vec<_> = pairs
+            .map(|(word, help)| format!("'{word}:{}'", help.replace('\'', "")))
+            .collect();
+        pairs.join(" ")
+    };
+    let second = second_words().map(|(word, usage)| (word, usage.help));
+    let mut text = format!(
+        "#compdef origin-guard\n\
+         # zsh completions; `origin-guard print completions-zsh` prints them.\n\
+         local -a commands keys\n\
+         commands=({})\n\
+         keys=({})\n\
+         if ((CURRENT == 2)); then\n\
+         \x20   _describe command commands\n\
+         \x20   compadd -- --help --version\n\
+         elif ((CURRENT == 3)) && [[ $words[2] == keys ]]; then\n\
+         \x20   _describe command keys\n\
+         elif ((CURRENT == 3)) && [[ $words[2] == print ]]; then\n\
+         \x20   compadd -- {}\n\
+         else\n\
+         \x20   case \"$words[2] $words[3]\" in\n",
+        described(first_words()),
+        described(second.collect()),
+        files()
+    );
+    for usage in COMMANDS.iter().filter(|usage| !usage.options.is_empty()) {
+        let pattern = match usage.command.split_once(' ') {
+            Some(_) => format!("\"{}\"", usage.command),
+            None => format!("\"{} \"*", usage.command),
+        };
+        let _ = writeln!(text, "    {pattern}) compadd -- {} ;;", options(usage));
+    }
+    text.push_str("    esac\n    _files\nfi\n");
+    text
+}
+
+/// For `~/.config/fish/completions/origin-guard.fish`.
+pub(super) fn fish() -> String {
+    let quoted = |text: &str| format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"));
+    let mut text = String::from(
+        "# fish completions; `origin-guard print completions-fish` prints them.\n\
+         complete -c origin-guard -f\n",
+    );
+    for (first, help) in first_words() {
+        let _ = writeln!(
+            text,
+            "complete -c origin-guard -n __fish_use_subcommand -a {first} -d {}",
+            quoted(help)
+        );
+    }
+    for flag in FLAGS {
+        let _ = writeln!(
+            text,
+            "complete -c origin-guard -n __fish_use_subcommand -l {} -d {}",
+            flag.name,
+            quoted(flag.help)
+        );
+    }
+    let _ = writeln!(
+        text,
+        "complete -c origin-guard -n '__fish_seen_subcommand_from print' -a {}",
+        quoted(&files())
+    );
+    let keys = words(second_words().map(|(second, _)| second));
+    for (second, usage) in second_words() {
+        let _ = writeln!(
+            text,
+            "complete -c origin-guard -n '__fish_seen_subcommand_from keys; and not \
+             __fish_seen_subcommand_from {keys}' -a {second} -d {}",
+            quoted(usage.help)
+        );
+    }
+    for usage in COMMANDS {
+        let seen = match usage.command.split_once(' ') {
+            Some((first, second)) => format!(
+                "__fish_seen_subcommand_from {first}; and __fish_seen_subcommand_from {second}"
+            ),
+            None => format!("__fish_seen_subcommand_from {}", usage.command),
+        };
+        for option in usage.options {
+            let value = if option.value.is_empty() {
+                ""
+            } else {
+                " -r -F"
+            };
+            let _ = writeln!(
+                text,
+                "complete -c origin-guard -n '{seen}' -l {}{value} -d {}",
+                option.name,
+                quoted(option.help)
+            );
+        }
+    }
+    text
+}

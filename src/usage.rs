@@ -1,0 +1,159 @@
+//! The table of commands, from which `--help`, the man page and the completions are made.
+
+/// A command.
+pub struct Usage {
+    /// Its words.
+    pub command: &'static str,
+    /// What follows them.
+    pub arguments: &'static str,
+    /// What it does.
+    pub help: &'static str,
+    /// Its options.
+    pub options: &'static [Opt],
+}
+
+/// An option, such as `--name HOST`.
+pub struct Opt {
+    /// Its name without the hyphens.
+    pub name: &'static str,
+    /// What follows it; nothing for a switch.
+    pub value: &'static str,
+    /// What it does.
+    pub help: &'static str,
+}
+
+const fn option(name: &'static str, value: &'static str, help: &'static str) -> Opt {
+    Opt { name, value, help }
+}
+
+const KEYS_FILE: Opt = option(
+    "file",
+    "PATH",
+    "the file of keys, in place of API_KEYS_FILE",
+);
+
+/// What the program is.
+pub const PURPOSE: &str = "lets an origin accept traffic from its gateway alone";
+
+/// All commands.
+pub const COMMANDS: &[Usage] = &[
+    Usage {
+        command: "serve",
+        arguments: "",
+        help: "answer requests; so does origin-guard without a command",
+        options: &[],
+    },
+    Usage {
+        command: "check",
+        arguments: "",
+        help: "validate the configuration and print it, without the secret",
+        options: &[],
+    },
+    Usage {
+        command: "keygen",
+        arguments: "",
+        help: "print a fresh secret",
+        options: &[],
+    },
+    Usage {
+        command: "print",
+        arguments: "[FILE]",
+        help: "print a file for systemd, a proxy or a shell; alone, list them",
+        options: &[
+            option("backend", "HOST:PORT", "what it asks; for unit, a URL"),
+            option("name", "HOST", "the name that clients ask for"),
+            option("cert", "FILE", "the certificate, with --key"),
+            option("key", "FILE", "the certificate's key"),
+            option("socket", "PATH", "the guard's socket"),
+        ],
+    },
+    Usage {
+        command: "demo-backend",
+        arguments: "[127.0.0.1:3000]",
+        help: "answer with what reaches it: a backend to try with",
+        options: &[],
+    },
+    Usage {
+        command: "keys add",
+        arguments: "CONSUMER",
+        help: "make an API key and print it, once",
+        options: &[
+            option(
+                "expires",
+                "WHEN",
+                "90d, 12h, 30m; in UTC 2027-01-31 or 2027-01-31T12:00:00Z",
+            ),
+            option("metadata", "JSON", "an object, sent as X-Consumer-Metadata"),
+            KEYS_FILE,
+        ],
+    },
+    Usage {
+        command: "keys list",
+        arguments: "",
+        help: "print id, state, times and consumer of each key",
+        options: &[option("json", "", "as JSON"), KEYS_FILE],
+    },
+    Usage {
+        command: "keys revoke",
+        arguments: "ID",
+        help: "end a key at once",
+        options: &[KEYS_FILE],
+    },
+    Usage {
+        command: "keys rotate",
+        arguments: "ID",
+        help: "make and print a key in its place, made to be good as long",
+        options: &[
+            option("overlap", "24h", "how long the old one is good too"),
+            KEYS_FILE,
+        ],
+    },
+    Usage {
+        command: "keys rm",
+        arguments: "CONSUMER",
+        help: "remove all keys that the consumer has",
+        options: &[KEYS_FILE],
+    },
+    Usage {
+        command: "keys verify",
+        arguments: "",
+        help: "tell whose the key on standard input is, or why it is not good",
+        options: &[KEYS_FILE],
+    },
+];
+
+/// What every command line may hold.
+pub const FLAGS: &[Opt] = &[
+    option("help", "", "print this"),
+    option("version", "", "print the version"),
+];
+
+/// What is served, a paragraph each.
+pub const SERVED: &[&str] = &[
+    "GET /protected is answered with 200 where the header X-Shared-Secret holds the secret, and \
+     with 401 where it does not; so is /verify, which a proxy asks about each request, whatever \
+     its method. GET /healthz answers 200 to anyone.",
+    "A gateway asks /authorize, at an address of its own (GATEWAY_LISTEN), about each request: 200 \
+     with X-Shared-Secret, X-Consumer and X-Consumer-Metadata where its API key is good, 401 where \
+     it is not. A running guard sees each change of its file of keys within two seconds.",
+];
+
+/// How commands end (sysexits(3)).
+pub const EXIT_STATUS: &[(u8, &str)] = &[
+    (0, "all is well; also after SIGTERM or SIGINT"),
+    (
+        1,
+        "an address or a file cannot be had or written, or a key is not good",
+    ),
+    (64, "the command line is faulty"),
+    (78, "a variable or a file of keys is faulty"),
+];
+
+/// `--name VALUE`.
+#[must_use]
+pub fn shown(option: &Opt) -> String {
+    match option.value {
+        "" => format!("--{}", option.name),
+        value => format!("--{} {value}", option.name),
+    }
+}
