@@ -4,6 +4,7 @@ CARGO ?= cargo
 TARGET := $(shell rustc -vV | sed -n 's/^host: //p')
 DIST := target/dist/origin-guard
 FUZZ_SECONDS ?= 600
+FUZZ_TARGETS ?= head response chunked
 # What `make run` runs once it is built.
 RUN ?= target/release/origin-guard
 
@@ -96,15 +97,17 @@ bench: dist
 timing:
 	$(CARGO) run --release --manifest-path tests/timing/Cargo.toml --target-dir target/timing
 
-# The head parser, ten minutes, from the inputs of the corpus on. RUSTC_BOOTSTRAP
-# stands for the nightly that the sanitizers want.
+# The parsers, ten minutes each, from the inputs of the corpus on. RUSTC_BOOTSTRAP stands
+# for the nightly that the sanitizers want.
 fuzz:
 	command -v cargo-fuzz >/dev/null || $(CARGO) install --locked cargo-fuzz
 	FUZZ_SEEDS=$(CURDIR)/target/fuzz/seeds $(CARGO) test --test seeds
-	mkdir -p target/fuzz/found
-	RUSTC_BOOTSTRAP=1 $(CARGO) fuzz run --fuzz-dir tests/fuzz --target-dir target/fuzz head \
-		$(CURDIR)/target/fuzz/found $(CURDIR)/target/fuzz/seeds -- \
-		-max_total_time=$(FUZZ_SECONDS) -artifact_prefix=$(CURDIR)/target/fuzz/
+	for target in $(FUZZ_TARGETS); do \
+		mkdir -p target/fuzz/found/$$target && \
+		RUSTC_BOOTSTRAP=1 $(CARGO) fuzz run --fuzz-dir tests/fuzz --target-dir target/fuzz \
+			$$target $(CURDIR)/target/fuzz/found/$$target $(CURDIR)/target/fuzz/seeds -- \
+			-max_total_time=$(FUZZ_SECONDS) -artifact_prefix=$(CURDIR)/target/fuzz/ || exit 1; \
+	done
 
 clean:
 	$(CARGO) clean
