@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use tiny_http::Request;
 
+use super::fields::list;
 use crate::net::{Peer, UNIX_PEER};
 
 /// A client's address.
@@ -116,17 +117,34 @@ impl TrustedProxies {
     /// not; where all are, the first of them.
     #[must_use]
     pub fn client(&self, request: &Request) -> Client {
-        let mut client = Client::of(request.remote_addr().copied().unwrap_or(UNIX_PEER));
-        if !self.trusts(client) {
+        let peer = request.remote_addr().copied().unwrap_or(UNIX_PEER);
+        let fields = request.headers().iter().map(|field| {
+            let name = field.field.as_str().as_bytes();
+            (name, field.value.as_bytes())
+        });
+        self.client_of(peer, self.trusts(Client::of(peer)), fields)
+    }
+
+    /// The same from the names and values of header fields. `is_believed` says whether the
+    /// peer's word counts: it does where the peer is trusted, and where it presented the
+    /// right secret, because then it is the gateway.
+    #[must_use]
+    pub fn client_of<'f>(
+        &self,
+        peer: Peer,
+        is_believed: bool,
+        fields: impl DoubleEndedIterator<Item = (&'f [u8], &'f [u8])>,
+    ) -> Client {
+        let mut client = Client::of(peer);
+        if !is_believed {
             return client;
         }
-        let fields = request.headers().iter().rev();
-        let members = fields
-            .filter(|field| field.field.equiv("X-Forwarded-For"))
-            .flat_map(|field| field.value.as_str().rsplit(','));
+        let values = fields
+            .rev()
+            .filter(|(name, _)| name.eq_ignore_ascii_case(b"x-forwarded-for"))
+            .map(|(_, value)| value);
         // RFC 9110, section 5.6.1.2: empty members of a list count for nothing.
-        let members = members.map(str::trim).filter(|member| !member.is_empty());
-        for member in members {
+        for member in values.flat_map(|value| list(value).rev()) {
             // What a trusted proxy did not write as an address says nothing of a client.
             let Some(address) = forwarded_address(member) else {
                 break;
@@ -141,7 +159,8 @@ impl TrustedProxies {
 }
 
 /// An address as proxies write it: bare, `[v6]`, or with a port.
-fn forwarded_address(member: &str) -> Option<IpAddr> {
+fn forwarded_address(member: &[u8]) -> Option<IpAddr> {
+    let member = std::str::from_utf8(member).ok()?;
     let bare = || member.parse().ok();
     let with_port = || {
         member
@@ -332,5 +351,22 @@ mod tests {
                 NetworkError::NotANetwork(bad.to_owned())
             );
         }
+    }
+
+    #[test]
+    fn believes_the_gateway_that_presented_the_secret() {
+        let trusted = TrustedProxies::parse("10.0.0.0/8").expect("a list");
+        let fields: [(&[u8], &[u8]); 3] = [
+            (b"X-Forwarded-For", b"198.51.100.1"),
+            (b"x-forwarded-for", b"203.0.113.7, 10.9.9.9"),
+            (b"X_Forwarded_For", b"192.0.2.9"),
+        ];
+        let peer = "192.0.2.1:4000".parse().expect("a peer");
+        let client = |is_believed| {
+            let client = trusted.client_of(peer, is_believed, fields.into_iter());
+            client.to_string()
+        };
+        assert_eq!(client(true), "203.0.113.7");
+        assert_eq!(client(false), "192.0.2.1");
     }
 }
