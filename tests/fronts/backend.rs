@@ -34,8 +34,8 @@ impl Seen {
 /// Listens on a port of its own until the process ends.
 ///
 /// Its answer depends on the target. One with `accel` in it is led elsewhere by a field that
-/// nginx obeys; one with `events` gets two events, the second after [`Backend::go_on`]; one
-/// with `refuse-upgrade` no tunnel.
+/// nginx obeys; one with `events` gets a head and two events, each event after a
+/// [`Backend::go_on`]; one with `refuse-upgrade` gets no tunnel.
 pub(crate) struct Backend {
     pub(crate) address: SocketAddr,
     state: Arc<State>,
@@ -44,8 +44,9 @@ pub(crate) struct Backend {
 #[derive(Default)]
 struct State {
     seen: Mutex<Vec<Seen>>,
-    goes_on: Mutex<bool>,
-    went_on: Condvar,
+    /// How often it was told to go on.
+    steps: Mutex<usize>,
+    stepped: Condvar,
 }
 
 impl Backend {
@@ -68,10 +69,10 @@ impl Backend {
         self.state.seen.lock().expect("records").clone()
     }
 
-    /// Lets it send the second event.
+    /// Lets it send the next event.
     pub(crate) fn go_on(&self) {
-        *self.state.goes_on.lock().expect("a switch") = true;
-        self.state.went_on.notify_all();
+        *self.state.steps.lock().expect("a count") += 1;
+        self.state.stepped.notify_all();
     }
 }
 
@@ -143,19 +144,23 @@ fn serve(stream: &TcpStream, state: &State) {
     }
 }
 
-/// Two events, the second when somebody says so.
+/// A head and two events, each when somebody says so.
 fn send_events(mut stream: &TcpStream, state: &State) {
-    let first = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\
-                 Transfer-Encoding: chunked\r\n\r\n9\r\ndata: 1\n\n\r\n";
-    if stream.write_all(first.as_bytes()).is_err() {
-        return;
+    let parts = [
+        "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n",
+        "9\r\ndata: 1\n\n\r\n",
+        "9\r\ndata: 2\n\n\r\n0\r\n\r\n",
+    ];
+    let mut steps = state.steps.lock().expect("a count");
+    for (number, part) in parts.iter().enumerate() {
+        while *steps < number {
+            steps = state.stepped.wait(steps).expect("a count");
+        }
+        // A proxy that is gone gets no more.
+        if stream.write_all(part.as_bytes()).is_err() {
+            return;
+        }
     }
-    let mut goes_on = state.goes_on.lock().expect("a switch");
-    while !*goes_on {
-        goes_on = state.went_on.wait(goes_on).expect("a switch");
-    }
-    // A proxy that is gone gets no second one.
-    let _ = stream.write_all(b"9\r\ndata: 2\n\n\r\n0\r\n\r\n");
 }
 
 /// Up to the empty line, or `None` where the connection ends before a first byte.

@@ -22,6 +22,8 @@ fn events_arrive_one_by_one(proxy: Proxy) {
     let request =
         format!("GET /granted/events HTTP/1.1\r\nHost: x\r\nX-Shared-Secret: {SECRET}\r\n\r\n");
     stream.write_all(request.as_bytes()).expect("sent");
+    read_until(&mut stream, "\r\n\r\n");
+    front.backend.go_on();
     read_until(&mut stream, "data: 1\n\n");
     front.backend.go_on();
     read_until(&mut stream, "data: 2\n\n");
