@@ -5,12 +5,22 @@ mod support;
 
 #[path = "faults/accepting.rs"]
 mod accepting;
+#[path = "faults/backlog.rs"]
+mod backlog;
+#[path = "faults/budget.rs"]
+mod budget;
 #[path = "faults/clock.rs"]
 mod clock;
 #[path = "faults/crowds.rs"]
 mod crowds;
 #[path = "faults/draining.rs"]
 mod draining;
+#[path = "faults/early_answers.rs"]
+mod early_answers;
+#[path = "faults/evictions.rs"]
+mod evictions;
+#[path = "faults/fairness.rs"]
+mod fairness;
 #[path = "faults/file_table.rs"]
 mod file_table;
 #[path = "faults/memory.rs"]

@@ -253,8 +253,13 @@ impl Server {
         let Some(until) = self.paused_until else {
             return;
         };
-        let vacant =
-            self.may_resume_early && !self.is_evicting() && self.occupied() < self.max_connections;
+        if self.may_resume_early {
+            // Asked before it is looked at, so that what comes in between is heard of too.
+            self.accept_waker.want();
+        }
+        let vacant = self.may_resume_early
+            && !self.is_evicting()
+            && self.occupied() < self.max_connections + EVICTION_HEADROOM;
         if vacant || until <= Instant::now() {
             self.paused_until = None;
         }

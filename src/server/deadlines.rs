@@ -11,15 +11,26 @@ use crate::net::ConnectionToken;
 ///
 /// A deadline that moves to a later time costs nothing: the entry stays, and whoever is
 /// looked at too early is scheduled again. Each connection remembers the one entry that
-/// counts for it; the others are dropped when their time comes.
+/// counts for it; the others are dropped when their time comes, or all at once when they
+/// are the majority: connections that come and go leave one behind each.
 #[derive(Default)]
 pub(crate) struct Deadlines {
     heap: BinaryHeap<Reverse<(Instant, ConnectionToken)>>,
 }
 
 impl Deadlines {
-    /// Schedules a look at `at`.
-    pub(crate) fn schedule(&mut self, at: Instant, token: ConnectionToken) {
+    /// Schedules a look at `at`. `members` is how many connections there are, and `counts`
+    /// tells whether an entry is the one that counts for its connection.
+    pub(crate) fn schedule(
+        &mut self,
+        at: Instant,
+        token: ConnectionToken,
+        members: usize,
+        counts: impl Fn(Instant, ConnectionToken) -> bool,
+    ) {
+        if self.heap.len() > 2 * members + 64 {
+            self.heap.retain(|&Reverse((at, token))| counts(at, token));
+        }
         self.heap.push(Reverse((at, token)));
     }
 
@@ -52,7 +63,7 @@ mod tests {
         let token = |slot| ConnectionToken::new(Side::Client, slot, 0);
         let mut deadlines = Deadlines::default();
         for (seconds, slot) in [(3, 0), (1, 1), (2, 2)] {
-            deadlines.schedule(at(seconds), token(slot));
+            deadlines.schedule(at(seconds), token(slot), 3, |_, _| true);
         }
         assert_eq!(deadlines.next(), Some(at(1)));
         assert_eq!(deadlines.pop_due(start), None);
@@ -60,5 +71,16 @@ mod tests {
         assert_eq!(deadlines.pop_due(at(2)), Some((at(2), token(2))));
         assert_eq!(deadlines.pop_due(at(2)), None);
         assert_eq!(deadlines.next(), Some(at(3)));
+    }
+    #[test]
+    fn what_connections_leave_behind_stays_bounded() {
+        let now = Instant::now();
+        let token = |slot| ConnectionToken::new(Side::Client, slot, 0);
+        let mut deadlines = Deadlines::default();
+        for slot in 0..10_000 {
+            let is_last = |_, entry: ConnectionToken| entry.slot() + 1 == slot;
+            deadlines.schedule(now, token(slot), 1, is_last);
+        }
+        assert!(deadlines.heap.len() < 100);
     }
 }

@@ -130,14 +130,14 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    pub(crate) fn new(stream: Stream, peer: Peer, group: usize, now: Instant) -> Self {
+    pub(crate) fn new(stream: Stream, peer: Peer, group: usize, accepted: Instant) -> Self {
         Self {
             transport: Transport::new(stream),
             peer,
             group,
             state: State::AwaitingFirstByte,
-            accepted: now,
-            since: now,
+            accepted,
+            since: accepted,
             written: None,
             input: Vec::new(),
             unparsed: false,
@@ -159,9 +159,9 @@ impl Session {
         self.accepted
     }
 
-    /// When it entered the state that it is in, or last got on in it.
-    pub(crate) fn since(&self) -> Instant {
-        self.since
+    /// Since when it holds what it holds, about.
+    pub(crate) fn holds_since(&self) -> Instant {
+        self.written.unwrap_or(self.since)
     }
 
     /// Since when nobody waits for anything on it.
@@ -186,7 +186,7 @@ impl Session {
     /// Bytes of memory that it holds between its turns.
     pub(crate) fn held(&self) -> usize {
         let exchange = self.exchange.as_ref().map_or(0, |exchange| exchange.held());
-        self.input.len() + self.output.len() + exchange
+        self.input.capacity() + self.output.capacity() + exchange
     }
 
     /// Gives back the memory that it holds, because all connections together hold too much.
@@ -278,6 +278,9 @@ impl Session {
             std::mem::swap(&mut self.output, &mut resources.output);
             self.output = rest;
             resources.output.clear();
+        } else if self.output.capacity() > 2 * self.output.len() {
+            // What the peer has taken no longer costs memory.
+            self.output.shrink_to_fit();
         }
         action
     }

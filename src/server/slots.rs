@@ -72,7 +72,8 @@ pub(crate) struct ConnectionSlots {
     origin: Instant,
     occupied: AtomicUsize,
     lingering: AtomicUsize,
-    unproven: AtomicUsize,
+    /// Those that have presented a good credential and do not linger.
+    proven: AtomicUsize,
     /// When the first of the unproven was accepted, in nanoseconds after `origin`, plus 1.
     /// 0 where there is none.
     first_unproven: AtomicU64,
@@ -92,7 +93,7 @@ impl ConnectionSlots {
             origin,
             occupied: AtomicUsize::new(0),
             lingering: AtomicUsize::new(0),
-            unproven: AtomicUsize::new(0),
+            proven: AtomicUsize::new(0),
             first_unproven: AtomicU64::new(0),
             idle_since: std::iter::repeat_with(AtomicU64::default)
                 .take(count)
@@ -127,7 +128,7 @@ impl ConnectionSlots {
         // The worker alone writes these, so that no locked instruction is needed.
         let counter = |standing| match standing {
             Some(Standing::Lingering) => Some(&self.lingering),
-            Some(Standing::Unproven) => Some(&self.unproven),
+            Some(Standing::Idle | Standing::Busy) => Some(&self.proven),
             _ => None,
         };
         if let Some(counter) = counter(from) {
@@ -172,9 +173,11 @@ impl ConnectionSlots {
         Some(self.first_unproven.load(Relaxed)).filter(|&accepted| accepted != 0)
     }
 
-    /// How many unproven connections are there for evictions to come.
+    /// How many unproven connections are there for evictions to come. Those that are on
+    /// their way to the worker are among them: it opens them before it evicts.
     pub(crate) fn unproven(&self) -> usize {
-        self.left(self.lingering.load(Relaxed) + self.unproven.load(Relaxed))
+        let proven = self.proven.load(Relaxed);
+        self.left(self.occupied().saturating_sub(proven))
     }
 
     /// Without those that are claimed already.

@@ -1,5 +1,6 @@
 //! One thread of the pool: readiness -> requests -> answers.
 
+use std::cmp::Reverse;
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
@@ -24,10 +25,13 @@ const GRACE: Duration = Duration::from_secs(1);
 /// How long connections that have more to do may go on before fresh readiness is looked
 /// at: a client that pipelines does not hold up one that does not.
 const SLICE: Duration = Duration::from_millis(1);
+/// Messages of the accepting thread before the connections that are there have their
+/// turn: a flood of new ones does not hold up those.
+const MESSAGES_PER_TURN: usize = 64;
 
 /// What the accepting thread tells a worker.
 enum Message {
-    Accepted(Stream, Peer, usize),
+    Accepted(Stream, Peer, usize, Instant),
     /// Close this one if it still is what the accepting thread took it for.
     Evict(Victim),
     /// Answer what is in flight, and be gone by then.
@@ -44,7 +48,9 @@ pub(crate) struct WorkerHandle {
 impl WorkerHandle {
     pub(crate) fn accept(&self, stream: Stream, peer: Peer, group: usize) {
         self.slots.occupy();
-        self.tell(Message::Accepted(stream, peer, group));
+        // By the clock of the one thread that accepts, so that workers' are comparable.
+        let accepted = Instant::now();
+        self.tell(Message::Accepted(stream, peer, group, accepted));
     }
 
     pub(crate) fn evict(&self, victim: Victim) {
@@ -92,6 +98,7 @@ pub(crate) fn start(
         slots: Arc::clone(&slots),
         sessions: Vec::new(),
         free: Vec::new(),
+        has_messages: false,
         run_again: VecDeque::new(),
         deadlines: Deadlines::default(),
         lingering: EvictionQueue::default(),
@@ -138,6 +145,8 @@ struct Worker {
     slots: Arc<ConnectionSlots>,
     sessions: Vec<Slot>,
     free: Vec<usize>,
+    /// Whether the accepting thread may have said more than has been read.
+    has_messages: bool,
     /// Sessions with more to do that no readiness will tell of.
     run_again: VecDeque<ConnectionToken>,
     deadlines: Deadlines,
@@ -166,9 +175,12 @@ impl Worker {
             now = Instant::now();
             for event in &events {
                 match event.token() {
-                    INBOX => self.read_inbox(now),
+                    INBOX => self.has_messages = true,
                     token => self.on_event(token.into(), event, now),
                 }
+            }
+            if self.has_messages {
+                self.read_inbox(now);
             }
             self.run_again(now);
             self.expire(now);
@@ -185,7 +197,7 @@ impl Worker {
     }
 
     fn timeout(&self, now: Instant) -> Option<Duration> {
-        if !self.run_again.is_empty() {
+        if self.has_messages || !self.run_again.is_empty() {
             return Some(Duration::ZERO);
         }
         let idle_backend = self.resources.pool.next_expiry();
@@ -198,9 +210,16 @@ impl Worker {
     }
 
     fn read_inbox(&mut self, now: Instant) {
-        while let Ok(message) = self.messages.try_recv() {
+        self.has_messages = true;
+        for _ in 0..MESSAGES_PER_TURN {
+            let Ok(message) = self.messages.try_recv() else {
+                self.has_messages = false;
+                return;
+            };
             match message {
-                Message::Accepted(stream, peer, group) => self.open(stream, peer, group, now),
+                Message::Accepted(stream, peer, group, accepted) => {
+                    self.open(Session::new(stream, peer, group, accepted), now);
+                }
                 Message::Evict(victim) => self.evict(victim),
                 Message::Drain(deadline) => {
                     self.draining = Some(deadline);
@@ -222,13 +241,12 @@ impl Worker {
         (slot.generation == token.generation && slot.session.is_some()).then_some(token.slot())
     }
 
-    fn open(&mut self, stream: Stream, peer: Peer, group: usize, now: Instant) {
+    fn open(&mut self, mut session: Session, now: Instant) {
         let slot = self.free.pop().unwrap_or_else(|| {
             self.sessions.push(Slot::default());
             self.sessions.len() - 1
         });
         let token = self.token(slot);
-        let mut session = Session::new(stream, peer, group, now);
         let registered = session.transport().register(self.poll.registry(), token);
         self.sessions[slot].session = Some(session);
         if let Err(error) = registered {
@@ -347,11 +365,20 @@ impl Worker {
         {
             deadline = deadline.min(idle + GRACE);
         }
-        if entry.scheduled.is_none_or(|scheduled| deadline < scheduled) {
+        let is_sooner = entry.scheduled.is_none_or(|scheduled| deadline < scheduled);
+        if is_sooner {
             entry.scheduled = Some(deadline);
-            self.deadlines.schedule(deadline, token);
         }
         let before = entry.standing.replace(standing);
+        if is_sooner {
+            let sessions = &self.sessions;
+            let counts = |at, token: ConnectionToken| {
+                let entry = &sessions[token.slot()];
+                entry.generation == token.generation && entry.scheduled == Some(at)
+            };
+            let members = self.slots.occupied();
+            self.deadlines.schedule(deadline, token, members, counts);
+        }
         let proven_idle = idle.filter(|_| standing == Standing::Idle);
         self.slots.set_idle(slot, proven_idle);
         if before != Some(standing) {
@@ -432,8 +459,9 @@ impl Worker {
     }
 
     /// All connections together hold too much. Where this worker holds more than its
-    /// share, those that hold most give it back: of those that hold about as much, the
-    /// ones that have held it for the longest time.
+    /// share, those give it back that hold most, counted in bytes times the time for which
+    /// they have held them: of equal ones the oldest goes, and a long head that has just
+    /// begun is not the largest of all because others hold the budget in small pieces.
     fn give_back(&mut self, now: Instant) {
         if self.held < self.budget.share() {
             return;
@@ -442,12 +470,14 @@ impl Worker {
             .filter_map(|(slot, entry)| {
                 let session = entry.session.as_ref()?;
                 let held = session.held();
-                (held > 0).then(|| (std::cmp::Reverse(held.ilog2()), session.since(), slot))
+                let time = now.saturating_duration_since(session.holds_since());
+                let cost = held as u128 * (1 + time.as_micros());
+                (held > 0).then_some((Reverse(cost), slot))
             })
             .collect();
         holders.sort_unstable();
         let wanted = self.held.saturating_sub(self.budget.excess());
-        for (_, _, slot) in holders {
+        for (_, slot) in holders {
             if self.held <= wanted {
                 return;
             }

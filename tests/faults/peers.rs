@@ -2,6 +2,9 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
+use std::os::fd::OwnedFd;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -94,4 +97,28 @@ pub(crate) fn open_files(pid: u32) -> Vec<u64> {
 pub(crate) fn reset(stream: TcpStream) {
     rustix::net::sockopt::set_socket_linger(&stream, Some(Duration::ZERO)).expect("lingers");
     drop(stream);
+}
+
+/// The binary, with two listening sockets that come with the process (`sd_listen_fds(3)`).
+/// Where `CGROUP` is in its environment, it runs there.
+pub(crate) fn inheriting(first: OwnedFd, second: OwnedFd) -> Command {
+    let script = "exec 3<&0 4<&1 </dev/null >&2
+        if [ \"$CGROUP\" ]; then echo $$ >\"$CGROUP/cgroup.procs\"; fi
+        LISTEN_FDS=2 LISTEN_PID=$$ exec \"$0\"";
+    let mut command = Command::new("/bin/sh");
+    command
+        .args(["-c", script, env!("CARGO_BIN_EXE_origin-guard")])
+        .env_clear()
+        .stdin(first)
+        .stdout(second);
+    command
+}
+
+/// Tells other threads to stop when it is dropped, also by a panic.
+pub(crate) struct StopOnDrop<'a>(pub(crate) &'a AtomicBool);
+
+impl Drop for StopOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, SeqCst);
+    }
 }
