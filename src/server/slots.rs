@@ -72,8 +72,9 @@ pub(crate) struct ConnectionSlots {
     origin: Instant,
     occupied: AtomicUsize,
     lingering: AtomicUsize,
-    /// Those that have presented a good credential and do not linger.
-    proven: AtomicUsize,
+    unproven: AtomicUsize,
+    /// Those that are on their way to the worker.
+    arriving: AtomicUsize,
     /// When the first of the unproven was accepted, in nanoseconds after `origin`, plus 1.
     /// 0 where there is none.
     first_unproven: AtomicU64,
@@ -93,7 +94,8 @@ impl ConnectionSlots {
             origin,
             occupied: AtomicUsize::new(0),
             lingering: AtomicUsize::new(0),
-            proven: AtomicUsize::new(0),
+            unproven: AtomicUsize::new(0),
+            arriving: AtomicUsize::new(0),
             first_unproven: AtomicU64::new(0),
             idle_since: std::iter::repeat_with(AtomicU64::default)
                 .take(count)
@@ -112,6 +114,12 @@ impl ConnectionSlots {
     /// The accepting thread hands a connection over.
     pub(crate) fn occupy(&self) {
         self.occupied.fetch_add(1, Relaxed);
+        self.arriving.fetch_add(1, Relaxed);
+    }
+
+    /// The worker opens a connection that was handed over.
+    pub(crate) fn arrived(&self) {
+        self.arriving.fetch_sub(1, Relaxed);
     }
 
     /// The worker has closed a connection.
@@ -128,7 +136,7 @@ impl ConnectionSlots {
         // The worker alone writes these, so that no locked instruction is needed.
         let counter = |standing| match standing {
             Some(Standing::Lingering) => Some(&self.lingering),
-            Some(Standing::Idle | Standing::Busy) => Some(&self.proven),
+            Some(Standing::Unproven) => Some(&self.unproven),
             _ => None,
         };
         if let Some(counter) = counter(from) {
@@ -176,8 +184,8 @@ impl ConnectionSlots {
     /// How many unproven connections are there for evictions to come. Those that are on
     /// their way to the worker are among them: it opens them before it evicts.
     pub(crate) fn unproven(&self) -> usize {
-        let proven = self.proven.load(Relaxed);
-        self.left(self.occupied().saturating_sub(proven))
+        let arriving = self.arriving.load(Relaxed);
+        self.left(self.lingering.load(Relaxed) + self.unproven.load(Relaxed) + arriving)
     }
 
     /// Without those that are claimed already.

@@ -218,6 +218,7 @@ impl Worker {
             };
             match message {
                 Message::Accepted(stream, peer, group, accepted) => {
+                    self.slots.arrived();
                     self.open(Session::new(stream, peer, group, accepted), now);
                 }
                 Message::Evict(victim) => self.evict(victim),
@@ -298,6 +299,11 @@ impl Worker {
     }
 
     fn on_ready(&mut self, slot: usize, now: Instant) {
+        // Who has its turn is not idle, and may be busy by the time that a peer has read
+        // its answer.
+        if self.sessions[slot].standing == Some(Standing::Idle) {
+            self.slots.set_idle(slot, None);
+        }
         self.with_session(slot, now, Session::on_ready);
     }
 
