@@ -22,5 +22,6 @@ pub mod random;
 pub mod reload;
 pub mod server;
 pub mod signals;
+pub mod status;
 pub mod systemd;
 pub mod usage;

@@ -18,7 +18,7 @@ use origin_guard::net::resolve::Resolver;
 use origin_guard::server::Server;
 use origin_guard::systemd::InheritedSocket;
 use origin_guard::systemd::watchdog;
-use origin_guard::{app, log as events, metrics, reload, signals, systemd};
+use origin_guard::{app, log as events, reload, signals, status, systemd};
 use origin_guard::{deploy, documents};
 
 // sysexits(3)
@@ -79,7 +79,7 @@ fn serve() -> ExitCode {
     if let Err(error) = events::start(prefix) {
         return fail(1, &format!("cannot start logging: {error}"));
     }
-    metrics::start();
+    status::start();
     log_panics();
     deny_core_dumps();
     let version = env!("CARGO_PKG_VERSION");
@@ -162,7 +162,7 @@ fn bind_and_run(mut config: Config, inherited: InheritedSockets) -> Result<usize
             .map_err(failed("resolve the names of backends"))?;
     }
     systemd::ready();
-    watchdog::start(private, config.workers).map_err(failed("start the watchdog"))?;
+    watchdog::start(private, config.workers, status::line).map_err(failed("start the watchdog"))?;
     server
         .run(stop, config.drain_timeout, systemd::stopping)
         .map_err(failed("wait for connections"))

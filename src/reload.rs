@@ -13,9 +13,48 @@ use std::time::{Duration, Instant};
 use crate::auth::secret_source::Source;
 use crate::auth::secrets::Secrets;
 use crate::keys::{Keys, Opened};
-use crate::metrics::{Counter, ReloadedFile, count, last_reload};
+use crate::metrics::{Family, Series, Value, declare_counters};
 use crate::private_file::Fingerprint;
 use crate::{signals, systemd};
+
+static RELOADS: Family = Family {
+    name: "origin_guard_reloads_total",
+    help: "Reloads of what SIGHUP reads again, by their result.",
+};
+static LAST_RELOADS: Family = Family {
+    name: "origin_guard_last_reload_successful",
+    help: "1 where a file is in use as it was last read, 0 where it is faulty or unreadable now.",
+};
+
+declare_counters! {
+    COUNTERS:
+    RELOAD_SUCCEEDED = RELOADS r#"result="success""#;
+    RELOAD_FAILED = RELOADS r#"result="failure""#;
+    RELOAD_IGNORED = RELOADS r#"result="ignored""#;
+}
+
+/// How the last reload of each file ended; not set where there is no such file.
+static LAST_SECRETS: Value = Value::new();
+static LAST_KEYS: Value = Value::new();
+
+/// What is counted here.
+pub(crate) static TABLES: [&[Series]; 2] = [
+    COUNTERS,
+    &[
+        LAST_SECRETS.series(&LAST_RELOADS, r#"file="secrets""#),
+        LAST_KEYS.series(&LAST_RELOADS, r#"file="keys""#),
+    ],
+];
+
+/// The files whose last reload failed.
+pub(crate) fn failed_files() -> impl Iterator<Item = &'static str> {
+    let files = [("secrets", &LAST_SECRETS), ("keys", &LAST_KEYS)];
+    let failed = |last: &Value| last.get().is_some_and(|last| last < 1.0);
+    files
+        .into_iter()
+        .filter(move |(_, last)| failed(last))
+        .map(|(file, _)| file)
+}
 
 /// How often a file is looked at. inotify(7) tells of a change at once, but not of a file
 /// behind a symbolic link that is turned, on a network file system or in a folder that
@@ -29,7 +68,7 @@ const RETRY: Duration = Duration::from_secs(60);
 
 /// A file that is read again.
 trait Watched: Send + 'static {
-    const FILE: ReloadedFile;
+    fn last_reload(&self) -> &'static Value;
 
     /// Where it is; `None` where there is nothing to look at.
     fn path(&self) -> Option<&Path>;
@@ -124,7 +163,7 @@ pub fn start(
 fn spawn<W: Watched>(name: &str, file: W) -> io::Result<Sender<Request>> {
     let (to, requests) = channel();
     if file.path().is_some() {
-        last_reload(W::FILE, true);
+        file.last_reload().set(1.0);
     }
     std::thread::Builder::new()
         .name(name.into())
@@ -169,7 +208,8 @@ fn watch<W: Watched>(mut file: W, requests: &Receiver<Request>) {
             Err(RecvTimeoutError::Disconnected) => return,
         };
         let succeeded = file.reload(number);
-        last_reload(W::FILE, succeeded);
+        let last = if succeeded { 1.0 } else { 0.0 };
+        file.last_reload().set(last);
         fresh = None;
         failed = (!succeeded).then(Instant::now);
     }
@@ -187,7 +227,9 @@ struct SecretFile {
 }
 
 impl Watched for SecretFile {
-    const FILE: ReloadedFile = ReloadedFile::Secrets;
+    fn last_reload(&self) -> &'static Value {
+        &LAST_SECRETS
+    }
 
     fn path(&self) -> Option<&Path> {
         self.source.path()
@@ -200,7 +242,7 @@ impl Watched for SecretFile {
     fn reload(&mut self, number: Option<u64>) -> bool {
         let source = &self.source;
         let Some(path) = source.path() else {
-            count(Counter::ReloadIgnored);
+            RELOAD_IGNORED.increment();
             log::warn!(
                 "reload_ignored source={source} reason=\"the environment of a process does not \
                  change; use SHARED_SECRET_FILE or restart\""
@@ -216,7 +258,7 @@ impl Watched for SecretFile {
                 for warning in loaded.warnings {
                     log::warn!("warning {warning}");
                 }
-                count(Counter::ReloadSucceeded);
+                RELOAD_SUCCEEDED.increment();
                 log::info!(
                     "reloaded {}source={source} secrets={number_of_them} changed={changed}",
                     shown(number)
@@ -230,7 +272,7 @@ impl Watched for SecretFile {
                 true
             }
             Err(error) => {
-                count(Counter::ReloadFailed);
+                RELOAD_FAILED.increment();
                 log::error!("reload_failed {}kept=yes {error}", shown(number));
                 false
             }
@@ -239,7 +281,9 @@ impl Watched for SecretFile {
 }
 
 impl Watched for Arc<Keys> {
-    const FILE: ReloadedFile = ReloadedFile::Keys;
+    fn last_reload(&self) -> &'static Value {
+        &LAST_KEYS
+    }
 
     fn path(&self) -> Option<&Path> {
         Some(Keys::path(self))
@@ -258,7 +302,7 @@ impl Watched for Arc<Keys> {
                 if let Some(warning) = warning {
                     log::warn!("warning API_KEYS_FILE: {warning}");
                 }
-                count(Counter::ReloadSucceeded);
+                RELOAD_SUCCEEDED.increment();
                 log::info!(
                     "keys_reloaded keys={number} file={}",
                     Keys::path(self).display()
@@ -266,7 +310,7 @@ impl Watched for Arc<Keys> {
                 true
             }
             Err(error) => {
-                count(Counter::ReloadFailed);
+                RELOAD_FAILED.increment();
                 log::error!(
                     "keys_reload_failed kept={} API_KEYS_FILE: {error}",
                     self.len()

@@ -4,13 +4,14 @@ use std::net::IpAddr;
 
 use tiny_http::{Method, Request};
 
+use super::counters;
 use super::request_log::{is_reading, path, respond};
 use crate::handler::{Answer, Decision, Handler};
 use crate::handlers::responses as reply;
 use crate::http1::encode::Reply;
 use crate::http1::error::RequestError;
 use crate::http1::request::RequestHead;
-use crate::metrics::{Counter, Totals, count};
+use crate::metrics::Totals;
 use crate::net::{Peer, UNIX_PEER};
 
 /// What answers at the operator's listener. It logs nothing, and does not count the looks
@@ -49,7 +50,7 @@ impl Handler for Admin {
     }
 
     fn refuse(&self, refusal: &RequestError, _: Peer) -> Reply {
-        count(Counter::refused(refusal.status));
+        counters::refused(refusal.status).increment();
         reply::refusal(refusal.status)
     }
 

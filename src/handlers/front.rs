@@ -1,6 +1,7 @@
 //! In front of a backend: every request is checked, and what is granted is forwarded.
 //! Nothing is served here, so that every path is the backend's.
 
+use super::counters::{self as shared, REQUESTS};
 use super::request_log::{self, count_verdict, counted, respond};
 use crate::auth::shared_secret::Guard;
 use crate::handler::{Answer, Decision, Handler};
@@ -10,8 +11,14 @@ use crate::http1::encode::Reply;
 use crate::http1::error::RequestError;
 use crate::http1::forwarded::TrustedProxies;
 use crate::http1::request::RequestHead;
-use crate::metrics::{Counter, count};
+use crate::metrics::declare_counters;
 use crate::net::Peer;
+
+declare_counters! {
+    pub(super) COUNTERS:
+    pub(crate) FORWARDED = REQUESTS r#"verdict="granted",status="forwarded""#;
+    PUBLIC = REQUESTS r#"verdict="public",status="forwarded""#;
+}
 
 /// What decides on the requests for a backend.
 pub struct Front {
@@ -53,18 +60,18 @@ impl Handler for Front {
     fn decide(&self, head: &RequestHead<'_, '_>, peer: Peer) -> Decision {
         if let Err(error) = head.check_forwardable() {
             if head.method.is_trace() {
-                let answer = counted(Counter::MethodNotAllowed, &reply::TRACE_NOT_ALLOWED);
+                let answer = counted(&shared::METHOD_NOT_ALLOWED, &reply::TRACE_NOT_ALLOWED);
                 return self.answer(head, peer, answer);
             }
             return Decision::Respond(self.refuse(&error, peer).into());
         }
         if self.is_public(head) {
-            count(Counter::Public);
+            PUBLIC.increment();
             return Decision::Forward(Edits::Public);
         }
         let verdict = self.guard.judge_fields(head.name_values());
         let Some(reason) = count_verdict(verdict) else {
-            count(Counter::Forwarded);
+            FORWARDED.increment();
             return Decision::Forward(Edits::Granted);
         };
         respond(head, peer, |request| {

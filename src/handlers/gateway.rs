@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use tiny_http::{Header, Method, Request};
 
+use super::counters::{self as shared, REQUESTS};
 use super::request_log::{self, counted, path, respond};
 use crate::auth::secrets::Secrets;
 use crate::handler::{Answer, Decision, Handler};
@@ -18,12 +19,24 @@ use crate::http1::names;
 use crate::http1::request::RequestHead;
 pub use crate::keys::KeyVerdict;
 use crate::keys::{Id, Keys};
-use crate::metrics::{Counter, count};
+use crate::metrics::{Counter, declare_counters};
 use crate::net::Peer;
 
 /// The header whose value is a scheme and credentials (RFC 9110, section 11.6.2).
 const AUTHORIZATION: &str = "Authorization";
 const SCHEME: &str = "Bearer";
+
+declare_counters! {
+    pub(super) COUNTERS:
+    KEY_GRANTED = REQUESTS r#"verdict="key_granted",status="200""#;
+    KEY_ABSENT = REQUESTS r#"verdict="no_key",status="401""#;
+    KEY_MALFORMED = REQUESTS r#"verdict="malformed_key",status="401""#;
+    KEY_UNKNOWN = REQUESTS r#"verdict="unknown_key",status="401""#;
+    KEY_REVOKED = REQUESTS r#"verdict="revoked_key",status="401""#;
+    KEY_EXPIRED = REQUESTS r#"verdict="expired_key",status="401""#;
+    KEY_CLOCK_BEFORE_CREATED = REQUESTS r#"verdict="clock_before_created",status="401""#;
+    KEY_MISCONFIGURED = REQUESTS r#"verdict="key_misconfigured",status="500""#;
+}
 
 /// What answers at the gateway's door.
 pub struct Gateway {
@@ -83,10 +96,10 @@ impl Gateway {
         match path(request) {
             "/healthz" => request_log::healthz(request),
             "*" if *request.method() == Method::Options => {
-                counted(Counter::Options, &reply::OPTIONS_ANY)
+                counted(&shared::OPTIONS, &reply::OPTIONS_ANY)
             }
             path if request_log::is_at_or_below(path, "/authorize") => self.authorize(request),
-            _ => counted(Counter::NotFound, &reply::NOT_FOUND_NO_STORE),
+            _ => counted(&shared::NOT_FOUND, &reply::NOT_FOUND_NO_STORE),
         }
     }
 
@@ -96,7 +109,7 @@ impl Gateway {
             id,
             fields,
         } = self.judge(request);
-        count(counter(verdict));
+        counter(verdict).increment();
         if verdict != KeyVerdict::Granted {
             request_log::log_denial(request, verdict.reason(), id, &self.trusted_proxies);
         }
@@ -163,16 +176,16 @@ impl Gateway {
     }
 }
 
-fn counter(verdict: KeyVerdict) -> Counter {
+fn counter(verdict: KeyVerdict) -> &'static Counter {
     match verdict {
-        KeyVerdict::Granted => Counter::KeyGranted,
-        KeyVerdict::NoKey => Counter::KeyAbsent,
-        KeyVerdict::Malformed => Counter::KeyMalformed,
-        KeyVerdict::Unknown => Counter::KeyUnknown,
-        KeyVerdict::Revoked => Counter::KeyRevoked,
-        KeyVerdict::Expired => Counter::KeyExpired,
-        KeyVerdict::ClockBeforeCreated => Counter::KeyClockBeforeCreated,
-        KeyVerdict::Misconfigured => Counter::KeyMisconfigured,
+        KeyVerdict::Granted => &KEY_GRANTED,
+        KeyVerdict::NoKey => &KEY_ABSENT,
+        KeyVerdict::Malformed => &KEY_MALFORMED,
+        KeyVerdict::Unknown => &KEY_UNKNOWN,
+        KeyVerdict::Revoked => &KEY_REVOKED,
+        KeyVerdict::Expired => &KEY_EXPIRED,
+        KeyVerdict::ClockBeforeCreated => &KEY_CLOCK_BEFORE_CREATED,
+        KeyVerdict::Misconfigured => &KEY_MISCONFIGURED,
     }
 }
 

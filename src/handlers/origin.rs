@@ -2,6 +2,7 @@
 
 use tiny_http::{Method, Request};
 
+use super::counters::{self as shared, REQUESTS};
 use super::request_log::{self, count_verdict, counted, is_reading, path, respond};
 use crate::auth::shared_secret::{Guard, Verdict};
 use crate::handler::{Answer, Decision, Handler};
@@ -10,8 +11,13 @@ use crate::http1::encode::Reply;
 use crate::http1::error::RequestError;
 use crate::http1::forwarded::TrustedProxies;
 use crate::http1::request::RequestHead;
-use crate::metrics::{Counter, count};
+use crate::metrics::declare_counters;
 use crate::net::Peer;
+
+declare_counters! {
+    pub(super) COUNTERS:
+    pub(crate) GRANTED = REQUESTS r#"verdict="granted",status="200""#;
+}
 
 /// What answers at the origin's door.
 pub struct Origin {
@@ -40,9 +46,9 @@ impl Origin {
             path if request_log::is_at_or_below(path, "/verify") => self.verify(request),
             "/healthz" => request_log::healthz(request),
             "*" if *request.method() == Method::Options => {
-                counted(Counter::Options, &reply::OPTIONS_READING)
+                counted(&shared::OPTIONS, &reply::OPTIONS_READING)
             }
-            _ => counted(Counter::NotFound, &reply::NOT_FOUND),
+            _ => counted(&shared::NOT_FOUND, &reply::NOT_FOUND),
         }
     }
 
@@ -51,9 +57,9 @@ impl Origin {
         if verdict.is_granted() {
             if !is_reading(request) {
                 let answer = &reply::METHOD_NOT_ALLOWED_NO_STORE;
-                return counted(Counter::MethodNotAllowed, answer).granted();
+                return counted(&shared::METHOD_NOT_ALLOWED, answer).granted();
             }
-            count(Counter::Granted);
+            GRANTED.increment();
             return Answer::from(reply::verdict(verdict)).granted();
         }
         reply::verdict(verdict).into()
@@ -63,7 +69,7 @@ impl Origin {
     fn verify(&self, request: &Request) -> Answer {
         let verdict = self.judge(request);
         if verdict.is_granted() {
-            count(Counter::Granted);
+            GRANTED.increment();
             return Answer::from(reply::decision(verdict)).granted();
         }
         reply::decision(verdict).into()

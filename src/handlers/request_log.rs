@@ -2,6 +2,7 @@
 
 use tiny_http::{Method, Request};
 
+use super::counters;
 use crate::auth::shared_secret::Verdict;
 use crate::handler::{Answer, Decision};
 use crate::handlers::responses as reply;
@@ -12,7 +13,7 @@ use crate::http1::request::RequestHead;
 use crate::http1::static_response::StaticResponse;
 use crate::keys::Id;
 use crate::log as events;
-use crate::metrics::{Counter, count};
+use crate::metrics::Counter;
 use crate::net::Peer;
 
 /// Longest path, and longest method, that a log line shows, in bytes.
@@ -67,30 +68,30 @@ pub(super) fn is_reading(request: &Request) -> bool {
 /// `/healthz`, which anyone may ask for.
 pub(super) fn healthz(request: &Request) -> Answer {
     match request.method() {
-        Method::Get | Method::Head => counted(Counter::Healthy, &reply::HEALTHY),
+        Method::Get | Method::Head => counted(&counters::HEALTHY, &reply::HEALTHY),
         // HAProxy's httpchk asks so, and wants a 2xx or 3xx.
-        Method::Options => counted(Counter::Healthy, &reply::HEALTHY_OPTIONS),
-        _ => counted(Counter::MethodNotAllowed, &reply::METHOD_NOT_ALLOWED),
+        Method::Options => counted(&counters::HEALTHY, &reply::HEALTHY_OPTIONS),
+        _ => counted(&counters::METHOD_NOT_ALLOWED, &reply::METHOD_NOT_ALLOWED),
     }
 }
 
 /// Counts an answer.
-pub(super) fn counted(counter: Counter, answer: &'static StaticResponse) -> Answer {
-    count(counter);
+pub(super) fn counted(counter: &Counter, answer: &'static StaticResponse) -> Answer {
+    counter.increment();
     answer.into()
 }
 
 /// Counts a verdict; where it denies, returns the reason for the log.
 pub(super) fn count_verdict(verdict: Verdict) -> Option<&'static str> {
     let (counter, reason) = match verdict {
-        Verdict::Granted => (Counter::SecretCurrent, None),
-        Verdict::GrantedByPrevious => (Counter::SecretPrevious, None),
-        Verdict::Misconfigured => (Counter::Misconfigured, Some("misconfigured")),
-        Verdict::NoSecret => (Counter::NoSecret, Some("no_secret")),
-        Verdict::InvalidSecret => (Counter::InvalidSecret, Some("invalid_secret")),
-        Verdict::RepeatedSecret => (Counter::RepeatedSecret, Some("repeated_secret")),
+        Verdict::Granted => (&counters::SECRET_CURRENT, None),
+        Verdict::GrantedByPrevious => (&counters::SECRET_PREVIOUS, None),
+        Verdict::Misconfigured => (&counters::MISCONFIGURED, Some("misconfigured")),
+        Verdict::NoSecret => (&counters::NO_SECRET, Some("no_secret")),
+        Verdict::InvalidSecret => (&counters::INVALID_SECRET, Some("invalid_secret")),
+        Verdict::RepeatedSecret => (&counters::REPEATED_SECRET, Some("repeated_secret")),
     };
-    count(counter);
+    counter.increment();
     reason
 }
 
@@ -143,7 +144,7 @@ fn named(client: Client, trusted: &TrustedProxies) -> String {
 /// Logs and answers what the loop refuses.
 pub(super) fn refuse(refusal: &RequestError, peer: Peer, trusted: &TrustedProxies) -> Reply {
     let RequestError { status, reason } = refusal;
-    count(Counter::refused(*status));
+    counters::refused(*status).increment();
     let client = TrustedProxies::peer(peer);
     let who = named(client, trusted);
     events::refusal(

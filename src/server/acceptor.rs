@@ -10,11 +10,10 @@ use mio::{Events, Interest, Poll, Token, Waker};
 use super::budget::Budget;
 use super::slots::{AcceptWaker, ConnectionSlots, Victim};
 use super::worker::{self, WorkerHandle};
-use super::{Limits, ListenerGroup, Service, file_limit, respond};
+use super::{Limits, ListenerGroup, Service, counters, file_limit, respond};
 use crate::handler::Handler;
 use crate::http1::error::RequestError;
 use crate::http1::framing::KeepAlive;
-use crate::metrics::{Counter, count};
 use crate::net::{Address, Listener, Peer, SocketBuffers, Stream, UNIX_PEER};
 
 const STOP: Token = Token(usize::MAX);
@@ -295,7 +294,7 @@ impl Server {
                         if std::mem::take(&mut self.failing) {
                             log::info!("accept_recovered connections={}", self.occupied());
                         }
-                        count(Counter::Accepted);
+                        counters::accepted();
                         if private {
                             self.admit_privately(stream, peer, group);
                         } else {
@@ -311,7 +310,7 @@ impl Server {
     fn admit(&mut self, stream: Stream, peer: Peer, group: usize) {
         if self.occupied() >= self.max_connections && !self.evict() {
             turn_away(&*self.services[group].handler, stream, peer);
-            return count(Counter::ClosedFull);
+            return counters::closed(&counters::CLOSED_FULL);
         }
         if let Some(worker) = self.worker_for(peer) {
             worker.accept(stream, peer, group);

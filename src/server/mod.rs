@@ -6,6 +6,7 @@
 
 mod acceptor;
 mod budget;
+pub(crate) mod counters;
 mod deadlines;
 mod eviction;
 mod file_limit;

@@ -7,14 +7,14 @@ use std::time::{Duration, Instant};
 use mio::Registry;
 
 use super::slots::Standing;
-use super::{Limits, respond};
+use super::{Limits, counters, respond};
 use crate::handler::{Decision, Handler};
 use crate::http1::date::Date;
 use crate::http1::error::RequestError;
 use crate::http1::framing::KeepAlive;
 use crate::http1::request::{self, Outcome, RequestHead};
 use crate::http1::scan::Scan;
-use crate::metrics::{self, Counter};
+use crate::metrics::Counter;
 use crate::net::{Peer, Read, Stream, Transport, Write};
 use crate::proxy::exchange::Exchange;
 use crate::proxy::pool::Pool;
@@ -86,7 +86,7 @@ pub(crate) enum Action {
     /// There is more to do without either.
     RunAgain,
     /// Close it, for this reason.
-    Close(Counter),
+    Close(&'static Counter),
 }
 
 /// What a session acts under.
@@ -124,7 +124,7 @@ pub(crate) struct Session {
     /// Whether it has presented a good credential.
     proven: bool,
     /// Why it is about to be closed, once that is so.
-    reason: Counter,
+    reason: &'static Counter,
     /// Answers in the current turn.
     answers: u32,
 }
@@ -146,7 +146,7 @@ impl Session {
             exchange: None,
             read_closed: false,
             proven: false,
-            reason: Counter::ClosedPeer,
+            reason: &counters::CLOSED_PEER,
             answers: 0,
         }
     }
@@ -204,7 +204,7 @@ impl Session {
             }
         }
         self.transport.reset_on_close();
-        Action::Close(Counter::ClosedMemory)
+        Action::Close(&counters::CLOSED_MEMORY)
     }
 
     pub(crate) fn deadline(&self, limits: &Limits, relay: Option<&Relay>) -> Instant {
@@ -235,15 +235,15 @@ impl Session {
             return self.expire_in_exchange(context, resources);
         }
         let reason = match self.state {
-            _ if self.written.is_some() => Counter::ClosedWriteTimeout,
-            State::AwaitingFirstByte => Counter::ClosedHeadTimeout,
-            State::Idle | State::Forwarding => Counter::ClosedIdle,
-            State::DiscardingBody(_) => Counter::ClosedBodyTimeout,
-            State::Closing { .. } => Counter::ClosedWriteTimeout,
+            _ if self.written.is_some() => &counters::CLOSED_WRITE_TIMEOUT,
+            State::AwaitingFirstByte => &counters::CLOSED_HEAD_TIMEOUT,
+            State::Idle | State::Forwarding => &counters::CLOSED_IDLE,
+            State::DiscardingBody(_) => &counters::CLOSED_BODY_TIMEOUT,
+            State::Closing { .. } => &counters::CLOSED_WRITE_TIMEOUT,
             State::Lingering(_) => self.reason,
             State::ReadingHead => return self.expire_in_head(context),
         };
-        if reason == Counter::ClosedWriteTimeout {
+        if reason == &counters::CLOSED_WRITE_TIMEOUT {
             self.transport.reset_on_close();
         }
         Action::Close(reason)
@@ -271,7 +271,7 @@ impl Session {
         let action = self.advance(context, resources, &mut buffer);
         resources.input = buffer;
         if self.answers > 0 {
-            metrics::answered(self.answers, context.now.elapsed());
+            counters::ANSWERS.observe(self.answers, context.now.elapsed());
         }
         if borrowed {
             let rest = self.output.as_slice().into();
@@ -333,7 +333,7 @@ impl Session {
                 return self.write(context.now);
             }
             Read::Blocked => return self.write(context.now),
-            Read::Failed(_) => return Action::Close(Counter::ClosedError),
+            Read::Failed(_) => return Action::Close(&counters::CLOSED_ERROR),
         };
         let action = self.process(&buffer[..held + read], context);
         if action == Action::Wait && !self.output_full() && self.transport.is_readable() {
@@ -455,9 +455,9 @@ impl Session {
     fn after_answer(&mut self, keep_alive: KeepAlive, body: u64, draining: bool, now: Instant) {
         if keep_alive == KeepAlive::Close {
             self.reason = if draining {
-                Counter::ClosedDrain
+                &counters::CLOSED_DRAIN
             } else {
-                Counter::ClosedAnswered
+                &counters::CLOSED_ANSWERED
             };
         }
         let next = match (keep_alive, body) {
@@ -480,9 +480,9 @@ impl Session {
         self.input = Vec::new();
         self.answers += 1;
         self.reason = match error.status {
-            408 => Counter::ClosedHeadTimeout,
-            503 => Counter::ClosedMemory,
-            _ => Counter::ClosedRefused,
+            408 => &counters::CLOSED_HEAD_TIMEOUT,
+            503 => &counters::CLOSED_MEMORY,
+            _ => &counters::CLOSED_REFUSED,
         };
         self.enter(State::Closing { linger: true }, context.now);
     }
@@ -510,7 +510,7 @@ impl Session {
         if !self.output.is_empty() {
             let sent = match self.transport.write(&self.output) {
                 Write::Bytes(sent) => sent,
-                Write::Failed(_) => return Action::Close(Counter::ClosedError),
+                Write::Failed(_) => return Action::Close(&counters::CLOSED_ERROR),
             };
             self.output.drain(..sent);
             if !self.output.is_empty() {
@@ -526,7 +526,7 @@ impl Session {
         match self.state {
             State::Closing { linger: true } if !self.read_closed => {
                 if self.transport.shutdown_write().is_err() {
-                    return Action::Close(Counter::ClosedError);
+                    return Action::Close(&counters::CLOSED_ERROR);
                 }
                 self.enter(State::Lingering(now), now);
                 Action::Wait

@@ -15,8 +15,8 @@ use super::deadlines::Deadlines;
 use super::eviction::EvictionQueue;
 use super::session::{Action, Session, SessionContext, WorkerResources};
 use super::slots::{AcceptWaker, ConnectionSlots, Standing, Victim};
-use super::{Limits, Service, scheduling};
-use crate::metrics::{Counter, count};
+use super::{Limits, Service, counters, scheduling};
+use crate::metrics::Counter;
 use crate::net::{ConnectionToken, Peer, Side, Stream};
 
 const INBOX: Token = Token(usize::MAX);
@@ -252,7 +252,7 @@ impl Worker {
         self.sessions[slot].session = Some(session);
         if let Err(error) = registered {
             log::error!("register_failed error=\"{error}\"");
-            self.close(slot, Counter::ClosedError);
+            self.close(slot, &counters::CLOSED_ERROR);
             return;
         }
         // Its first request has mostly come by now; epoll would say so a call later.
@@ -433,7 +433,7 @@ impl Worker {
         };
         self.slots.evicted();
         match slot {
-            Some(slot) => self.close(slot, Counter::ClosedShed),
+            Some(slot) => self.close(slot, &counters::CLOSED_SHED),
             None => self.accept_waker.tell(),
         }
     }
@@ -453,7 +453,7 @@ impl Worker {
             };
             let idle = session.idle_since();
             if self.draining.is_some() && idle.is_some_and(|since| since + GRACE <= now) {
-                self.close(slot, Counter::ClosedDrain);
+                self.close(slot, &counters::CLOSED_DRAIN);
             } else if session.deadline(&self.limits, self.services[session.group].relay.as_deref())
                 <= now
             {
@@ -501,8 +501,8 @@ impl Worker {
         }
     }
 
-    fn close(&mut self, slot: usize, reason: Counter) {
-        count(reason);
+    fn close(&mut self, slot: usize, reason: &'static Counter) {
+        counters::closed(reason);
         self.end_exchange(slot);
         let entry = &mut self.sessions[slot];
         // Dropping the socket closes it, which also takes it out of the epoll set.

@@ -5,7 +5,6 @@ use std::io::{self, Read as _, Write as _};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::metrics::Totals;
 use crate::net::SelfCheckSocket;
 use crate::systemd;
 
@@ -16,12 +15,16 @@ const QUESTION: &[u8] = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection
 const GOOD: &[u8] = b"HTTP/1.1 200 ";
 
 /// Asks each of the `workers` over `door` from now on, on a thread of its own, twice in
-/// the time that systemd allows; nothing where systemd does not listen.
+/// the time that systemd allows, and tells systemd `status`; nothing where systemd does not listen.
 ///
 /// # Errors
 ///
 /// If the system denies the thread.
-pub fn start(door: Arc<SelfCheckSocket>, workers: usize) -> io::Result<()> {
+pub fn start(
+    door: Arc<SelfCheckSocket>,
+    workers: usize,
+    status: impl Fn() -> String + Send + 'static,
+) -> io::Result<()> {
     if !systemd::listens() {
         return Ok(());
     }
@@ -32,7 +35,7 @@ pub fn start(door: Arc<SelfCheckSocket>, workers: usize) -> io::Result<()> {
             loop {
                 let until = Instant::now() + period;
                 match (0..workers).try_for_each(|_| ask(&door, until)) {
-                    Ok(()) => systemd::alive(&Totals::now().status()),
+                    Ok(()) => systemd::alive(&status()),
                     Err(error) => log::error!("watchdog_unanswered error=\"{error}\""),
                 }
                 std::thread::sleep(until.saturating_duration_since(Instant::now()));

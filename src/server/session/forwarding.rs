@@ -5,14 +5,13 @@ use crate::http1::edits::Edits;
 use crate::http1::error::RequestError;
 use crate::http1::framing::{BodyLength, KeepAlive};
 use crate::http1::request::RequestHead;
-use crate::metrics::Counter;
 use crate::net::Transport;
 use crate::proxy::attempt::AttemptContext;
 use crate::proxy::client_end::ClientEnd;
 use crate::proxy::exchange::{Ending, Exchange, ExchangeContext, Progress};
 use crate::proxy::failure::Failure;
 use crate::proxy::relay::Relay;
-use crate::server::respond;
+use crate::server::{counters, respond};
 
 impl Session {
     /// Whether a backend answers.
@@ -72,7 +71,7 @@ impl Session {
         };
         if context.draining && exchange.is_endless() {
             exchange.finish(&mut attempt_context(relay, self.group, context, resources));
-            return Action::Close(Counter::ClosedDrain);
+            return Action::Close(&counters::CLOSED_DRAIN);
         }
         let mut client = ClientEnd {
             transport: &mut self.transport,
@@ -113,9 +112,9 @@ impl Session {
 
     fn end_forwarding(&mut self, ending: Ending, context: &SessionContext<'_>) -> Action {
         self.reason = if context.draining {
-            Counter::ClosedDrain
+            &counters::CLOSED_DRAIN
         } else {
-            Counter::ClosedAnswered
+            &counters::CLOSED_ANSWERED
         };
         let next = match ending {
             Ending::KeepAlive => State::Idle,
@@ -144,7 +143,7 @@ impl Session {
             if exchange.ends_with_connection() || client_gone {
                 self.transport.reset_on_close();
             }
-            return Action::Close(Counter::ClosedError);
+            return Action::Close(&counters::CLOSED_ERROR);
         }
         let whole = exchange.has_read_request() && failure.is_backends() && !context.draining;
         let keep_alive = if whole {

@@ -1,0 +1,38 @@
+//! A number that is set, by any thread and seldom.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use super::registry::{Family, Series, Source};
+
+/// A number that is set. It is not printed before that.
+#[derive(Debug)]
+pub struct Value(AtomicU64);
+
+impl Value {
+    /// One that a table registers.
+    #[must_use]
+    #[expect(
+        clippy::new_without_default,
+        reason = "one that no table has is not printed"
+    )]
+    pub const fn new() -> Self {
+        Self(AtomicU64::new(f64::NAN.to_bits()))
+    }
+
+    /// Its line in a table.
+    #[must_use]
+    pub const fn series(&'static self, family: &'static Family, labels: &'static str) -> Series {
+        Series::new(family, labels, Source::Value(self))
+    }
+
+    /// Sets it.
+    pub fn set(&self, value: f64) {
+        self.0.store(value.to_bits(), Relaxed);
+    }
+
+    /// What it was last set to.
+    #[must_use]
+    pub fn get(&self) -> Option<f64> {
+        Some(f64::from_bits(self.0.load(Relaxed))).filter(|value| !value.is_nan())
+    }
+}

@@ -1,0 +1,45 @@
+//! What is counted, of all layers: which tables there are, and the line that systemd shows.
+
+use crate::handlers::{self, counters as decisions, front, origin};
+use crate::metrics::{self, Totals};
+use crate::reload;
+use crate::server::counters as connections;
+
+/// Registers what each layer counts. No thread counts before that.
+pub fn start() {
+    metrics::start();
+    let tables = [connections::COUNTERS, connections::LEVELS];
+    let tables = tables
+        .into_iter()
+        .chain(handlers::TABLES)
+        .chain(reload::TABLES);
+    tables.for_each(metrics::register);
+}
+
+/// `connections=12 requests=345 granted=333 by_previous=0 denied=12`, for systemd's
+/// `STATUS=`; before it `RELOAD FAILED file=keys, see the log;` where that is so.
+#[must_use]
+pub fn line() -> String {
+    let totals = Totals::now();
+    let sum = |counters: &[_]| -> u64 { counters.iter().map(|&each| totals.of(each)).sum() };
+    let failed: Vec<_> = reload::failed_files().collect();
+    let failed = if failed.is_empty() {
+        String::new()
+    } else {
+        format!("RELOAD FAILED file={}, see the log; ", failed.join(","))
+    };
+    failed
+        + &format!(
+            "connections={} requests={} granted={} by_previous={} denied={}",
+            totals.level(&connections::OPEN),
+            totals.family(&decisions::REQUESTS).unwrap_or_default(),
+            sum(&[&origin::GRANTED, &front::FORWARDED]),
+            sum(&[&decisions::SECRET_PREVIOUS]),
+            sum(&[
+                &decisions::NO_SECRET,
+                &decisions::INVALID_SECRET,
+                &decisions::REPEATED_SECRET,
+                &decisions::MISCONFIGURED,
+            ]),
+        )
+}
