@@ -91,6 +91,7 @@ install: $(if $(filter $(DIST),$(BINARY)),dist)
 
 bench: dist
 	python3 tests/bench/run.py
+	python3 tests/bench/overload.py
 	python3 tests/bench/fronts.py
 	python3 tests/bench/keys.py
 
