@@ -102,7 +102,7 @@ fn what_does_not_fit_is_refused_and_explained() {
         (&["envoy", "--key", "/a"], "--cert"),
         (&["haproxy", "--key", "/a"], "no place"),
         (&["haproxy-lua", "--socket", "/a"], "fitted to nothing"),
-        (&["unit", "--name", "a"], "fitted to nothing"),
+        (&["unit", "--name", "a"], "it takes --backend"),
         (&["traefik", "--socket", "/a"], "127.0.0.1:8888"),
         (&["nginx", "--socket", "192.0.2.1:80"], "on this machine"),
         (&["nginx", "--socket", "/$a"], "position 1"),
