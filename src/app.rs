@@ -120,6 +120,7 @@ pub fn listener_groups(
         inherited: inherited.admin,
         private: Some(Arc::clone(private)),
         relay: None,
+        tls: None,
         handler: Arc::new(Admin { is_local }),
     };
     let origin = origin(config, inherited.origin, secrets, relay);
@@ -172,6 +173,7 @@ fn origin(
         inherited,
         private: None,
         relay: relay.cloned(),
+        tls: config.tls.clone(),
         handler,
     }
 }
@@ -208,6 +210,7 @@ fn gateway(
         inherited,
         private: None,
         relay: None,
+        tls: config.tls.clone(),
         handler: Arc::new(Gateway {
             key_header: gateway.key_header.clone(),
             secret_header: config.header.clone(),

@@ -6,6 +6,7 @@ use crate::http1::error::RequestError;
 use crate::http1::request::RequestHead;
 use crate::http1::static_response::StaticResponse;
 use crate::net::Peer;
+use crate::net::tls::TlsError;
 
 /// What answers the requests of a listener.
 pub trait Handler: Send + Sync + 'static {
@@ -14,6 +15,9 @@ pub trait Handler: Send + Sync + 'static {
 
     /// Answers in place of a request that the loop refuses.
     fn refuse(&self, error: &RequestError, peer: Peer) -> Reply;
+
+    /// Takes note of a connection whose TLS has failed.
+    fn tls_failed(&self, error: &TlsError, peer: Peer);
 
     /// Answers with `status` in place of a backend that has failed.
     fn failed(&self, status: u16) -> Reply;

@@ -6,15 +6,18 @@ mod gateway;
 mod group;
 mod reader;
 mod spelling;
+mod tls;
 mod values;
 pub mod variables;
 
 use std::ffi::OsString;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::auth::secret_source::{Loaded, Source};
 use crate::auth::secrets::Secrets;
 use crate::http1::forwarded::TrustedProxies;
+use crate::net::tls::server::TlsServer;
 use crate::net::{Address, SocketAccess};
 use crate::proxy::limits::Limits as RelayLimits;
 use crate::server::Limits;
@@ -79,6 +82,8 @@ pub struct Config {
     pub backend: Option<Backend>,
     /// The limits of what is forwarded.
     pub relay_limits: RelayLimits,
+    /// What TLS listeners answer with: `TLS_CERT` and `TLS_KEY`.
+    pub tls: Option<Arc<TlsServer>>,
     /// `WRITE_TIMEOUT` for what is forwarded, or its own default.
     pub relay_write_timeout: Duration,
     /// `WORKERS`.
@@ -118,6 +123,8 @@ impl Config {
         let admin_allow_remote = reader.switch("ADMIN_ALLOW_REMOTE");
         let admin_listen = reader.admin_listen(admin_allow_remote);
         reader.each_address_once(&listen, gateway.as_ref(), &admin_listen);
+        let gateway_listen = gateway.as_ref().map_or(&[][..], |gateway| &gateway.listen);
+        let tls = reader.tls(&[&listen, gateway_listen]);
         let backend = reader.backend(&header);
         let opens_listen = listen_is_set || !environment.inherits_origin;
         reader.backend_is_elsewhere(
@@ -164,6 +171,7 @@ impl Config {
             secrets: loaded,
             gateway,
             backend,
+            tls,
             relay_limits,
             relay_write_timeout,
             workers,

@@ -28,7 +28,7 @@ pub(super) fn field_name(name: &str) -> Result<String, ValueError> {
 
 /// Whether no other address is it: with port 0 the system chooses one.
 pub(super) fn is_fixed(address: &Address) -> bool {
-    !matches!(address, Address::Tcp(address) if address.port() == 0)
+    !matches!(address, Address::Tcp(address) | Address::Tls(address) if address.port() == 0)
 }
 
 /// Addresses with commas; none where nothing is written.
@@ -46,7 +46,9 @@ pub(super) fn addresses(list: &str) -> Result<Vec<Address>, ValueError> {
     }
     let wildcard_port = |v6: bool| {
         addresses.iter().find_map(|address| match address {
-            Address::Tcp(a) if a.ip().is_unspecified() && a.is_ipv6() == v6 => Some(a.port()),
+            Address::Tcp(a) | Address::Tls(a) if a.ip().is_unspecified() && a.is_ipv6() == v6 => {
+                Some(a.port())
+            }
             _ => None,
         })
     };
@@ -58,9 +60,12 @@ pub(super) fn addresses(list: &str) -> Result<Vec<Address>, ValueError> {
 
 fn address(member: &str) -> Result<Address, ValueError> {
     let Some(path) = member.strip_prefix("unix:") else {
-        let address = SocketAddr::from_str(member);
-        return address
-            .map(Address::Tcp)
+        let (kind, text): (fn(SocketAddr) -> Address, _) = match member.strip_prefix("tls:") {
+            Some(text) => (Address::Tls, text),
+            None => (Address::Tcp, member),
+        };
+        return SocketAddr::from_str(text)
+            .map(kind)
             .map_err(|_| ValueError::Address(member.to_owned()));
     };
     if !path.starts_with('/') {

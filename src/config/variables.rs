@@ -30,6 +30,8 @@ pub enum Topic {
     Listeners,
     /// The backend that is guarded.
     Backend,
+    /// TLS.
+    Tls,
     /// API keys.
     Gateway,
     /// What it logs.
@@ -45,6 +47,8 @@ pub enum Form {
     Secret,
     /// A path of a file.
     Path,
+    /// Paths of files, with commas.
+    Paths,
     /// The name of a header field.
     FieldName,
     /// Addresses to listen at, with commas.
@@ -85,8 +89,8 @@ pub const SECONDS: (f64, f64) = (0.001, 31_536_000.0);
 
 use Fallback::{Cores, Nothing, Value};
 use Form::{
-    Addresses, Backends, Bytes, Count, FieldName, Group, Mode, Networks, Path, Seconds, Secret,
-    Switch, UrlPaths,
+    Addresses, Backends, Bytes, Count, FieldName, Group, Mode, Networks, Path, Paths, Seconds,
+    Secret, Switch, UrlPaths,
 };
 
 /// All variables, by topic.
@@ -129,6 +133,10 @@ pub const VARIABLES: &[Variable] = &[
     Variable { name: "TUNNEL_IDLE_TIMEOUT", topic: Topic::Backend, form: Seconds, default: Value("3600"),
         help: "seconds in which a WebSocket sends nothing" },
 
+    Variable { name: "TLS_CERT", topic: Topic::Tls, form: Paths, default: Nothing("none"),
+        help: "certificate chains in PEM, for addresses that begin with tls:; chosen by name" },
+    Variable { name: "TLS_KEY", topic: Topic::Tls, form: Paths, default: Nothing("none"),
+        help: "their keys, in the same order: PKCS#8, SEC1 or PKCS#1" },
     Variable { name: "GATEWAY_LISTEN", topic: Topic::Gateway, form: Addresses, default: Nothing("none"),
         help: "where /authorize is answered, with the secret: loopback or unix:" },
     Variable { name: "API_KEYS_FILE", topic: Topic::Gateway, form: Path, default: Nothing("500"),
@@ -169,6 +177,7 @@ impl Display for Topic {
             Self::Secret => "The secret",
             Self::Listeners => "Listeners",
             Self::Backend => "The backend",
+            Self::Tls => "TLS",
             Self::Gateway => "API keys",
             Self::Logs => "Logs",
             Self::Limits => "Limits",
@@ -181,8 +190,9 @@ impl Display for Form {
         match self {
             Self::Secret => to.write_str("printable ASCII, 16 bytes or more"),
             Self::Path => to.write_str("path of a file"),
+            Self::Paths => to.write_str("paths of files, with commas"),
             Self::FieldName => to.write_str("name of a header"),
-            Self::Addresses => to.write_str("ADDR:PORT, [::]:PORT or unix:/path, with commas"),
+            Self::Addresses => to.write_str("ADDR:PORT, tls:ADDR:PORT or unix:/path, with commas"),
             Self::Networks => to.write_str("addresses, networks (10.0.0.0/8) or unix, with commas"),
             Self::Backends => to.write_str("http://HOST:PORT or http://unix:/path, with commas"),
             Self::UrlPaths => to.write_str("paths, such as /healthz,/favicon.ico"),

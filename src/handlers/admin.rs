@@ -5,13 +5,14 @@ use std::net::IpAddr;
 use tiny_http::{Method, Request};
 
 use super::counters;
-use super::request_log::{is_reading, path, respond};
+use super::request_log::{self, is_reading, path, respond};
 use crate::handler::{Answer, Decision, Handler};
 use crate::handlers::responses as reply;
 use crate::http1::encode::Reply;
 use crate::http1::error::RequestError;
 use crate::http1::request::RequestHead;
 use crate::metrics::Totals;
+use crate::net::tls::TlsError;
 use crate::net::{Peer, UNIX_PEER};
 
 /// What answers at the operator's listener. It logs nothing, and does not count the looks
@@ -52,6 +53,10 @@ impl Handler for Admin {
     fn refuse(&self, refusal: &RequestError, _: Peer) -> Reply {
         counters::refused(refusal.status).increment();
         reply::refusal(refusal.status)
+    }
+
+    fn tls_failed(&self, error: &TlsError, peer: Peer) {
+        request_log::log_tls_failure(error, peer);
     }
 
     fn failed(&self, status: u16) -> Reply {

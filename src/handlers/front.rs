@@ -13,6 +13,7 @@ use crate::http1::forwarded::TrustedProxies;
 use crate::http1::request::RequestHead;
 use crate::metrics::declare_counters;
 use crate::net::Peer;
+use crate::net::tls::TlsError;
 
 declare_counters! {
     pub(super) COUNTERS:
@@ -86,6 +87,10 @@ impl Handler for Front {
 
     fn refuse(&self, refusal: &RequestError, peer: Peer) -> Reply {
         request_log::refuse(refusal, peer, &self.trusted_proxies)
+    }
+
+    fn tls_failed(&self, error: &TlsError, peer: Peer) {
+        request_log::log_tls_failure(error, peer);
     }
 
     fn failed(&self, status: u16) -> Reply {

@@ -21,6 +21,7 @@ pub use crate::keys::KeyVerdict;
 use crate::keys::{Id, Keys};
 use crate::metrics::{Counter, declare_counters};
 use crate::net::Peer;
+use crate::net::tls::TlsError;
 
 /// The header whose value is a scheme and credentials (RFC 9110, section 11.6.2).
 const AUTHORIZATION: &str = "Authorization";
@@ -196,6 +197,10 @@ impl Handler for Gateway {
 
     fn refuse(&self, refusal: &RequestError, peer: Peer) -> Reply {
         request_log::refuse(refusal, peer, &self.trusted_proxies)
+    }
+
+    fn tls_failed(&self, error: &TlsError, peer: Peer) {
+        request_log::log_tls_failure(error, peer);
     }
 
     fn failed(&self, status: u16) -> Reply {

@@ -15,6 +15,7 @@ use crate::keys::Id;
 use crate::log as events;
 use crate::metrics::Counter;
 use crate::net::Peer;
+use crate::net::tls::TlsError;
 
 /// Longest path, and longest method, that a log line shows, in bytes.
 const SHOWN: usize = 256;
@@ -139,6 +140,16 @@ fn named(client: Client, trusted: &TrustedProxies) -> String {
         "client"
     };
     format!("{name}={client}")
+}
+
+/// Logs a connection whose TLS has failed.
+pub(super) fn log_tls_failure(error: &TlsError, peer: Peer) {
+    let ip = match TrustedProxies::peer(peer) {
+        Client::Ip(ip) => Some(ip),
+        Client::Unix => None,
+    };
+    let peer = TrustedProxies::peer(peer);
+    events::refusal(ip, format_args!("tls_failed error=\"{error}\" peer={peer}"));
 }
 
 /// Logs and answers what the loop refuses.

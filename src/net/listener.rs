@@ -28,6 +28,8 @@ use super::stream::Stream;
 pub enum Address {
     /// `ADDR:PORT`.
     Tcp(SocketAddr),
+    /// `tls:ADDR:PORT`: TCP that speaks TLS.
+    Tls(SocketAddr),
     /// `unix:/path`.
     Unix(PathBuf),
 }
@@ -37,7 +39,7 @@ impl Address {
     #[must_use]
     pub fn is_local(&self) -> bool {
         match self {
-            Self::Tcp(address) => address.ip().to_canonical().is_loopback(),
+            Self::Tcp(address) | Self::Tls(address) => address.ip().to_canonical().is_loopback(),
             Self::Unix(_) => true,
         }
     }
@@ -47,6 +49,7 @@ impl fmt::Display for Address {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tcp(address) => address.fmt(to),
+            Self::Tls(address) => write!(to, "tls:{address}"),
             Self::Unix(path) => write!(to, "unix:{}", path.display()),
         }
     }
@@ -111,10 +114,14 @@ impl Listener {
         patience: Duration,
     ) -> io::Result<Self> {
         match address {
-            Address::Tcp(wanted) => {
+            Address::Tcp(wanted) | Address::Tls(wanted) => {
                 let listener = listen_tcp(*wanted)?;
                 buffers.settle_tcp(&listener, patience)?;
-                let address = Some(Address::Tcp(listener.local_addr()?));
+                let bound = listener.local_addr()?;
+                let address = Some(match address {
+                    Address::Tls(_) => Address::Tls(bound),
+                    _ => Address::Tcp(bound),
+                });
                 let socket = Socket::Tcp(listener);
                 Ok(Self {
                     socket,
@@ -211,6 +218,11 @@ impl Listener {
                 Ok((Stream::Unix(stream), UNIX_PEER))
             }
         }
+    }
+
+    /// Whether its connections speak TLS.
+    pub(crate) fn is_tls(&self) -> bool {
+        matches!(self.address, Some(Address::Tls(_)))
     }
 
     /// Whether a connection waits to be accepted; poll(2) says so without a file for it.

@@ -5,7 +5,9 @@ mod listener;
 mod peer;
 pub mod resolve;
 mod self_check;
+mod socket;
 mod stream;
+pub mod tls;
 mod token;
 mod transport;
 
@@ -13,6 +15,7 @@ pub use buffers::{SocketBuffers, limit_not_sent};
 pub use listener::{Address, Inherited, Listener, SocketAccess};
 pub use peer::{Peer, UNIX_PEER};
 pub use self_check::SelfCheckSocket;
+pub use socket::{Read, Write};
 pub use stream::Stream;
 pub use token::{ConnectionToken, Side};
-pub use transport::{Read, Transport, Write};
+pub use transport::Transport;

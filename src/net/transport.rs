@@ -1,50 +1,20 @@
-//! A connected socket with what epoll(7) has said of it.
+//! A connection as whoever speaks HTTP over it sees it: plain, or inside TLS.
 
-use std::io::{self, ErrorKind, Read as _, Write as _};
+use std::io;
 
+use mio::Registry;
 use mio::event::Event;
-use mio::{Interest, Registry};
 
+use super::socket::{Read, Socket, Write};
 use super::stream::Stream;
+use super::tls::TlsSession;
 use super::token::ConnectionToken;
-
-/// What one read comes to.
-#[derive(Debug)]
-pub enum Read {
-    /// So many bytes.
-    Bytes(usize),
-    /// None now; an event tells of more.
-    Blocked,
-    /// The peer has closed its side.
-    End,
-    /// The connection is broken.
-    Failed(io::Error),
-}
-
-/// What one write comes to.
-#[derive(Debug)]
-pub enum Write {
-    /// So many bytes were taken, perhaps none.
-    Bytes(usize),
-    /// The connection is broken.
-    Failed(io::Error),
-}
 
 /// A connection, registered once and edge-triggered for both directions: an event says
 /// when something changes, and this type remembers it until a call says otherwise.
-#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Transport {
-    stream: Stream,
-    readable: bool,
-    writable: bool,
-    /// The peer has closed its side, or the connection broke: a short read is not the
-    /// last one.
-    ends: bool,
-    /// The connection is of no more use in either direction: it was reset, or a Unix
-    /// peer is gone.
-    broken: bool,
-    /// This side has said that it writes no more.
-    write_closed: bool,
+    socket: Socket,
+    tls: Option<Box<TlsSession>>,
 }
 
 impl Transport {
@@ -53,12 +23,8 @@ impl Transport {
     #[must_use]
     pub fn new(stream: Stream) -> Self {
         Self {
-            stream,
-            readable: true,
-            writable: true,
-            ends: false,
-            broken: false,
-            write_closed: false,
+            socket: Socket::new(stream),
+            tls: None,
         }
     }
 
@@ -66,9 +32,17 @@ impl Transport {
     #[must_use]
     pub fn connecting(stream: Stream) -> Self {
         Self {
-            readable: false,
-            writable: false,
-            ..Self::new(stream)
+            socket: Socket::connecting(stream),
+            tls: None,
+        }
+    }
+
+    /// Has all that is read and written pass through `session`.
+    #[must_use]
+    pub fn with_tls(self, session: TlsSession) -> Self {
+        Self {
+            tls: Some(Box::new(session)),
+            ..self
         }
     }
 
@@ -78,116 +52,118 @@ impl Transport {
     ///
     /// What `epoll_ctl(2)` says.
     pub fn register(&mut self, registry: &Registry, token: ConnectionToken) -> io::Result<()> {
-        let both = Interest::READABLE | Interest::WRITABLE;
-        registry.register(&mut self.stream, token.into(), both)
+        self.socket.register(registry, token)
     }
 
     /// Takes note of an event.
     pub fn on_event(&mut self, event: &Event) {
-        self.ends |= event.is_read_closed() || event.is_error();
-        // Once both sides have closed, both directions end without a reset.
-        self.broken |= event.is_error() || event.is_write_closed() && !self.write_closed;
-        self.readable |= event.is_readable() || self.ends;
-        self.writable |= event.is_writable() || event.is_error();
+        self.socket.on_event(event);
     }
 
     /// Whether a read is worth a try.
     #[must_use]
     pub fn is_readable(&self) -> bool {
-        self.readable
+        self.socket.is_readable() || self.tls.as_ref().is_some_and(|tls| tls.has_data())
     }
 
     /// Whether a write is worth a try.
     #[must_use]
     pub fn is_writable(&self) -> bool {
-        self.writable
+        self.socket.is_writable()
     }
 
     /// Reads once.
     pub fn read(&mut self, buffer: &mut [u8]) -> Read {
-        loop {
-            return match self.stream.read(buffer) {
-                Ok(0) => {
-                    self.readable = false;
-                    Read::End
-                }
-                Ok(count) => {
-                    // A short read has drained the socket; what comes later makes it
-                    // ready again (epoll(7), question 9).
-                    self.readable = count == buffer.len() || self.ends;
-                    Read::Bytes(count)
-                }
-                Err(error) => match error.kind() {
-                    ErrorKind::Interrupted => continue,
-                    ErrorKind::WouldBlock => {
-                        self.readable = false;
-                        Read::Blocked
-                    }
-                    _ => Read::Failed(error),
-                },
-            };
+        match &mut self.tls {
+            None => self.socket.read(buffer),
+            Some(tls) => tls.read(&mut self.socket, buffer),
         }
     }
 
-    /// Writes until all is taken or the peer takes no more.
+    /// Writes until all is taken or the peer takes no more. What TLS has taken may still
+    /// be on its way: see [`Self::flush`].
     pub fn write(&mut self, bytes: &[u8]) -> Write {
-        let mut sent = 0;
-        while sent < bytes.len() {
-            match self.stream.write(&bytes[sent..]) {
-                Ok(0) => return Write::Failed(ErrorKind::WriteZero.into()),
-                Ok(count) => sent += count,
-                Err(error) => match error.kind() {
-                    ErrorKind::Interrupted => {}
-                    ErrorKind::WouldBlock => {
-                        self.writable = false;
-                        break;
-                    }
-                    _ => return Write::Failed(error),
-                },
-            }
+        match &mut self.tls {
+            None => self.socket.write(bytes),
+            Some(tls) => tls.write(&mut self.socket, bytes),
         }
-        Write::Bytes(sent)
+    }
+
+    /// Bytes that have been taken and not been written to the socket.
+    #[must_use]
+    pub fn unflushed(&self) -> usize {
+        self.tls.as_ref().map_or(0, |tls| tls.unflushed())
+    }
+
+    /// Bytes of memory that it holds beside itself.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.tls.as_ref().map_or(0, |tls| tls.held())
+    }
+
+    /// Writes what has been taken, as far as the peer takes it.
+    pub fn flush(&mut self) -> Write {
+        match &mut self.tls {
+            None => Write::Bytes(0),
+            Some(tls) => tls.flush(&mut self.socket),
+        }
+    }
+
+    /// Says that nothing more will be written, in TLS too (RFC 8446, section 6.1).
+    ///
+    /// # Errors
+    ///
+    /// What shutdown(2) says: the connection is broken.
+    pub fn shutdown_write(&mut self) -> io::Result<()> {
+        self.close_notify();
+        self.socket.shutdown_write()
+    }
+
+    /// Tells a TLS peer that the end which follows is meant, so that it takes what it has
+    /// for whole.
+    pub fn close_notify(&mut self) {
+        if let Some(tls) = &mut self.tls {
+            tls.close_notify(&mut self.socket);
+        }
+    }
+
+    /// Has closing reset the connection and drop what the peer has not taken.
+    pub fn reset_on_close(&self) {
+        self.socket.reset_on_close();
     }
 
     /// A write has failed: a read tells what the peer has sent before that.
     pub fn expect_end(&mut self) {
-        self.ends = true;
-        self.readable = true;
+        self.socket.expect_end();
     }
 
     /// Whether the peer has reset the connection, as far as events have told.
     #[must_use]
     pub fn is_broken(&self) -> bool {
-        self.broken
+        self.socket.is_broken()
     }
 
     /// Asks the socket whether the peer has neither closed its side nor sent anything
     /// (`MSG_PEEK` in recv(2)).
     #[must_use]
     pub fn is_open(&self) -> bool {
-        !self.ends && self.stream.has_nothing_to_read()
+        self.socket.is_open()
     }
 
-    /// Says that nothing more will be written.
-    ///
-    /// # Errors
-    ///
-    /// What shutdown(2) says: the connection is broken.
-    pub fn shutdown_write(&mut self) -> io::Result<()> {
-        if std::mem::replace(&mut self.write_closed, true) {
-            return Ok(());
-        }
-        self.stream.shutdown_write()
+    /// The TLS session, where there is one.
+    #[must_use]
+    pub fn tls(&self) -> Option<&TlsSession> {
+        self.tls.as_deref()
     }
 
-    /// Has closing reset the connection and drop what the peer has not taken.
-    pub fn reset_on_close(&self) {
-        self.stream.forget_unsent();
+    /// Gives up TLS: the peer does not speak it, and is told so in plain bytes.
+    pub fn drop_tls(&mut self) {
+        self.tls = None;
     }
 
     /// The socket itself, for its options.
     #[must_use]
     pub fn stream(&self) -> &Stream {
-        &self.stream
+        self.socket.stream()
     }
 }

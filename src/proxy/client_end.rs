@@ -24,25 +24,35 @@ impl ClientEnd<'_> {
     ///
     /// The client is gone.
     pub fn flush(&mut self, now: Instant) -> Result<bool, Failure> {
-        if self.output.is_empty() {
+        if self.is_flushed() {
             return Ok(true);
         }
         if !self.transport.is_writable() {
             self.written.get_or_insert(now);
             return Ok(false);
         }
-        match self.transport.write(self.output) {
-            Write::Bytes(sent) => {
+        let mut written = self.transport.flush();
+        if !self.output.is_empty() && !matches!(written, Write::Failed(_)) {
+            written = self.transport.write(self.output);
+            if let Write::Bytes(sent) = written {
                 self.output.drain(..sent);
-                if self.output.is_empty() {
+            }
+        }
+        match written {
+            Write::Bytes(sent) => {
+                if self.is_flushed() {
                     *self.written = None;
                 } else if sent > 0 || self.written.is_none() {
                     *self.written = Some(now);
                 }
-                Ok(self.output.is_empty())
+                Ok(self.is_flushed())
             }
             Write::Failed(_) => Err(Failure::ClientGone),
         }
+    }
+
+    fn is_flushed(&self) -> bool {
+        self.output.is_empty() && self.transport.unflushed() == 0
     }
 
     /// Writes `data` behind what waits, without a copy where nothing does.
@@ -53,8 +63,8 @@ impl ClientEnd<'_> {
         }
         match self.transport.write(data) {
             Write::Bytes(sent) => {
-                if sent < data.len() {
-                    self.output.extend_from_slice(&data[sent..]);
+                self.output.extend_from_slice(&data[sent..]);
+                if !self.is_flushed() {
                     *self.written = Some(now);
                 }
                 Ok(())

@@ -36,13 +36,14 @@ impl Relay {
         rewrite::is_loop(head, &self.loop_id)
     }
 
-    /// What is said of a request from `peer` on its way.
+    /// What is said of a request from `peer` on its way; `proto` is how it came, `http` or
+    /// `https`.
     #[must_use]
-    pub fn forwarding(&self, peer: Peer) -> Forwarding<'_> {
+    pub fn forwarding(&self, peer: Peer, proto: &'static str) -> Forwarding<'_> {
         Forwarding {
             own: &self.own,
             peer,
-            proto: "http",
+            proto,
             trusted: self.trusted_proxies.trusts(TrustedProxies::peer(peer)),
             loop_id: &self.loop_id,
             host: HostRule::Client {

@@ -9,12 +9,12 @@ use mio::{Events, Interest, Poll, Token, Waker};
 
 use super::budget::Budget;
 use super::slots::{AcceptWaker, ConnectionSlots, Victim};
-use super::worker::{self, WorkerHandle};
+use super::worker::{self, Accepted, WorkerHandle};
 use super::{Limits, ListenerGroup, Service, counters, file_limit, respond};
 use crate::handler::Handler;
 use crate::http1::error::RequestError;
 use crate::http1::framing::KeepAlive;
-use crate::net::{Address, Listener, Peer, SocketBuffers, Stream, UNIX_PEER};
+use crate::net::{Address, Listener, Peer, SocketBuffers, UNIX_PEER};
 
 const STOP: Token = Token(usize::MAX);
 const SLOT_FREE: Token = Token(usize::MAX - 1);
@@ -91,6 +91,7 @@ impl Server {
             services.push(Service {
                 handler: opened.handler,
                 relay: opened.relay,
+                tls: opened.tls,
             });
             let bound = opened.addresses.iter().map(|address| {
                 let doing = format!("listen on {address}");
@@ -284,21 +285,28 @@ impl Server {
                     break;
                 }
                 let bound = &self.listeners[number];
-                let (group, private) = (bound.group, bound.listener.is_private());
+                let private = bound.listener.is_private();
                 if !private && self.occupied() >= self.max_connections + EVICTION_HEADROOM {
                     self.pause(true);
                     break;
                 }
                 match bound.listener.accept() {
                     Ok((stream, peer)) => {
+                        let accepted = Accepted {
+                            stream,
+                            peer,
+                            group: bound.group,
+                            is_tls: bound.listener.is_tls(),
+                            at: Instant::now(),
+                        };
                         if std::mem::take(&mut self.failing) {
                             log::info!("accept_recovered connections={}", self.occupied());
                         }
                         counters::accepted();
                         if private {
-                            self.admit_privately(stream, peer, group);
+                            self.admit_privately(accepted);
                         } else {
-                            self.admit(stream, peer, group);
+                            self.admit(accepted);
                         }
                     }
                     Err(error) => self.accept_failed(number, &error),
@@ -307,22 +315,22 @@ impl Server {
         }
     }
 
-    fn admit(&mut self, stream: Stream, peer: Peer, group: usize) {
+    fn admit(&mut self, accepted: Accepted) {
         if self.occupied() >= self.max_connections && !self.evict() {
-            turn_away(&*self.services[group].handler, stream, peer);
+            turn_away(&*self.services[accepted.group].handler, accepted);
             return counters::closed(&counters::CLOSED_FULL);
         }
-        if let Some(worker) = self.worker_for(peer) {
-            worker.accept(stream, peer, group);
+        if let Some(worker) = self.worker_for(accepted.peer) {
+            worker.accept(accepted);
         }
     }
 
     /// Each worker in turn, so that whoever calls as often as there are workers has
     /// talked to all of them.
-    fn admit_privately(&mut self, stream: Stream, peer: Peer, group: usize) {
+    fn admit_privately(&mut self, accepted: Accepted) {
         let next = self.private_calls % self.workers.len();
         self.private_calls = self.private_calls.wrapping_add(1);
-        self.workers[next].accept(stream, peer, group);
+        self.workers[next].accept(accepted);
     }
 
     fn worker_for(&self, peer: Peer) -> Option<&WorkerHandle> {
@@ -404,10 +412,20 @@ impl Server {
 }
 
 /// 503, without waiting for anything: whoever floods gets no place in memory.
-fn turn_away(handler: &dyn Handler, mut stream: Stream, peer: Peer) {
+fn turn_away(handler: &dyn Handler, accepted: Accepted) {
+    let Accepted {
+        mut stream,
+        peer,
+        is_tls,
+        ..
+    } = accepted;
     let mut out = Vec::new();
     let refusal = RequestError::new(503, "full");
     respond::refuse(handler, &refusal, peer, false, KeepAlive::Close, &mut out);
+    if is_tls {
+        // An answer would want a handshake.
+        return;
+    }
     // What has come already is taken off, so that closing does not reset the answer.
     let _ = stream.read(&mut [0; 4096]);
     let _ = stream.write(&out);

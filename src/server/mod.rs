@@ -20,6 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::handler::Handler;
+use crate::net::tls::server::TlsServer;
 use crate::net::{Address, Inherited, SelfCheckSocket, SocketAccess};
 use crate::proxy::relay::Relay;
 
@@ -39,12 +40,15 @@ pub struct ListenerGroup {
     pub handler: Arc<dyn Handler>,
     /// Where the handler may forward requests to.
     pub relay: Option<Arc<Relay>>,
+    /// What listeners that speak TLS answer with.
+    pub tls: Option<Arc<TlsServer>>,
 }
 
 /// What stands behind a group of listeners.
 struct Service {
     handler: Arc<dyn Handler>,
     relay: Option<Arc<Relay>>,
+    tls: Option<Arc<TlsServer>>,
 }
 
 /// The limits of the loop.

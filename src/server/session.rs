@@ -15,7 +15,8 @@ use crate::http1::framing::KeepAlive;
 use crate::http1::request::{self, Outcome, RequestHead};
 use crate::http1::scan::Scan;
 use crate::metrics::Counter;
-use crate::net::{Peer, Read, Stream, Transport, Write};
+use crate::net::tls::{TlsError, TlsSession};
+use crate::net::{Peer, Read, Transport, Write};
 use crate::proxy::exchange::Exchange;
 use crate::proxy::pool::Pool;
 use crate::proxy::relay::Relay;
@@ -130,9 +131,9 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    pub(crate) fn new(stream: Stream, peer: Peer, group: usize, accepted: Instant) -> Self {
+    pub(crate) fn new(transport: Transport, peer: Peer, group: usize, accepted: Instant) -> Self {
         Self {
-            transport: Transport::new(stream),
+            transport,
             peer,
             group,
             state: State::AwaitingFirstByte,
@@ -170,7 +171,7 @@ impl Session {
             self.state,
             State::AwaitingFirstByte | State::Idle | State::Lingering(_)
         );
-        (idle && self.output.is_empty()).then_some(self.since)
+        (idle && !self.waits_for_peer()).then_some(self.since)
     }
 
     /// How much it is worth when slots are short.
@@ -186,7 +187,7 @@ impl Session {
     /// Bytes of memory that it holds between its turns.
     pub(crate) fn held(&self) -> usize {
         let exchange = self.exchange.as_ref().map_or(0, |exchange| exchange.held());
-        self.input.capacity() + self.output.capacity() + exchange
+        self.input.capacity() + self.output.capacity() + self.transport.held() + exchange
     }
 
     /// Gives back the memory that it holds, because all connections together hold too much.
@@ -313,7 +314,7 @@ impl Session {
     /// where there may be more.
     fn read_and_answer(&mut self, context: &SessionContext<'_>, buffer: &mut [u8]) -> Action {
         // What a slow reader or the end of the last turn held up.
-        if self.unparsed || !self.output.is_empty() {
+        if self.unparsed || self.waits_for_peer() {
             let held = std::mem::take(&mut self.input);
             let action = self.process(&held, context);
             if matches!(action, Action::Close(_)) || self.output_full() || self.unparsed {
@@ -333,7 +334,8 @@ impl Session {
                 return self.write(context.now);
             }
             Read::Blocked => return self.write(context.now),
-            Read::Failed(_) => return Action::Close(&counters::CLOSED_ERROR),
+            Read::Nothing => return Action::RunAgain,
+            Read::Failed(_) => return self.read_failed(context),
         };
         let action = self.process(&buffer[..held + read], context);
         if action == Action::Wait && !self.output_full() && self.transport.is_readable() {
@@ -505,15 +507,45 @@ impl Session {
         self.since = now;
     }
 
+    /// Whether the peer has yet to take anything that is meant for it.
+    fn waits_for_peer(&self) -> bool {
+        !self.output.is_empty() || self.transport.unflushed() > 0
+    }
+
+    fn write_output(&mut self) -> Write {
+        let flushed = self.transport.flush();
+        if self.output.is_empty() || matches!(flushed, Write::Failed(_)) {
+            return flushed;
+        }
+        let written = self.transport.write(&self.output);
+        if let Write::Bytes(sent) = written {
+            self.output.drain(..sent);
+        }
+        written
+    }
+
+    /// The connection is broken, or its TLS is.
+    fn read_failed(&mut self, context: &SessionContext<'_>) -> Action {
+        let Some(error) = self.transport.tls().and_then(TlsSession::error).cloned() else {
+            return Action::Close(&counters::CLOSED_ERROR);
+        };
+        if !matches!(error, TlsError::NotTls) {
+            context.handler.tls_failed(&error, self.peer);
+            return Action::Close(&counters::CLOSED_ERROR);
+        }
+        self.transport.drop_tls();
+        self.refuse(&RequestError::new(400, "plain_http"), b"", context);
+        self.write(context.now)
+    }
+
     /// Writes what waits, and closes in stages once the last answer is out.
     fn write(&mut self, now: Instant) -> Action {
-        if !self.output.is_empty() {
-            let sent = match self.transport.write(&self.output) {
+        if self.waits_for_peer() {
+            let sent = match self.write_output() {
                 Write::Bytes(sent) => sent,
                 Write::Failed(_) => return Action::Close(&counters::CLOSED_ERROR),
             };
-            self.output.drain(..sent);
-            if !self.output.is_empty() {
+            if self.waits_for_peer() {
                 if sent > 0 || self.written.is_none() {
                     self.written = Some(now);
                 }
@@ -531,7 +563,10 @@ impl Session {
                 self.enter(State::Lingering(now), now);
                 Action::Wait
             }
-            State::Closing { .. } => Action::Close(self.reason),
+            State::Closing { .. } => {
+                self.transport.close_notify();
+                Action::Close(self.reason)
+            }
             State::Lingering(_) if self.read_closed => Action::Close(self.reason),
             _ if self.unparsed => Action::RunAgain,
             _ => Action::Wait,

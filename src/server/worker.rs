@@ -17,7 +17,7 @@ use super::session::{Action, Session, SessionContext, WorkerResources};
 use super::slots::{AcceptWaker, ConnectionSlots, Standing, Victim};
 use super::{Limits, Service, counters, scheduling};
 use crate::metrics::Counter;
-use crate::net::{ConnectionToken, Peer, Side, Stream};
+use crate::net::{ConnectionToken, Peer, Side, Stream, Transport};
 
 const INBOX: Token = Token(usize::MAX);
 /// In a drain a connection that was busy this lately may bring one more request.
@@ -31,11 +31,23 @@ const MESSAGES_PER_TURN: usize = 64;
 
 /// What the accepting thread tells a worker.
 enum Message {
-    Accepted(Stream, Peer, usize, Instant),
+    Accepted(Accepted),
     /// Close this one if it still is what the accepting thread took it for.
     Evict(Victim),
     /// Answer what is in flight, and be gone by then.
     Drain(Instant),
+}
+
+/// A connection that has been accepted.
+pub(crate) struct Accepted {
+    pub(crate) stream: Stream,
+    pub(crate) peer: Peer,
+    /// The group of listeners that it came by.
+    pub(crate) group: usize,
+    /// Whether it speaks TLS.
+    pub(crate) is_tls: bool,
+    /// When, by the clock of the one thread that accepts, so that workers' are comparable.
+    pub(crate) at: Instant,
 }
 
 /// The accepting thread's end of a worker.
@@ -46,11 +58,9 @@ pub(crate) struct WorkerHandle {
 }
 
 impl WorkerHandle {
-    pub(crate) fn accept(&self, stream: Stream, peer: Peer, group: usize) {
+    pub(crate) fn accept(&self, accepted: Accepted) {
         self.slots.occupy();
-        // By the clock of the one thread that accepts, so that workers' are comparable.
-        let accepted = Instant::now();
-        self.tell(Message::Accepted(stream, peer, group, accepted));
+        self.tell(Message::Accepted(accepted));
     }
 
     pub(crate) fn evict(&self, victim: Victim) {
@@ -217,9 +227,9 @@ impl Worker {
                 return;
             };
             match message {
-                Message::Accepted(stream, peer, group, accepted) => {
+                Message::Accepted(accepted) => {
                     self.slots.arrived();
-                    self.open(Session::new(stream, peer, group, accepted), now);
+                    self.open(accepted, now);
                 }
                 Message::Evict(victim) => self.evict(victim),
                 Message::Drain(deadline) => {
@@ -242,12 +252,26 @@ impl Worker {
         (slot.generation == token.generation && slot.session.is_some()).then_some(token.slot())
     }
 
-    fn open(&mut self, mut session: Session, now: Instant) {
+    fn open(&mut self, accepted: Accepted, now: Instant) {
         let slot = self.free.pop().unwrap_or_else(|| {
             self.sessions.push(Slot::default());
             self.sessions.len() - 1
         });
         let token = self.token(slot);
+        let mut transport = Transport::new(accepted.stream);
+        let tls = self.services[accepted.group].tls.as_ref();
+        if let Some(tls) = tls.filter(|_| accepted.is_tls) {
+            match tls.session() {
+                Ok(session) => transport = transport.with_tls(session),
+                Err(error) => {
+                    log::error!("tls_unavailable error=\"{error}\"");
+                    self.free.push(slot);
+                    self.slots.release();
+                    return self.accept_waker.tell();
+                }
+            }
+        }
+        let mut session = Session::new(transport, accepted.peer, accepted.group, accepted.at);
         let registered = session.transport().register(self.poll.registry(), token);
         self.sessions[slot].session = Some(session);
         if let Err(error) = registered {

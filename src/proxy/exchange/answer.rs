@@ -63,6 +63,7 @@ impl Exchange {
                 client.flush(now)?;
             }
             Read::Blocked => return Ok(waited),
+            Read::Nothing => {}
             Read::End => self.backend_ended(reused, client, context)?,
             Read::Failed(_) if self.answer == Answer::Head => {
                 self.no_answer(reused, context)?;

@@ -84,6 +84,7 @@ impl Exchange {
                 Ok(true)
             }
             Read::Blocked => Ok(false),
+            Read::Nothing => Ok(true),
             Read::End if self.request.end_of_input(&mut self.to_backend) => {
                 self.close_tunnel_to_backend();
                 Ok(true)

@@ -214,10 +214,10 @@ impl BackendUrl {
     pub fn is_at(&self, listener: &Address) -> bool {
         match (&self.place, listener) {
             (Place::Address(Address::Unix(path)), Address::Unix(own)) => path == own,
-            (Place::Address(Address::Tcp(backend)), Address::Tcp(own)) => {
+            (Place::Address(Address::Tcp(backend)), Address::Tcp(own) | Address::Tls(own)) => {
                 backend.port() == own.port() && reaches(backend.ip(), own.ip())
             }
-            (Place::Name { host, port }, Address::Tcp(own)) => {
+            (Place::Name { host, port }, Address::Tcp(own) | Address::Tls(own)) => {
                 let ip = own.ip().to_canonical();
                 *port == own.port()
                     && is_localhost(host)

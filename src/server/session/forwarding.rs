@@ -53,7 +53,8 @@ impl Session {
             return self.after_answer(keep_alive, length, false, context.now);
         }
         self.proven |= !matches!(edits, Edits::Public);
-        let forwarding = relay.forwarding(self.peer);
+        let is_tls = self.transport.tls().is_some();
+        let forwarding = relay.forwarding(self.peer, if is_tls { "https" } else { "http" });
         self.exchange = Some(Exchange::new(head, edits, &forwarding, context.now));
         self.enter(State::Forwarding, context.now);
     }

@@ -1,0 +1,472 @@
+//! TLS over a socket (RFC 8446, RFC 5246), by rustls, without a buffer for a connection
+//! at rest: the buffers are the thread's own.
+
+pub mod certificates;
+pub mod server;
+
+use std::cell::RefCell;
+
+use rustls::client::{ClientConnectionData, UnbufferedClientConnection};
+use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
+use rustls::unbuffered::{
+    ConnectionState, EncodeError, EncryptError, InsufficientSizeError, UnbufferedStatus,
+};
+use rustls::{CommonState, Error};
+
+use super::socket::{Read, Socket, Write};
+
+/// Largest record with its header (RFC 8446, section 5.2), and room for more of them.
+const INCOMING: usize = 36 * 1024;
+/// Data that is encrypted at once.
+const AT_ONCE: usize = 32 * 1024;
+/// Its records' headers and tags, and a handshake message or two.
+const OVERHEAD: usize = 1024;
+/// Reads without data before others get their turn: whoever sends records without data
+/// does so at their own cost.
+const READS_AT_ONCE: usize = 4;
+
+/// What a thread lends to the session whose turn it is.
+struct Buffers {
+    incoming: Vec<u8>,
+    outgoing: Vec<u8>,
+}
+
+thread_local! {
+    static BUFFERS: RefCell<Buffers> = RefCell::new(Buffers {
+        incoming: vec![0; INCOMING],
+        outgoing: Vec::with_capacity(AT_ONCE + OVERHEAD),
+    });
+}
+
+enum Connection {
+    Server(UnbufferedServerConnection),
+    Client(UnbufferedClientConnection),
+}
+
+/// The first byte of a handshake record.
+const HANDSHAKE: u8 = 0x16;
+
+/// One connection's TLS.
+pub struct TlsSession {
+    connection: Connection,
+    /// A part of a record.
+    incoming: Vec<u8>,
+    /// Data that has been decrypted and not been read.
+    data: Vec<u8>,
+    /// Records that the peer has not taken.
+    outgoing: Vec<u8>,
+    /// Whether anything has come.
+    greeted: bool,
+    peer_closed: bool,
+    closed: bool,
+    failed: Option<TlsError>,
+}
+
+/// Why a connection speaks no TLS any more.
+#[derive(Clone, Debug)]
+pub enum TlsError {
+    /// The peer's first byte begins no handshake: it speaks another protocol.
+    NotTls,
+    /// The connection ended without a word, so that what came may not be whole.
+    Truncated,
+    /// What rustls says.
+    Rustls(Error),
+}
+
+impl std::fmt::Display for TlsError {
+    fn fmt(&self, to: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::NotTls => to.write_str("the peer does not speak TLS"),
+            Self::Truncated => to.write_str("the connection ended without close_notify"),
+            Self::Rustls(error) => error.fmt(to),
+        }
+    }
+}
+
+impl std::error::Error for TlsError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::NotTls | Self::Truncated => None,
+            Self::Rustls(error) => Some(error),
+        }
+    }
+}
+
+impl TlsSession {
+    fn new(connection: Connection) -> Self {
+        Self {
+            connection,
+            incoming: Vec::new(),
+            data: Vec::new(),
+            outgoing: Vec::new(),
+            greeted: false,
+            peer_closed: false,
+            closed: false,
+            failed: None,
+        }
+    }
+
+    /// The server's side.
+    #[must_use]
+    pub fn server(connection: UnbufferedServerConnection) -> Self {
+        Self::new(Connection::Server(connection))
+    }
+
+    /// The client's side.
+    #[must_use]
+    pub fn client(connection: UnbufferedClientConnection) -> Self {
+        Self::new(Connection::Client(connection))
+    }
+
+    /// What has been negotiated.
+    #[must_use]
+    pub fn state(&self) -> &CommonState {
+        match &self.connection {
+            Connection::Server(connection) => connection,
+            Connection::Client(connection) => connection,
+        }
+    }
+
+    /// Why it has failed, if it has.
+    #[must_use]
+    pub fn error(&self) -> Option<&TlsError> {
+        self.failed.as_ref()
+    }
+
+    /// Whether data waits to be read.
+    pub(super) fn has_data(&self) -> bool {
+        !self.data.is_empty()
+    }
+
+    /// Bytes of records that wait to be written.
+    pub(super) fn unflushed(&self) -> usize {
+        self.outgoing.len()
+    }
+
+    /// Bytes of memory that it holds beside itself.
+    pub(super) fn held(&self) -> usize {
+        self.incoming.len() + self.data.len() + self.outgoing.len()
+    }
+
+    /// Reads once, on through what is no data.
+    pub(super) fn read(&mut self, socket: &mut Socket, buffer: &mut [u8]) -> Read {
+        if !self.data.is_empty() {
+            let count = self.data.len().min(buffer.len());
+            buffer[..count].copy_from_slice(&self.data[..count]);
+            self.data.drain(..count);
+            return Read::Bytes(count);
+        }
+        for _ in 0..READS_AT_ONCE {
+            if self.peer_closed {
+                return Read::End;
+            }
+            if self.failed.is_some() {
+                return Read::Failed(std::io::ErrorKind::InvalidData.into());
+            }
+            match BUFFERS.with_borrow_mut(|buffers| self.read_records(socket, buffer, buffers)) {
+                Read::Nothing => {}
+                read => return read,
+            }
+        }
+        if socket.is_readable() {
+            Read::Nothing
+        } else {
+            Read::Blocked
+        }
+    }
+
+    fn read_records(
+        &mut self,
+        socket: &mut Socket,
+        buffer: &mut [u8],
+        buffers: &mut Buffers,
+    ) -> Read {
+        let held = self.incoming.len();
+        buffers.incoming[..held].copy_from_slice(&self.incoming);
+        let count = match socket.read(&mut buffers.incoming[held..]) {
+            Read::Bytes(count) => count,
+            Read::End => {
+                self.failed = Some(TlsError::Truncated);
+                return Read::Failed(std::io::ErrorKind::UnexpectedEof.into());
+            }
+            other => return other,
+        };
+        if !std::mem::replace(&mut self.greeted, true)
+            && matches!(self.connection, Connection::Server(_))
+            && buffers.incoming[0] != HANDSHAKE
+        {
+            self.failed = Some(TlsError::NotTls);
+            return Read::Failed(std::io::ErrorKind::InvalidData.into());
+        }
+        let mut sink = Sink {
+            buffer,
+            filled: 0,
+            rest: &mut self.data,
+        };
+        let incoming = &mut buffers.incoming[..held + count];
+        let driven = match &mut self.connection {
+            Connection::Server(connection) => drive(connection, incoming, &mut sink, None),
+            Connection::Client(connection) => drive(connection, incoming, &mut sink, None),
+        };
+        let filled = sink.filled;
+        self.incoming = buffers.incoming[driven.consumed..held + count].to_vec();
+        self.outgoing.extend_from_slice(&driven.outgoing);
+        self.peer_closed |= driven.peer_closed;
+        self.failed = driven.error.map(TlsError::Rustls);
+        let flushed = self.flush(socket);
+        if let Some(TlsError::Rustls(_)) = &self.failed
+            && filled == 0
+        {
+            return Read::Failed(std::io::ErrorKind::InvalidData.into());
+        }
+        match flushed {
+            _ if filled > 0 => Read::Bytes(filled),
+            Write::Failed(error) => Read::Failed(error),
+            Write::Bytes(_) if self.peer_closed => Read::End,
+            Write::Bytes(_) => Read::Nothing,
+        }
+    }
+
+    /// Encrypts and writes until all is taken or the peer takes no more.
+    pub(super) fn write(&mut self, socket: &mut Socket, bytes: &[u8]) -> Write {
+        let mut taken = 0;
+        while taken < bytes.len() {
+            match self.flush(socket) {
+                Write::Failed(error) => return Write::Failed(error),
+                Write::Bytes(_) if !self.outgoing.is_empty() => break,
+                Write::Bytes(_) => {}
+            }
+            let piece = &bytes[taken..bytes.len().min(taken + AT_ONCE)];
+            let written = BUFFERS.with_borrow_mut(|buffers| {
+                buffers.outgoing.clear();
+                self.encrypt(piece, &mut buffers.outgoing)?;
+                Some(self.send(socket, &buffers.outgoing))
+            });
+            match written {
+                None => return Write::Failed(std::io::ErrorKind::InvalidData.into()),
+                Some(Write::Failed(error)) => return Write::Failed(error),
+                Some(Write::Bytes(_)) => taken += piece.len(),
+            }
+        }
+        Write::Bytes(taken)
+    }
+
+    /// Appends the records of `data` to `out`. `None` where the connection cannot carry
+    /// data.
+    fn encrypt(&mut self, data: &[u8], out: &mut Vec<u8>) -> Option<()> {
+        let mut sink = Sink {
+            buffer: &mut [],
+            filled: 0,
+            rest: &mut self.data,
+        };
+        let incoming = &mut self.incoming[..];
+        let to_encrypt = Some(ToEncrypt { data, out });
+        let driven = match &mut self.connection {
+            Connection::Server(connection) => drive(connection, incoming, &mut sink, to_encrypt),
+            Connection::Client(connection) => drive(connection, incoming, &mut sink, to_encrypt),
+        };
+        self.incoming.drain(..driven.consumed);
+        self.peer_closed |= driven.peer_closed;
+        if let Some(error) = driven.error {
+            self.failed = Some(TlsError::Rustls(error));
+        }
+        driven.encrypted.then_some(())
+    }
+
+    /// Writes `records`, and keeps what the peer does not take.
+    fn send(&mut self, socket: &mut Socket, records: &[u8]) -> Write {
+        let written = socket.write(records);
+        if let Write::Bytes(sent) = written {
+            self.outgoing.extend_from_slice(&records[sent..]);
+        }
+        written
+    }
+
+    /// Writes the records that wait.
+    pub(super) fn flush(&mut self, socket: &mut Socket) -> Write {
+        if self.outgoing.is_empty() || !socket.is_writable() {
+            return Write::Bytes(0);
+        }
+        let written = socket.write(&self.outgoing);
+        if let Write::Bytes(sent) = written {
+            self.outgoing.drain(..sent);
+            if self.outgoing.is_empty() {
+                self.outgoing = Vec::new();
+            }
+        }
+        written
+    }
+
+    /// Tells the peer that nothing more comes, once.
+    pub(super) fn close_notify(&mut self, socket: &mut Socket) {
+        if std::mem::replace(&mut self.closed, true) {
+            return;
+        }
+        let mut record = [0; 128];
+        let written = match &mut self.connection {
+            Connection::Server(connection) => close(connection, &mut record),
+            Connection::Client(connection) => close(connection, &mut record),
+        };
+        self.outgoing.extend_from_slice(&record[..written]);
+        // Whether the peer takes it is its own business.
+        let _ = self.flush(socket);
+    }
+}
+
+/// Where data goes that has been decrypted: into the caller's buffer, and what does not
+/// fit is kept.
+struct Sink<'a> {
+    buffer: &'a mut [u8],
+    filled: usize,
+    rest: &'a mut Vec<u8>,
+}
+
+impl Sink<'_> {
+    fn take(&mut self, data: &[u8]) {
+        let fits = data.len().min(self.buffer.len() - self.filled);
+        self.buffer[self.filled..self.filled + fits].copy_from_slice(&data[..fits]);
+        self.filled += fits;
+        self.rest.extend_from_slice(&data[fits..]);
+    }
+}
+
+struct ToEncrypt<'a> {
+    data: &'a [u8],
+    out: &'a mut Vec<u8>,
+}
+
+/// What going through records has come to.
+#[derive(Default)]
+struct Driven {
+    consumed: usize,
+    /// Handshake messages and alerts for the peer.
+    outgoing: Vec<u8>,
+    peer_closed: bool,
+    encrypted: bool,
+    error: Option<Error>,
+}
+
+/// Both sides of rustls alike.
+trait Records {
+    type Data;
+
+    fn process<'c, 'i>(
+        &'c mut self,
+        incoming: &'i mut [u8],
+    ) -> UnbufferedStatus<'c, 'i, Self::Data>;
+}
+
+impl Records for UnbufferedServerConnection {
+    type Data = ServerConnectionData;
+
+    fn process<'c, 'i>(
+        &'c mut self,
+        incoming: &'i mut [u8],
+    ) -> UnbufferedStatus<'c, 'i, Self::Data> {
+        self.process_tls_records(incoming)
+    }
+}
+
+impl Records for UnbufferedClientConnection {
+    type Data = ClientConnectionData;
+
+    fn process<'c, 'i>(
+        &'c mut self,
+        incoming: &'i mut [u8],
+    ) -> UnbufferedStatus<'c, 'i, Self::Data> {
+        self.process_tls_records(incoming)
+    }
+}
+
+/// Goes through the records in `incoming` to their end, and encrypts where that is
+/// wanted and possible.
+fn drive<C: Records>(
+    connection: &mut C,
+    incoming: &mut [u8],
+    sink: &mut Sink<'_>,
+    mut to_encrypt: Option<ToEncrypt<'_>>,
+) -> Driven {
+    let mut driven = Driven::default();
+    loop {
+        let UnbufferedStatus { discard, state } =
+            connection.process(&mut incoming[driven.consumed..]);
+        let mut discard = discard;
+        match state {
+            Ok(ConnectionState::ReadTraffic(mut traffic)) => {
+                while let Some(Ok(record)) = traffic.next_record() {
+                    discard += record.discard;
+                    sink.take(record.payload);
+                }
+            }
+            Ok(ConnectionState::EncodeTlsData(mut message)) => {
+                let out = match &mut to_encrypt {
+                    Some(to_encrypt) => &mut *to_encrypt.out,
+                    None => &mut driven.outgoing,
+                };
+                append(out, OVERHEAD, |room| match message.encode(room) {
+                    Err(EncodeError::InsufficientSize(needed)) => Err(needed),
+                    done => Ok(done.unwrap_or_default()),
+                });
+            }
+            // It goes out with what else is in `outgoing`.
+            Ok(ConnectionState::TransmitTlsData(transmit)) => transmit.done(),
+            Ok(ConnectionState::WriteTraffic(mut traffic)) => {
+                if let Some(ToEncrypt { data, out }) = to_encrypt.take() {
+                    let mut exhausted = false;
+                    append(out, data.len() + OVERHEAD, |room| {
+                        match traffic.encrypt(data, room) {
+                            Err(EncryptError::InsufficientSize(needed)) => Err(needed),
+                            Err(EncryptError::EncryptExhausted) => {
+                                exhausted = true;
+                                Ok(0)
+                            }
+                            Ok(written) => Ok(written),
+                        }
+                    });
+                    driven.encrypted = !exhausted;
+                }
+                driven.consumed += discard;
+                return driven;
+            }
+            Ok(ConnectionState::PeerClosed) => driven.peer_closed = true,
+            Ok(_) => {
+                driven.consumed += discard;
+                return driven;
+            }
+            Err(error) => {
+                // The alert that goes with it comes with the next look.
+                if driven.error.replace(error).is_some() {
+                    driven.consumed += discard;
+                    return driven;
+                }
+            }
+        }
+        driven.consumed += discard;
+    }
+}
+
+/// Appends what `write` writes into the room that it is given, `least` bytes at first.
+fn append(
+    out: &mut Vec<u8>,
+    least: usize,
+    mut write: impl FnMut(&mut [u8]) -> Result<usize, InsufficientSizeError>,
+) {
+    let start = out.len();
+    out.resize(start + least, 0);
+    loop {
+        match write(&mut out[start..]) {
+            Ok(written) => return out.truncate(start + written),
+            Err(InsufficientSizeError { required_size }) => out.resize(start + required_size, 0),
+        }
+    }
+}
+
+/// Writes a `close_notify` to `record`; nothing where no data can be sent.
+fn close<C: Records>(connection: &mut C, record: &mut [u8]) -> usize {
+    match connection.process(&mut []).state {
+        Ok(ConnectionState::WriteTraffic(mut traffic)) => {
+            traffic.queue_close_notify(record).unwrap_or_default()
+        }
+        _ => 0,
+    }
+}
