@@ -134,7 +134,7 @@ pub const VARIABLES: &[Variable] = &[
         help: "seconds in which a WebSocket sends nothing" },
 
     Variable { name: "TLS_CERT", topic: Topic::Tls, form: Paths, default: Nothing("none"),
-        help: "certificate chains in PEM, for addresses that begin with tls:; chosen by name" },
+        help: "certificate chains in PEM for tls: addresses; chosen by name" },
     Variable { name: "TLS_KEY", topic: Topic::Tls, form: Paths, default: Nothing("none"),
         help: "their keys, in the same order: PKCS#8, SEC1 or PKCS#1" },
     Variable { name: "GATEWAY_LISTEN", topic: Topic::Gateway, form: Addresses, default: Nothing("none"),
