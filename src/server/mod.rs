@@ -11,7 +11,6 @@ mod deadlines;
 mod eviction;
 mod file_limit;
 mod respond;
-mod scheduling;
 mod session;
 mod slots;
 mod worker;

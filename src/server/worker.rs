@@ -15,7 +15,7 @@ use super::deadlines::Deadlines;
 use super::eviction::EvictionQueue;
 use super::session::{Action, Session, SessionContext, WorkerResources};
 use super::slots::{AcceptWaker, ConnectionSlots, Standing, Victim};
-use super::{Limits, Service, counters, scheduling};
+use super::{Limits, Service, counters};
 use crate::metrics::Counter;
 use crate::net::{ConnectionToken, Peer, Side, Stream, Transport};
 
@@ -119,7 +119,6 @@ pub(crate) fn start(
         accept_waker,
     };
     std::thread::Builder::new().name(name).spawn(move || {
-        scheduling::wake_politely();
         worker.run();
         drop(worker.sessions);
         worker.slots.close();

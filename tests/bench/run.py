@@ -102,7 +102,8 @@ class Server:
 
 
 def guard(folder, name="origin-guard", **environment):
-    return Server(name, [GUARD], folder, LISTEN="127.0.0.1:@PORT@", **environment)
+    # As the unit starts it (CPUSchedulingPolicy=batch).
+    return Server(name, ["chrt", "--batch", "0", GUARD], folder, LISTEN="127.0.0.1:@PORT@", **environment)
 
 
 def build():
