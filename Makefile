@@ -65,8 +65,11 @@ docs:
 DIST_FLAGS = -C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs \
 	--remap-path-prefix=$(CURDIR)=/origin-guard \
 	--remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=/cargo
+# The same for what crates hold in C and assembly.
+DIST_CFLAGS = -ffile-prefix-map=$(CURDIR)=/origin-guard \
+	-ffile-prefix-map=$(or $(CARGO_HOME),$(HOME)/.cargo)=/cargo
 dist:
-	RUSTFLAGS='$(DIST_FLAGS)' $(CARGO) build --locked --release --target $(TARGET)
+	RUSTFLAGS='$(DIST_FLAGS)' CFLAGS='$(DIST_CFLAGS)' $(CARGO) build --locked --release --target $(TARGET)
 	mkdir -p $(dir $(DIST))
 	install -m 0755 target/$(TARGET)/release/origin-guard $(DIST)
 	$(DIST) --version
