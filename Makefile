@@ -16,12 +16,20 @@ SHARE := $(DESTDIR)$(PREFIX)/share
 
 .PHONY: run test check advisories docs dist install bench timing fuzz clean
 
-# Builds and serves with a one-time secret; prints the line that tries it at the address
-# that it really listens at.
+# Builds and serves with a one-time secret in front of a backend that answers with what
+# reaches it, or in front of BACKEND where that is set; prints the line that tries it at the
+# address that it really listens at.
 run:
 	$(CARGO) build --locked --release
-	@secret=$$(od -An -N24 -tx1 /dev/urandom | tr -d ' \n'); \
-	SHARED_SECRET=$$secret LISTEN=$${LISTEN:-127.0.0.1:8888} $(RUN) 2>&1 | \
+	@folder=$$(mktemp -d); backend=; \
+	trap 'kill $$backend 2>/dev/null; rm -rf "$$folder"' EXIT; trap 'exit 130' INT TERM; \
+	if [ -z "$$BACKEND" ]; then \
+		mkfifo "$$folder/url"; \
+		$(RUN) demo-backend 127.0.0.1:0 >"$$folder/url" & backend=$$!; \
+		read -r BACKEND <"$$folder/url"; \
+	fi; \
+	secret=$$(od -An -N24 -tx1 /dev/urandom | tr -d ' \n'); \
+	SHARED_SECRET=$$secret BACKEND=$$BACKEND LISTEN=$${LISTEN:-127.0.0.1:8888} $(RUN) 2>&1 | \
 	while IFS= read -r line; do \
 		printf '%s\n' "$$line"; \
 		case $$line in \
@@ -30,7 +38,8 @@ run:
 			sed 's/^0\.0\.0\.0:/127.0.0.1:/; s/^\[::\]:/[::1]:/') ;; \
 		*) continue ;; \
 		esac; \
-		printf '\ntry it:\n\n  curl -i -H "X-Shared-Secret: %s" %s/protected\n\n' "$$secret" "$$at"; \
+		printf '\ntry it; without the header it is refused:\n\n'; \
+		printf '  curl -i -H "X-Shared-Secret: %s" %s/hello\n\n' "$$secret" "$$at"; \
 	done
 
 # All tests. With REQUIRE_ALL=1 a test that is skipped for want of a server fails.

@@ -2,7 +2,6 @@
 
 use std::error::Error;
 use std::fmt::{self, Write as _};
-use std::net::SocketAddr;
 
 use lexopt::Arg::{Long, Short, Value};
 
@@ -10,6 +9,7 @@ use crate::config::variables;
 use crate::demo_backend;
 use crate::deploy::{Print, PrintFault, UnknownFile};
 use crate::keys::cli::{self as keys, KeysArgs, UsageError};
+use crate::net::Address;
 use crate::{documents, usage};
 
 /// What the command line asks for.
@@ -26,7 +26,7 @@ pub enum Command {
     /// `print`, with the document that it names
     Document(fn() -> String),
     /// `demo-backend`, at this address
-    DemoBackend(SocketAddr),
+    DemoBackend(Address),
     /// `keys`
     Keys(KeysArgs),
     /// `--help`
@@ -188,10 +188,12 @@ fn demo_backend(arguments: &mut lexopt::Parser) -> Result<Command, CliError> {
     let address = match arguments.next()? {
         None => demo_backend::ADDRESS,
         Some(Value(address)) => {
-            let address = address.to_string_lossy();
-            address
-                .parse()
-                .map_err(|_| CliError::Address(address.into_owned()))?
+            let text = address.to_string_lossy();
+            let path = text.strip_prefix("unix:");
+            let unix = path.filter(|path| path.starts_with('/'));
+            let tcp = || text.parse().ok().map(Address::Tcp);
+            let address = unix.map(|path| Address::Unix(path.into())).or_else(tcp);
+            address.ok_or_else(|| CliError::Address(text.into_owned()))?
         }
         Some(Short('h') | Long("help")) => return Ok(Command::Help),
         Some(flag) => return Err(flag.unexpected().into()),

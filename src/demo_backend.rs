@@ -2,21 +2,23 @@
 //! with what reached it.
 //!
 //! It is `tiny_http::Server` as its documentation shows it. That cannot face a network (see
-//! the README), so it listens on loopback alone.
+//! the README), so it listens on loopback, or at a Unix socket.
 
 use std::error::Error;
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::thread;
 
 use serde_json::json;
 use tiny_http::{Header, Request, Response, Server};
 
+use crate::net::Address;
+
 /// Where it listens unless it is told otherwise.
-pub const ADDRESS: SocketAddr =
-    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 3000);
+pub const ADDRESS: Address = Address::Tcp(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 3000));
 
 const THREADS: usize = 4;
 
@@ -24,9 +26,9 @@ const THREADS: usize = 4;
 #[derive(Debug)]
 pub enum DemoError {
     /// Other machines could reach the address.
-    NotLoopback(SocketAddr),
+    NotLoopback(Address),
     /// The address cannot be listened at.
-    Listen(SocketAddr, Box<dyn Error + Send + Sync>),
+    Listen(Address, Box<dyn Error + Send + Sync>),
     /// The system denies a thread.
     Thread(io::Error),
 }
@@ -49,18 +51,27 @@ impl fmt::Display for DemoError {
 
 impl Error for DemoError {}
 
-/// Listens at `address`, tells `ready` where that is (port 0 is any), and serves for ever.
+/// Listens at `address`, tells `ready` the URL for `BACKEND` (port 0 is any), and serves for
+/// ever.
 ///
 /// # Errors
 ///
-/// If `address` is not loopback, or cannot be listened at.
-pub fn run(address: SocketAddr, ready: impl FnOnce(SocketAddr)) -> Result<(), DemoError> {
-    if !address.ip().is_loopback() {
-        return Err(DemoError::NotLoopback(address));
-    }
-    let server = Server::http(address).map_err(|error| DemoError::Listen(address, error))?;
+/// If other machines could reach `address`, or it cannot be listened at.
+pub fn run(address: &Address, ready: impl FnOnce(&str)) -> Result<(), DemoError> {
+    let server = match address {
+        Address::Tcp(tcp) if address.is_local() => Server::http(tcp),
+        Address::Unix(path) => Server::http_unix(path),
+        Address::Tcp(_) | Address::Tls(_) => {
+            return Err(DemoError::NotLoopback(address.clone()));
+        }
+    };
+    let server = server.map_err(|error| DemoError::Listen(address.clone(), error))?;
+    let address = server
+        .server_addr()
+        .to_ip()
+        .map_or(address.clone(), Address::Tcp);
+    ready(&format!("http://{address}"));
     let server = Arc::new(server);
-    ready(server.server_addr().to_ip().unwrap_or(address));
     let mut threads = Vec::new();
     for _ in 0..THREADS {
         let server = Arc::clone(&server);
@@ -80,6 +91,8 @@ pub fn run(address: SocketAddr, ready: impl FnOnce(SocketAddr)) -> Result<(), De
 }
 
 fn echo(mut request: Request) {
+    static NUMBER: AtomicU64 = AtomicU64::new(0);
+    let number = NUMBER.fetch_add(1, Relaxed) + 1;
     let length = io::copy(request.as_reader(), &mut io::sink());
     let fields = request.headers().iter();
     let fields: Vec<_> = fields
@@ -90,6 +103,8 @@ fn echo(mut request: Request) {
         "target": request.url(),
         "fields": fields,
         "body_bytes": length.ok(),
+        // Which of all requests it is.
+        "number": number,
     });
     // A value that has just been made can be printed.
     let body = serde_json::to_string_pretty(&reached).unwrap_or_default() + "\n";

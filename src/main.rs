@@ -2,7 +2,6 @@
 
 use std::error::Error;
 use std::fmt;
-use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -13,8 +12,8 @@ use origin_guard::config::{Config, ConfigError, Environment};
 use origin_guard::demo_backend::{self, DemoError};
 use origin_guard::keys::commands as keys;
 use origin_guard::log::Prefix;
-use origin_guard::net::SelfCheckSocket;
 use origin_guard::net::resolve::Resolver;
+use origin_guard::net::{Address, SelfCheckSocket};
 use origin_guard::server::Server;
 use origin_guard::systemd::InheritedSocket;
 use origin_guard::systemd::watchdog;
@@ -36,7 +35,7 @@ fn main() -> ExitCode {
             Ok(secret) => print(&secret),
             Err(error) => fail(1, &format!("no randomness to be had: {error}")),
         },
-        Ok(Command::DemoBackend(address)) => demo_backend(address),
+        Ok(Command::DemoBackend(address)) => demo_backend(&address),
         Ok(Command::Print(Some(file))) => match file.text(&|name| std::env::var_os(name)) {
             Ok(text) => print(&text),
             Err(fault) if fault.is_configuration() => fail(EX_CONFIG, &fault),
@@ -193,10 +192,10 @@ fn check() -> ExitCode {
     }
 }
 
-fn demo_backend(address: SocketAddr) -> ExitCode {
-    let served = demo_backend::run(address, |address| {
+fn demo_backend(address: &Address) -> ExitCode {
+    let served = demo_backend::run(address, |url| {
         // Whoever started it may wait for this line to learn the port.
-        print(&format!("http://{address}\n"));
+        print(&format!("{url}\n"));
     });
     match served {
         Ok(()) => ExitCode::SUCCESS,

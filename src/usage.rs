@@ -130,7 +130,10 @@ pub const FLAGS: &[Opt] = &[
 
 /// What is served, a paragraph each.
 pub const SERVED: &[&str] = &[
-    "GET /protected is answered with 200 where the header X-Shared-Secret holds the secret, and \
+    "With BACKEND=http://127.0.0.1:3000 it stands in front of that backend: requests that hold \
+     the secret in the header X-Shared-Secret reach it without the secret, others get 401. \
+     Nothing else is served at LISTEN.",
+    "Without BACKEND GET /protected is answered with 200 where the header X-Shared-Secret holds the secret, and \
      with 401 where it does not; so is /verify, which a proxy asks about each request, whatever \
      its method. GET /healthz answers 200 to anyone.",
     "A gateway asks /authorize, at an address of its own (GATEWAY_LISTEN), about each request: 200 \

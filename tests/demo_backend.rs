@@ -7,7 +7,8 @@ use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Stdio};
 
 use serde_json::{Value, json};
-use support::{Answer, PATIENCE, command};
+use support::folder::Folder;
+use support::{Answer, Guard, PATIENCE, SECRET, command, granted_request};
 
 /// The running backend, ended when dropped.
 struct Demo {
@@ -68,6 +69,29 @@ fn it_answers_with_what_reached_it() {
             [json!("Host: test"), json!("X-One: 1"), json!("X-One: 2")]
         );
     }
+}
+
+#[test]
+fn it_listens_at_a_unix_socket() {
+    let folder = Folder::new("demo");
+    let path = folder.path.join("demo.sock");
+    let address = format!("unix:{}", path.display());
+    let mut child = command()
+        .args(["demo-backend", &address])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("starts");
+    let mut line = String::new();
+    let stdout = child.stdout.take().expect("piped");
+    BufReader::new(stdout).read_line(&mut line).expect("a line");
+    assert_eq!(line, format!("http://{address}\n"));
+    let url = line.trim();
+    let guard = Guard::with(&[("SHARED_SECRET", SECRET), ("BACKEND", url)]);
+    let answer = guard.ask(granted_request());
+    let reached: Value = serde_json::from_slice(&answer.body).expect("JSON");
+    assert_eq!(reached["target"], "/protected");
+    child.kill().expect("ended");
+    child.wait().expect("its own child");
 }
 
 #[test]

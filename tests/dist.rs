@@ -9,10 +9,11 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
+use std::time::Instant;
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 use support::folder::Folder;
-use support::{Guard, SECRET, installed, path_of, skip};
+use support::{Guard, PATIENCE, SECRET, installed, path_of, skip};
 
 const PROJECT: &str = env!("CARGO_MANIFEST_DIR");
 
@@ -149,9 +150,22 @@ fn the_line_that_make_run_prints_works() {
             .output()
             .expect("sh");
         let said = String::from_utf8_lossy(&output.stdout);
-        assert!(said.contains("Access granted"), "{listen}: {typed}: {said}");
+        // What reached the backend: everything but the secret.
+        assert!(
+            said.starts_with("HTTP/1.1 200 "),
+            "{listen}: {typed}: {said}"
+        );
+        assert!(said.contains(r#""target": "/hello""#), "{listen}: {said}");
+        assert!(!said.contains("X-Shared-Secret"), "{listen}: {said}");
         // As the keyboard does it: the whole group.
-        kill_process_group(Pid::from_child(&make), Signal::INT).expect("signalled");
+        let group = Pid::from_child(&make);
+        kill_process_group(group, Signal::INT).expect("signalled");
         make.wait().expect("its own child");
+        // The backend goes, too, though a shell's background ignores SIGINT.
+        let deadline = Instant::now() + PATIENCE;
+        while test_kill_process_group(group).is_ok() {
+            assert!(Instant::now() < deadline, "a process is left over");
+            std::thread::yield_now();
+        }
     }
 }

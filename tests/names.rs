@@ -7,14 +7,15 @@ mod server;
 mod support;
 
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr};
+use std::io::{Read as _, Write as _};
+use std::net::{IpAddr, Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use network::Network;
 use server::{Says, Zone};
 use support::folder::Folder;
-use support::{Guard, SECRET, installed};
+use support::{Guard, SECRET, granted_request, installed};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_origin-guard");
 
@@ -124,6 +125,46 @@ fn an_empty_root_suffices() {
     resolved("app:3002", "127.0.0.11:3002");
     tell("late.test", Says::Addresses(ips(&["127.0.0.12"])));
     resolved("late.test:3004", "127.0.0.12:3004");
+}
+
+#[test]
+fn a_name_is_a_502_until_it_resolves_and_each_address_is_tried() {
+    if !installed("chroot", "apt install coreutils") {
+        return;
+    }
+    let Some(network) = Network::new() else {
+        return;
+    };
+    let root = root(
+        "names-late",
+        "",
+        "nameserver 127.0.0.3\noptions timeout:1 attempts:1\n",
+    );
+    let zone = zone(&[]);
+    network.within(|| {
+        server::serve(Ipv4Addr::new(127, 0, 0, 3), &zone);
+        let backend = TcpListener::bind("[::1]:3001").expect("bound");
+        std::thread::spawn(move || {
+            for mut stream in backend.incoming().map_while(Result::ok) {
+                let mut head = [0; 4096];
+                let _ = stream.read(&mut head).expect("a request");
+                let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nup";
+                stream.write_all(answer).expect("sent");
+            }
+        });
+    });
+    let guard = start(&network, &root, "http://app.test:3001");
+    let ask = || network.within(|| guard.ask(granted_request()));
+    assert_eq!(ask().status, 502);
+    // Nothing listens at the first two.
+    let addresses = ips(&["127.0.0.8", "127.0.0.9", "::1"]);
+    let says = Says::Addresses(addresses);
+    zone.lock()
+        .expect("the zone")
+        .insert("app.test".to_owned(), says);
+    guard.wait_for_log(|line| line.contains("backend_resolved backend=app.test:3001"));
+    let answer = ask();
+    assert_eq!((answer.status, answer.body.as_slice()), (200, &b"up"[..]));
 }
 
 #[test]
