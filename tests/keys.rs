@@ -719,6 +719,38 @@ fn an_edit_that_would_shut_a_reader_out_fails_and_changes_nothing() {
 }
 
 #[test]
+fn a_lock_that_is_no_regular_file_holds_no_command_up() {
+    let file = KeyFile::new("lock");
+    let lock = file.folder.path.join("keys.json.lock");
+    let add = || {
+        let mut add = Command::new("timeout");
+        add.args([
+            "30",
+            env!("CARGO_BIN_EXE_origin-guard"),
+            "keys",
+            "add",
+            "acme",
+        ]);
+        let output = add.env("API_KEYS_FILE", &file.path).output();
+        support::keys::Said::from(output.expect("runs"))
+    };
+    let made = Command::new("mkfifo").arg(&lock).status();
+    assert!(made.expect("runs").success());
+    let said = add();
+    assert_eq!((said.status, said.out.as_str()), (Some(1), ""), "{said:?}");
+    assert!(
+        said.err.contains("keys.json.lock cannot be locked"),
+        "{said:?}"
+    );
+    fs::remove_file(&lock).expect("removed");
+    let elsewhere = file.folder.write("elsewhere", "");
+    symlink(&elsewhere, &lock).expect("linked");
+    assert_eq!(add().status, Some(1));
+    fs::remove_file(&lock).expect("removed");
+    assert_eq!(add().status, Some(0));
+}
+
+#[test]
 fn a_file_with_another_name_is_not_edited_under_one_alone() {
     let file = KeyFile::new("names");
     let key = file.add("acme", &[]);

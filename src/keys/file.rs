@@ -5,6 +5,8 @@ use std::io::{self, BufWriter, ErrorKind};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::OFlags;
+
 use super::text::BASE32;
 use super::{Error, permissions};
 use crate::private_file::{self, PrivateFile};
@@ -183,7 +185,12 @@ fn resolve(path: &Path) -> io::Result<PathBuf> {
 
 fn lock(beside: &Path, keys: Option<&Metadata>) -> io::Result<File> {
     let mut options = OpenOptions::new();
-    options.write(true).mode(0o600);
+    // Opening a FIFO for writing waits for a reader, and a link may lead anywhere.
+    let flags = OFlags::NONBLOCK | OFlags::NOFOLLOW;
+    options
+        .write(true)
+        .mode(0o600)
+        .custom_flags(flags.bits().cast_signed());
     let file = match options.clone().create_new(true).open(beside) {
         Ok(file) => {
             // Made by root, it must not shut out the owner of the keys.
@@ -195,6 +202,9 @@ fn lock(beside: &Path, keys: Option<&Metadata>) -> io::Result<File> {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => options.open(beside)?,
         Err(error) => return Err(error),
     };
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("it is no regular file; remove it"));
+    }
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => file.lock()?,
