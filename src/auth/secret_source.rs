@@ -93,7 +93,7 @@ pub enum Fault {
     Form(Form),
     /// It is the same as the secret on this line.
     Repeats(usize),
-    /// There are [`MOST`] secrets already.
+    /// There are 16 secrets already.
     TooMany,
 }
 
