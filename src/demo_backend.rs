@@ -2,7 +2,7 @@
 //! with what reached it.
 //!
 //! It is `tiny_http::Server` as its documentation shows it. That cannot face a network (see
-//! the README), so it listens on loopback, or at a Unix socket.
+//! docs/architecture.md), so it listens on loopback, or at a Unix socket.
 
 use std::error::Error;
 use std::fmt;

@@ -1,11 +1,11 @@
-//! What the README has a newcomer type, from nothing to a request through both halves.
+//! What the README and docs/ have a newcomer type, from nothing to a guarded request.
 
 mod support;
 
 use std::process::{Command, Stdio};
 
 use support::folder::Folder;
-use support::{installed, readme};
+use support::{installed, page};
 
 #[test]
 fn both_halves_in_eight_commands() {
@@ -19,7 +19,7 @@ fn both_halves_in_eight_commands() {
             return;
         }
     }
-    let mut commands = readme::commands("## Be the gateway", "$ ");
+    let mut commands = page::commands("docs/keys.md", "## Be the gateway", "$ ");
     assert!(commands.len() <= 8, "{commands:#?}");
     // What is tried is the binary of this test, where the first command puts one.
     let build = commands.remove(0);
@@ -27,6 +27,44 @@ fn both_halves_in_eight_commands() {
     let folder = Folder::new("readme");
     let binary = folder.path.join("origin-guard");
     std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_origin-guard"), &binary).expect("linked");
+    let (said, faults) = typed(&commands, &folder);
+    let granted = said.find("{\"message\":\"Access granted\"}");
+    let denied = said.find("{\"error\":\"No secret provided\"}");
+    assert!(granted.is_some() && granted < denied, "{said}\n{faults}");
+}
+
+#[test]
+fn the_first_example_shows_a_guarded_request_that_arrives_without_its_secret() {
+    for (program, package) in [
+        ("curl", "curl"),
+        ("unshare", "util-linux"),
+        ("ip", "iproute2"),
+    ] {
+        if !installed(program, &format!("apt install {package}, and be root")) {
+            return;
+        }
+    }
+    let folder = Folder::new("first");
+    let binary = folder.path.join("origin-guard");
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_origin-guard"), &binary).expect("linked");
+    let mut commands = page::commands("README.md", "## Try it", "$ ");
+    // A reader types slower than the two start: curl asks again until they listen.
+    for command in &mut commands {
+        *command = command.replace(
+            "curl -s",
+            "curl -s --retry 100 --retry-connrefused --retry-delay 0",
+        );
+    }
+    let (said, faults) = typed(&commands, &folder);
+    let denied = said.find("{\"error\":\"No secret provided\"}");
+    let arrived = said.find("/hello");
+    assert!(denied.is_some() && denied < arrived, "{said}\n{faults}");
+    assert!(!said.to_lowercase().contains("x-shared-secret"), "{said}");
+}
+
+/// What the shell and its programs say on stdout and stderr where a reader types these
+/// lines.
+fn typed(commands: &[String], folder: &Folder) -> (String, String) {
     // Its ports and processes are in namespaces of their own, and end with the shell.
     let script = format!("ip link set lo up && {}", commands.join("\n"));
     let output = Command::new("unshare")
@@ -45,9 +83,6 @@ fn both_halves_in_eight_commands() {
         .stdin(Stdio::null())
         .output()
         .expect("starts");
-    let said = String::from_utf8_lossy(&output.stdout);
-    let faults = String::from_utf8_lossy(&output.stderr);
-    let granted = said.find("{\"message\":\"Access granted\"}");
-    let denied = said.find("{\"error\":\"No secret provided\"}");
-    assert!(granted.is_some() && granted < denied, "{said}\n{faults}");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (text(&output.stdout), text(&output.stderr))
 }

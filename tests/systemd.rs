@@ -17,7 +17,7 @@ use std::time::{Instant, UNIX_EPOCH};
 use load::Load;
 use machine::Machine;
 use support::folder::Folder;
-use support::{Answer, PATIENCE, installed as installed_program, readme};
+use support::{Answer, PATIENCE, installed as installed_program, page};
 
 const SECRET_FILE: &str = "/etc/origin-guard/shared-secret";
 const GATEWAY_SOCKET: &str = "/run/origin-guard-gateway.sock";
@@ -95,7 +95,7 @@ fn the_readme_installs_it_and_rotates_the_secret() {
     let binary = machine.path("/root/origin-guard");
     std::fs::copy(env!("CARGO_BIN_EXE_origin-guard"), binary).expect("copied");
     let type_in = |line: &String| machine.sh(&format!("cd /root && {line}"));
-    let install = readme::commands("## Under systemd", "vm# ");
+    let install = page::commands("docs/operations.md", "## Under systemd", "vm# ");
     assert!(install.len() > 8, "{install:?}");
     for line in &install {
         type_in(line);
@@ -109,7 +109,7 @@ fn the_readme_installs_it_and_rotates_the_secret() {
     assert_eq!(status(&machine, &old), 200);
     assert_eq!(machine.show("PrivateNetwork"), "yes");
 
-    let rotate = readme::commands("### Rotate the secret", "vm# ");
+    let rotate = page::commands("docs/operations.md", "### Rotate the secret", "vm# ");
     assert_eq!(rotate.len(), 4, "{rotate:?}");
     type_in(&rotate[0]);
     let new = type_in(&rotate[1]).trim().to_owned();
@@ -132,7 +132,7 @@ fn the_readme_installs_it_and_rotates_the_secret() {
 fn the_readme_opens_the_gateway_s_door() {
     let Some(machine) = installed() else { return };
     machine.sh("systemctl start origin-guard.socket origin-guard");
-    let typed: Vec<_> = readme::commands("## Be the gateway", "vm# ")
+    let typed: Vec<_> = page::commands("docs/keys.md", "## Be the gateway", "vm# ")
         .iter()
         .map(|line| machine.sh(line))
         .collect();
@@ -396,8 +396,8 @@ fn a_missing_secret_is_the_status_that_the_unit_names() {
             .sh("origin-guard print unit")
             .contains("status=243/CREDENTIALS")
     );
-    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md"));
-    assert!(readme.expect("readable").contains("status=243/CREDENTIALS"));
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/operations.md"));
+    assert!(page.expect("readable").contains("status=243/CREDENTIALS"));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The loop: bounded, with deadlines, yielding [`tiny_http::Request`]s to a function.
 //!
 //! It knows nothing of secrets. One thread accepts; a pool of workers, each over its
-//! own epoll, reads, answers and writes. See the README for why it is not
+//! own epoll, reads, answers and writes. See docs/architecture.md for why it is not
 //! `tiny_http::Server`.
 
 mod acceptor;

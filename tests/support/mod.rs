@@ -6,7 +6,7 @@
 pub mod corpus;
 pub mod folder;
 pub mod keys;
-pub mod readme;
+pub mod page;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
