@@ -110,15 +110,16 @@ bench: dist
 timing:
 	$(CARGO) run --release --manifest-path tests/timing/Cargo.toml --target-dir target/timing
 
-# The parsers, ten minutes each, from the inputs of the corpus on. RUSTC_BOOTSTRAP stands
-# for the nightly that the sanitizers want.
+# The parsers, ten minutes each, from known inputs on where there are some.
+# RUSTC_BOOTSTRAP stands for the nightly that the sanitizers want.
 fuzz:
 	command -v cargo-fuzz >/dev/null || $(CARGO) install --locked cargo-fuzz
 	FUZZ_SEEDS=$(CURDIR)/target/fuzz/seeds $(CARGO) test --test seeds
 	for target in $(FUZZ_TARGETS); do \
-		mkdir -p target/fuzz/found/$$target && \
+		mkdir -p target/fuzz/found/$$target target/fuzz/seeds/$$target && \
 		RUSTC_BOOTSTRAP=1 $(CARGO) fuzz run --fuzz-dir tests/fuzz --target-dir target/fuzz \
-			$$target $(CURDIR)/target/fuzz/found/$$target $(CURDIR)/target/fuzz/seeds -- \
+			$$target $(CURDIR)/target/fuzz/found/$$target \
+			$(CURDIR)/target/fuzz/seeds/$$target -- \
 			-max_total_time=$(FUZZ_SECONDS) -artifact_prefix=$(CURDIR)/target/fuzz/ || exit 1; \
 	done
 
