@@ -15,9 +15,10 @@ use crate::handlers::front::Front;
 use crate::handlers::gateway::Gateway;
 use crate::handlers::origin::Origin;
 use crate::net::{Address, Inherited, SelfCheckSocket};
+use crate::proxy::counters::RelayCounters;
 use crate::proxy::relay::Relay;
 use crate::proxy::rewrite::OwnFields;
-use crate::proxy::upstream::Upstream;
+use crate::proxy::upstream::{BackendUrl, Upstream};
 use crate::random;
 use crate::server::ListenerGroup;
 use crate::systemd::InheritedSocket;
@@ -187,7 +188,9 @@ pub fn relay(config: &Config) -> io::Result<Option<Arc<Relay>>> {
     let Some(backend) = &config.backend else {
         return Ok(None);
     };
+    let names = backend.urls.iter().map(BackendUrl::name);
     Ok(Some(Arc::new(Relay {
+        counters: RelayCounters::new(names),
         upstream: Arc::new(Upstream::new(backend.urls.clone())),
         own: OwnFields::new(&[&config.header]),
         trusted_proxies: config.trusted_proxies.clone(),

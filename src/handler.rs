@@ -5,6 +5,7 @@ use crate::http1::encode::Reply;
 use crate::http1::error::RequestError;
 use crate::http1::request::RequestHead;
 use crate::http1::static_response::StaticResponse;
+use crate::log::AccessEntry;
 use crate::net::Peer;
 use crate::net::tls::TlsError;
 
@@ -27,8 +28,9 @@ pub trait Handler: Send + Sync + 'static {
 pub enum Decision {
     /// This answers it.
     Respond(Answer),
-    /// A backend answers it, and gets it with these edits.
-    Forward(Edits),
+    /// A backend answers it, and gets it with these edits; then it is logged, where all
+    /// requests are.
+    Forward(Edits, Option<Box<AccessEntry>>),
 }
 
 /// What answers a request.

@@ -4,19 +4,22 @@
 //! let its disk fill up, does not hold up an answer. What does not fit into the queue
 //! is counted, and the count logged.
 
+mod access;
 mod budget;
 
 use std::fmt;
+use std::hash::Hash;
 use std::io::Write;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
-use std::sync::{LazyLock, Mutex, OnceLock, PoisonError};
+use std::sync::{LazyLock, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
 
-use budget::{Budget, PERIOD, Ruling};
+pub use access::AccessEntry;
+use budget::{Budget, PERIOD, Ruling, network};
 
 /// Lines that wait for a slow stderr.
 const QUEUE: usize = 1024;
@@ -25,7 +28,12 @@ const FLUSH: Duration = Duration::from_secs(1);
 
 static LOGGER: OnceLock<Logger> = OnceLock::new();
 static LOST: AtomicU64 = AtomicU64::new(0);
-static REFUSALS: LazyLock<Mutex<Budget>> = LazyLock::new(Mutex::default);
+/// By the client's network, `None` where its address is not known.
+static REFUSALS: Limited<Option<IpAddr>> = LazyLock::new(Mutex::default);
+/// By the backend and the reason.
+static FAILURES: Limited<(String, &'static str)> = LazyLock::new(Mutex::default);
+
+type Limited<K> = LazyLock<Mutex<Budget<K>>>;
 
 /// What a line begins with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,7 +88,16 @@ pub fn flush() {
 /// Logs a refused request of `client`, whose address may not be known, unless there have
 /// been many in this second.
 pub fn refusal(client: Option<IpAddr>, event: fmt::Arguments<'_>) {
-    let ruling = refusals().rule(client, Instant::now());
+    limited(&REFUSALS, client.map(network), event);
+}
+
+/// Logs a failure of `backend`, unless it has had many for this `reason` in this second.
+pub fn backend_failure(backend: &str, reason: &'static str, event: fmt::Arguments<'_>) {
+    limited(&FAILURES, (backend.to_owned(), reason), event);
+}
+
+fn limited<K: Eq + Hash>(budget: &Limited<K>, source: K, event: fmt::Arguments<'_>) {
+    let ruling = lock(budget).rule(source, Instant::now());
     match ruling {
         Ruling::Write => log::warn!("{event}"),
         Ruling::LeaveOut => {}
@@ -89,15 +106,15 @@ pub fn refusal(client: Option<IpAddr>, event: fmt::Arguments<'_>) {
                 && logger.queue.try_send(Entry::Suppressing).is_err()
             {
                 // The queue is full. The next one that is left out asks again.
-                let left_out = refusals().take_left_out();
+                let left_out = lock(budget).take_left_out();
                 LOST.fetch_add(left_out, Relaxed);
             }
         }
     }
 }
 
-fn refusals() -> std::sync::MutexGuard<'static, Budget> {
-    REFUSALS.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<K>(budget: &Limited<K>) -> MutexGuard<'_, Budget<K>> {
+    budget.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Log for Logger {
@@ -178,8 +195,8 @@ fn write_entries(entries: &Receiver<Entry>, prefix: Prefix) {
         if report_at.is_some_and(|at| at <= Instant::now()) || matches!(entry, Ok(Entry::Flush(_)))
         {
             report_at = None;
-            let left_out = refusals().take_left_out();
-            count("refusals_left_out", left_out);
+            count("refusals_left_out", lock(&REFUSALS).take_left_out());
+            count("failures_left_out", lock(&FAILURES).take_left_out());
         }
         match entry {
             Ok(Entry::Line(line)) => write(&line),

@@ -2,6 +2,7 @@
 
 use crate::handlers::{self, counters as decisions, front, origin};
 use crate::metrics::{self, Totals};
+use crate::proxy::counters as backends;
 use crate::reload;
 use crate::server::counters as connections;
 
@@ -17,7 +18,7 @@ pub fn start() {
 }
 
 /// `connections=12 requests=345 granted=333 by_previous=0 denied=12`, for systemd's
-/// `STATUS=`; before it `RELOAD FAILED file=keys, see the log;` where that is so.
+/// `STATUS=`, with ` forwarded=330 failed=3` where there is a backend; before it `RELOAD FAILED file=keys, see the log;` where that is so.
 #[must_use]
 pub fn line() -> String {
     let totals = Totals::now();
@@ -28,6 +29,10 @@ pub fn line() -> String {
     } else {
         format!("RELOAD FAILED file={}, see the log; ", failed.join(","))
     };
+    let forwarded = totals.family(&backends::RESPONSES).map(|forwarded| {
+        let failed = totals.family(&backends::FAILURES).unwrap_or_default();
+        format!(" forwarded={forwarded} failed={failed}")
+    });
     failed
         + &format!(
             "connections={} requests={} granted={} by_previous={} denied={}",
@@ -42,4 +47,5 @@ pub fn line() -> String {
                 &decisions::MISCONFIGURED,
             ]),
         )
+        + &forwarded.unwrap_or_default()
 }

@@ -47,6 +47,12 @@ impl Front {
                 .any(|public| public.as_bytes() == head.target.path())
     }
 
+    fn forward(&self, edits: Edits, head: &RequestHead<'_, '_>, peer: Peer) -> Decision {
+        let is_granted = matches!(edits, Edits::Granted);
+        let entry = || request_log::forwarded_entry(head, peer, is_granted, &self.trusted_proxies);
+        Decision::Forward(edits, self.access_log.then(|| Box::new(entry())))
+    }
+
     fn answer(&self, head: &RequestHead<'_, '_>, peer: Peer, answer: Answer) -> Decision {
         respond(head, peer, |request| {
             if self.access_log {
@@ -68,12 +74,12 @@ impl Handler for Front {
         }
         if self.is_public(head) {
             PUBLIC.increment();
-            return Decision::Forward(Edits::Public);
+            return self.forward(Edits::Public, head, peer);
         }
         let verdict = self.guard.judge_fields(head.name_values());
         let Some(reason) = count_verdict(verdict) else {
             FORWARDED.increment();
-            return Decision::Forward(Edits::Granted);
+            return self.forward(Edits::Granted, head, peer);
         };
         respond(head, peer, |request| {
             request_log::log_denial(request, reason, None, &self.trusted_proxies);

@@ -12,7 +12,7 @@ use crate::http1::forwarded::{Client, TrustedProxies};
 use crate::http1::request::RequestHead;
 use crate::http1::static_response::StaticResponse;
 use crate::keys::Id;
-use crate::log as events;
+use crate::log::{self as events, AccessEntry};
 use crate::metrics::Counter;
 use crate::net::Peer;
 use crate::net::tls::TlsError;
@@ -49,10 +49,10 @@ pub(super) fn is_at_or_below(path: &str, base: &str) -> bool {
 }
 
 /// A path for a log line: printable ASCII without spaces, and short.
-fn shown(path: &str) -> String {
-    path.bytes()
+fn shown(path: &[u8]) -> String {
+    path.iter()
         .take(SHOWN)
-        .map(|byte| {
+        .map(|&byte| {
             if byte.is_ascii_graphic() {
                 char::from(byte)
             } else {
@@ -98,13 +98,31 @@ pub(super) fn count_verdict(verdict: Verdict) -> Option<&'static str> {
 
 /// Logs an answered request.
 pub(super) fn log_request(request: &Request, answer: &Answer, trusted: &TrustedProxies) {
-    log::info!(
-        "request method={} path={} status={} {}",
-        shown(request.method().as_str()),
-        shown(path(request)),
-        answer.status(),
-        named(trusted.client(request), trusted)
-    );
+    let (method, path) = (request.method().as_str(), path(request));
+    let client = trusted.client(request);
+    let entry = entry(method.as_bytes(), path.as_bytes(), client, trusted);
+    entry.write(answer.status(), format_args!(""));
+}
+
+/// What is to be logged of a request that is forwarded, once it is answered. Who presented
+/// the secret `is_granted`, and is the gateway, whose word on the client counts.
+pub(super) fn forwarded_entry(
+    head: &RequestHead<'_, '_>,
+    peer: Peer,
+    is_granted: bool,
+    trusted: &TrustedProxies,
+) -> AccessEntry {
+    let is_believed = is_granted || trusted.trusts(TrustedProxies::peer(peer));
+    let client = trusted.client_of(peer, is_believed, head.name_values());
+    let method = head.method.as_str().as_bytes();
+    entry(method, head.target.path(), client, trusted)
+}
+
+fn entry(method: &[u8], path: &[u8], client: Client, trusted: &TrustedProxies) -> AccessEntry {
+    AccessEntry {
+        request: format!("method={} path={}", shown(method), shown(path)),
+        client: named(client, trusted),
+    }
 }
 
 /// Logs a denial: the key, where a known one was presented, and what a trusted proxy
@@ -116,9 +134,9 @@ pub(super) fn log_denial(
     trusted: &TrustedProxies,
 ) {
     let client = trusted.client(request);
-    let path = shown(path(request));
+    let path = shown(path(request).as_bytes());
     let uri = trusted.forwarded_uri(request);
-    let uri = uri.map(|uri| format!(" uri={}", shown(without_query(uri))));
+    let uri = uri.map(|uri| format!(" uri={}", shown(without_query(uri).as_bytes())));
     let key = key.map(|key| format!(" key={key}"));
     let who = named(client, trusted);
     events::refusal(

@@ -1,27 +1,27 @@
-//! How many refusals are logged.
+//! How many refusals and failures are logged.
 //!
 //! Each client has a budget of its own, so that one who floods does not hide the others
 //! from fail2ban; above it all of them share one, so that many who flood do not fill the
-//! disk.
+//! disk. Each failure of each backend has the same.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
-/// Lines of one client in one period: twice what fail2ban waits for by default (`maxretry`).
-const OF_ONE_CLIENT: u32 = 10;
-/// Lines of all clients in one period. journald drops lines past 333 a second.
+/// Lines of one source in one period: twice what fail2ban waits for by default (`maxretry`).
+const OF_ONE: u32 = 10;
+/// Lines of all sources in one period. journald drops lines past 333 a second.
 const OF_ALL: u32 = 200;
 /// The length of a period.
 pub(super) const PERIOD: Duration = Duration::from_secs(1);
 
 /// Counts the lines of the present period.
-#[derive(Default)]
-pub(super) struct Budget {
+pub(super) struct Budget<K> {
     since: Option<Instant>,
     written: u32,
-    /// Clients with a line in this period, so never more than [`OF_ALL`].
-    clients: HashMap<Option<IpAddr>, u32>,
+    /// Sources with a line in this period, so never more than [`OF_ALL`].
+    sources: HashMap<K, u32>,
     left_out: u64,
 }
 
@@ -34,21 +34,32 @@ pub(super) enum Ruling {
     LeaveOutFirst,
 }
 
-impl Budget {
-    /// Counts a line about `client`, `None` where its address is not known.
-    pub(super) fn rule(&mut self, client: Option<IpAddr>, now: Instant) -> Ruling {
+impl<K> Default for Budget<K> {
+    fn default() -> Self {
+        Self {
+            since: None,
+            written: 0,
+            sources: HashMap::new(),
+            left_out: 0,
+        }
+    }
+}
+
+impl<K: Eq + Hash> Budget<K> {
+    /// Counts a line about `source`.
+    pub(super) fn rule(&mut self, source: K, now: Instant) -> Ruling {
         let current = self
             .since
             .is_some_and(|since| now.saturating_duration_since(since) < PERIOD);
         if !current {
             self.since = Some(now);
             self.written = 0;
-            self.clients.clear();
+            self.sources.clear();
         }
         if self.written < OF_ALL {
-            let client = self.clients.entry(client.map(network)).or_default();
-            if *client < OF_ONE_CLIENT {
-                *client += 1;
+            let source = self.sources.entry(source).or_default();
+            if *source < OF_ONE {
+                *source += 1;
                 self.written += 1;
                 return Ruling::Write;
             }
@@ -68,7 +79,7 @@ impl Budget {
 }
 
 /// Whose budget an address uses. A host commands a whole /64 (RFC 4291, section 2.5.4).
-fn network(address: IpAddr) -> IpAddr {
+pub(super) fn network(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
         IpAddr::V6(address) => {
@@ -83,11 +94,11 @@ mod tests {
 
     use super::*;
 
-    fn written(budget: &mut Budget, clients: impl IntoIterator<Item = IpAddr>) -> usize {
+    fn written(budget: &mut Budget<IpAddr>, clients: impl IntoIterator<Item = IpAddr>) -> usize {
         let now = Instant::now();
         let rulings = clients
             .into_iter()
-            .map(|client| budget.rule(Some(client), now));
+            .map(|client| budget.rule(network(client), now));
         rulings.filter(|&ruling| ruling == Ruling::Write).count()
     }
 
@@ -121,9 +132,9 @@ mod tests {
             written(&mut budget, (0..5000).map(|network| v6(network, 1))),
             200
         );
-        assert_eq!(budget.clients.len(), 200);
+        assert_eq!(budget.sources.len(), 200);
         let later = Instant::now() + PERIOD;
-        assert_eq!(budget.rule(Some(v6(1, 1)), later), Ruling::Write);
-        assert_eq!(budget.clients.len(), 1);
+        assert_eq!(budget.rule(network(v6(1, 1)), later), Ruling::Write);
+        assert_eq!(budget.sources.len(), 1);
     }
 }

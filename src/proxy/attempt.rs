@@ -9,6 +9,7 @@ use mio::Registry;
 use super::failure::Failure;
 use super::pool::{BackendConnection, Pool, PoolKey};
 use super::relay::Relay;
+use super::report;
 use super::upstream::{self, Addresses};
 
 /// How long to wait before a Unix socket whose backlog is full is tried again: it has no
@@ -50,6 +51,8 @@ pub struct Attempt {
     begun: bool,
     addresses: Addresses,
     next_address: usize,
+    /// Why the last address of this backend took no connection.
+    error: Option<ErrorKind>,
     /// When the attempt at the present address ends.
     deadline: Instant,
 }
@@ -65,6 +68,7 @@ impl Attempt {
             begun: false,
             addresses: [].into(),
             next_address: 0,
+            error: None,
             deadline: now,
         }
     }
@@ -122,7 +126,7 @@ impl Attempt {
                 Ok(()) => return Ok(()),
                 Err(error) => failure = error,
             }
-            self.leave_backend(context);
+            self.leave_backend(failure, context);
         }
         Err(failure)
     }
@@ -140,11 +144,13 @@ impl Attempt {
         failure: Failure,
         context: &mut AttemptContext<'_>,
     ) -> Result<(), Failure> {
-        self.leave_backend(context);
+        self.leave_backend(failure, context);
         self.choose(failure, Some(true), context)
     }
 
-    fn leave_backend(&mut self, context: &mut AttemptContext<'_>) {
+    fn leave_backend(&mut self, failure: Failure, context: &mut AttemptContext<'_>) {
+        let detail = self.error.take();
+        report::backend_failed(context.relay, self.backend, failure, detail);
         let upstream = &context.relay.upstream;
         upstream.failed(self.backend, context.now);
         self.tried |= 1 << self.backend;
@@ -186,7 +192,7 @@ impl Attempt {
                     self.state = State::Waiting(context.now + UNIX_RETRY);
                     return Ok(());
                 }
-                Err(_) => {}
+                Err(error) => self.error = Some(error.kind()),
             }
             self.next_address += 1;
             self.deadline = context.now + context.relay.limits.connect_timeout;
@@ -213,7 +219,10 @@ impl Attempt {
                         return Ok(true);
                     }
                     Ok(false) => return Ok(false),
-                    Err(_) => Failure::Refused,
+                    Err(error) => {
+                        self.error = Some(error.kind());
+                        Failure::Refused
+                    }
                 }
             }
             State::Connecting(_) | State::Waiting(_) if self.deadline <= now => {

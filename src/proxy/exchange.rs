@@ -11,6 +11,8 @@ use super::attempt::{Attempt, AttemptContext};
 use super::body_pipe::BodyPipe;
 use super::client_end::ClientEnd;
 use super::failure::Failure;
+use super::relay::Relay;
+use super::report::{End, Passed, Report};
 use super::rewrite::{self, ClientBody, Forwarding};
 use crate::http1::date::Date;
 use crate::http1::edits::Edits;
@@ -19,6 +21,7 @@ use crate::http1::request::RequestHead;
 use crate::http1::response::Asked;
 use crate::http1::scan::Scan;
 use crate::http1::version::Version;
+use crate::log::AccessEntry;
 use crate::net::Transport;
 
 /// Rounds in which both directions are tried before other connections get their turn.
@@ -99,7 +102,7 @@ pub struct Exchange {
     backend_keeps: bool,
     event_stream: bool,
     status: u16,
-    started: Instant,
+    report: Report,
     /// When the client last sent a part of its body, or could have begun to.
     client_since: Instant,
     /// When the backend last got on, or could have begun to.
@@ -107,11 +110,13 @@ pub struct Exchange {
 }
 
 impl Exchange {
-    /// A request with `head`, which nothing of has been sent yet.
+    /// A request with `head`, which nothing of has been sent yet; `entry` is for the access
+    /// log, where there is one.
     #[must_use]
     pub fn new(
         head: &RequestHead<'_, '_>,
         edits: &Edits,
+        entry: Option<Box<AccessEntry>>,
         forwarding: &Forwarding<'_>,
         now: Instant,
     ) -> Box<Self> {
@@ -150,7 +155,7 @@ impl Exchange {
             backend_keeps: false,
             event_stream: false,
             status: 0,
-            started: now,
+            report: Report::new(entry, now),
             client_since: now,
             backend_since: now,
         })
@@ -242,9 +247,18 @@ impl Exchange {
         context: &mut ExchangeContext<'_>,
     ) -> Result<bool, Failure> {
         let connecting = self.attempt.advance(&mut context.attempt)?;
+        let (relay, now) = (context.attempt.relay, context.attempt.now);
+        let had_answer = self.has_answered();
         let sent = self.send_request(client, context)?;
-        let answered = self.receive_answer(client, context)?;
-        Ok(connecting || sent || answered)
+        if sent && !had_answer {
+            self.report.sent(now);
+        }
+        let answered = self.receive_answer(client, context);
+        if !had_answer && self.has_answered() {
+            let backend = self.attempt.backend();
+            self.report.answered(self.status, backend, relay, now);
+        }
+        Ok(connecting || sent || answered?)
     }
 
     fn is_done(&self, client: &ClientEnd<'_>) -> bool {
@@ -268,8 +282,19 @@ impl Exchange {
         }
     }
 
-    /// Gives up the connection; it is kept where nothing is under way on it.
-    pub fn finish(&mut self, context: &mut AttemptContext<'_>) {
+    /// Counts the bytes that have passed since the last time.
+    pub fn count_bytes(&mut self, relay: &Relay) {
+        let passed = Passed {
+            request: self.request.passed(),
+            answer: self.response.passed(),
+        };
+        let backend = self.attempt.backend();
+        self.report.count_bytes(passed, backend, relay);
+    }
+
+    /// Gives up the connection, which is kept where nothing is under way on it, and reports
+    /// how the exchange has ended.
+    pub fn finish(&mut self, end: End, context: &mut AttemptContext<'_>) {
         let keep = self.answer == Answer::Body
             && self.backend_keeps
             && self.response.is_done()
@@ -277,12 +302,9 @@ impl Exchange {
             && self.to_backend.is_empty()
             && !self.request_broken;
         let (relay, now) = (context.relay, context.now);
+        self.count_bytes(relay);
+        let backend = self.attempt.backend();
+        self.report.end(end, self.retried, backend, relay);
         self.attempt.finish(keep, relay, context.pool, now);
-    }
-
-    /// When the exchange began.
-    #[must_use]
-    pub fn started(&self) -> Instant {
-        self.started
     }
 }

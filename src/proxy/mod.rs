@@ -3,10 +3,12 @@
 pub mod attempt;
 mod body_pipe;
 pub mod client_end;
+pub(crate) mod counters;
 pub mod exchange;
 pub mod failure;
 pub mod limits;
 pub mod pool;
 pub mod relay;
+pub mod report;
 pub mod rewrite;
 pub mod upstream;

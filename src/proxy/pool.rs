@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use mio::Registry;
 use mio::event::Event;
 
+use super::counters::{IDLE, OPEN};
 use crate::net::{ConnectionToken, Read, Side, Stream, Transport};
 
 /// A request that is not idempotent takes no connection that has rested for longer: the
@@ -93,6 +94,7 @@ impl Pool {
             reused: false,
         };
         self.slots[slot].state = State::Lent(owner);
+        OPEN.increment();
         if let Err(error) = connection.transport.register(registry, token) {
             self.discard(connection);
             return Err(error);
@@ -132,7 +134,10 @@ impl Pool {
             return None;
         }
         match std::mem::replace(&mut slot.state, State::Lent(owner)) {
-            State::Idle(connection) => Some(connection),
+            State::Idle(connection) => {
+                IDLE.decrement();
+                Some(connection)
+            }
             State::Free | State::Lent(_) => None,
         }
     }
@@ -142,6 +147,7 @@ impl Pool {
         connection.last_used = now;
         let (key, token) = (connection.key, connection.token);
         self.slots[token.slot()].state = State::Idle(connection);
+        IDLE.increment();
         if let Some(idle) = self.idle.iter_mut().find(|idle| idle.key == key) {
             idle.tokens.push_back(token);
         } else {
@@ -163,7 +169,10 @@ impl Pool {
     fn free_slot(&mut self, slot: usize) {
         let entry = &mut self.slots[slot];
         entry.generation = entry.generation.wrapping_add(1);
-        entry.state = State::Free;
+        OPEN.decrement();
+        if let State::Idle(_) = std::mem::replace(&mut entry.state, State::Free) {
+            IDLE.decrement();
+        }
         self.free.push(slot);
     }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::counters::RelayCounters;
 use super::limits::Limits;
 use super::rewrite::{self, Forwarding, HostRule, OwnFields};
 use super::upstream::Upstream;
@@ -14,6 +15,8 @@ use crate::net::Peer;
 pub struct Relay {
     /// The backends.
     pub upstream: Arc<Upstream>,
+    /// What is counted of each backend.
+    pub counters: RelayCounters,
     /// The fields that are ours to set or strip.
     pub own: OwnFields,
     /// Whose word on the client counts.

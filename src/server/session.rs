@@ -126,8 +126,10 @@ pub(crate) struct Session {
     proven: bool,
     /// Why it is about to be closed, once that is so.
     reason: &'static Counter,
-    /// Answers in the current turn.
+    /// Answers of our own in the current turn.
     answers: u32,
+    /// Answers of backends in it.
+    forwarded: u32,
 }
 
 impl Session {
@@ -149,6 +151,7 @@ impl Session {
             proven: false,
             reason: &counters::CLOSED_PEER,
             answers: 0,
+            forwarded: 0,
         }
     }
 
@@ -267,7 +270,7 @@ impl Session {
         if borrowed {
             std::mem::swap(&mut self.output, &mut resources.output);
         }
-        self.answers = 0;
+        (self.answers, self.forwarded) = (0, 0);
         let mut buffer = std::mem::take(&mut resources.input);
         let action = self.advance(context, resources, &mut buffer);
         resources.input = buffer;
@@ -303,7 +306,7 @@ impl Session {
             if self.exchange.is_none() && action != Action::RunAgain {
                 return action;
             }
-            if self.answers >= ANSWERS_PER_TURN {
+            if self.answers + self.forwarded >= ANSWERS_PER_TURN {
                 return Action::RunAgain;
             }
         }
@@ -434,10 +437,10 @@ impl Session {
             None => respond::decide(context.handler, head, self.peer),
         };
         match (decision, context.relay) {
-            (Ok(Decision::Forward(edits)), Some(relay)) => {
-                return self.start_exchange(head, &edits, relay, context);
+            (Ok(Decision::Forward(edits, entry)), Some(relay)) => {
+                return self.start_exchange(head, &edits, entry, relay, context);
             }
-            (Ok(Decision::Forward(_)), None) => {
+            (Ok(Decision::Forward(..)), None) => {
                 let error = RequestError::new(502, "no_backend");
                 respond::refuse(context.handler, &error, self.peer, is_head, keep_alive, out);
             }

@@ -5,12 +5,14 @@ use crate::http1::edits::Edits;
 use crate::http1::error::RequestError;
 use crate::http1::framing::{BodyLength, KeepAlive};
 use crate::http1::request::RequestHead;
+use crate::log::AccessEntry;
 use crate::net::Transport;
 use crate::proxy::attempt::AttemptContext;
 use crate::proxy::client_end::ClientEnd;
 use crate::proxy::exchange::{Ending, Exchange, ExchangeContext, Progress};
 use crate::proxy::failure::Failure;
 use crate::proxy::relay::Relay;
+use crate::proxy::report::End;
 use crate::server::{counters, respond};
 
 impl Session {
@@ -31,7 +33,8 @@ impl Session {
         resources: &mut WorkerResources,
     ) {
         if let (Some(mut exchange), Some(relay)) = (self.exchange.take(), context.relay) {
-            exchange.finish(&mut attempt_context(relay, self.group, context, resources));
+            let mut attempt = attempt_context(relay, self.group, context, resources);
+            exchange.finish(End::Closed, &mut attempt);
         }
     }
 
@@ -39,6 +42,7 @@ impl Session {
         &mut self,
         head: &RequestHead<'_, '_>,
         edits: &Edits,
+        entry: Option<Box<AccessEntry>>,
         relay: &Relay,
         context: &SessionContext<'_>,
     ) {
@@ -49,13 +53,16 @@ impl Session {
             let (is_head, keep_alive) = (head.method.is_head(), KeepAlive::Close);
             let out = &mut self.output;
             respond::refuse(context.handler, &error, self.peer, is_head, keep_alive, out);
+            if let Some(entry) = entry {
+                entry.write(error.status, format_args!(""));
+            }
             self.answers += 1;
             return self.after_answer(keep_alive, length, false, context.now);
         }
         self.proven |= !matches!(edits, Edits::Public);
         let is_tls = self.transport.tls().is_some();
         let forwarding = relay.forwarding(self.peer, if is_tls { "https" } else { "http" });
-        self.exchange = Some(Exchange::new(head, edits, &forwarding, context.now));
+        self.exchange = Some(Exchange::new(head, edits, entry, &forwarding, context.now));
         self.enter(State::Forwarding, context.now);
     }
 
@@ -71,7 +78,8 @@ impl Session {
             return Action::Wait;
         };
         if context.draining && exchange.is_endless() {
-            exchange.finish(&mut attempt_context(relay, self.group, context, resources));
+            let mut attempt = attempt_context(relay, self.group, context, resources);
+            exchange.finish(End::Closed, &mut attempt);
             return Action::Close(&counters::CLOSED_DRAIN);
         }
         let mut client = ClientEnd {
@@ -93,18 +101,20 @@ impl Session {
             date: &mut resources.date,
             draining: context.draining,
         };
-        match exchange.advance(&mut client, &mut progress_context) {
+        let progress = exchange.advance(&mut client, &mut progress_context);
+        exchange.count_bytes(relay);
+        match progress {
             Progress::Wait => self.exchange = Some(exchange),
             Progress::RunAgain => {
                 self.exchange = Some(exchange);
                 return Action::RunAgain;
             }
             Progress::Done(ending) => {
-                exchange.finish(&mut progress_context.attempt);
+                exchange.finish(End::Whole, &mut progress_context.attempt);
                 return self.end_forwarding(ending, context);
             }
             Progress::Failed(failure) => {
-                exchange.finish(&mut progress_context.attempt);
+                exchange.finish(End::Failed(failure), &mut progress_context.attempt);
                 return self.fail(&exchange, failure, context);
             }
         }
@@ -122,7 +132,7 @@ impl Session {
             Ending::Close => State::Closing { linger: false },
             Ending::Linger => State::Closing { linger: true },
         };
-        self.answers += 1;
+        self.forwarded += 1;
         self.unparsed = !self.input.is_empty();
         self.enter(next, context.now);
         match self.write(context.now) {
@@ -177,7 +187,8 @@ impl Session {
         };
         match self.exchange.take() {
             Some(mut exchange) => {
-                exchange.finish(&mut attempt_context(relay, self.group, context, resources));
+                let mut attempt = attempt_context(relay, self.group, context, resources);
+                exchange.finish(End::Failed(failure), &mut attempt);
                 self.fail(&exchange, failure, context)
             }
             None => Action::Wait,

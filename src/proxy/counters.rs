@@ -1,0 +1,150 @@
+//! What is counted of forwarded requests, by backend.
+
+use crate::metrics::{
+    self, Counter, Family, Gauge, Histogram, LONG, SHORT, Series, declare_counters, labels,
+};
+
+/// Final answers of backends.
+pub(crate) static RESPONSES: Family = Family {
+    name: "origin_guard_backend_responses_total",
+    help: "Answers of a backend, by the class of their status; 1xx are tunnels.",
+};
+/// What backends did wrong.
+pub(crate) static FAILURES: Family = Family {
+    name: "origin_guard_backend_failures_total",
+    help: "Failures of a backend, by the reason. One that takes no connection is counted even if another one answers.",
+};
+static RETRIES: Family = Family {
+    name: "origin_guard_backend_retries_total",
+    help: "Requests that went to a backend once more, because a kept connection had ended.",
+};
+static SENT: Family = Family {
+    name: "origin_guard_backend_sent_bytes_total",
+    help: "Bytes of bodies and tunnels on their way to a backend.",
+};
+static RECEIVED: Family = Family {
+    name: "origin_guard_backend_received_bytes_total",
+    help: "Bytes of bodies and tunnels on their way from a backend.",
+};
+static SECONDS: Family = Family {
+    name: "origin_guard_backend_seconds",
+    help: "From the last byte of a request that a backend was sent to the end of its answer's head.",
+};
+static ADDED_FAMILY: Family = Family {
+    name: "origin_guard_added_seconds",
+    help: "What the guard adds to the time of a forwarded request: from its arrival to its sending, and from the arrival of the answer's head to its sending.",
+};
+static OPEN_FAMILY: Family = Family {
+    name: "origin_guard_backend_connections_open",
+    help: "Connections to backends.",
+};
+static IDLE_FAMILY: Family = Family {
+    name: "origin_guard_backend_connections_idle",
+    help: "Connections to backends that no request uses.",
+};
+static ENDED: Family = Family {
+    name: "origin_guard_exchanges_broken_total",
+    help: "Forwarded requests that ended before their answer did, by the reason, where the backend is not at fault.",
+};
+
+declare_counters! {
+    BROKEN:
+    BODY_TIMEOUT = ENDED r#"reason="body_timeout""#;
+    BODY_INCOMPLETE = ENDED r#"reason="incomplete_body""#;
+    BODY_TOO_LARGE = ENDED r#"reason="body_too_large""#;
+    WRITE_TIMEOUT = ENDED r#"reason="write_timeout""#;
+    CLIENT_GONE = ENDED r#"reason="client_gone""#;
+    TUNNEL_IDLE = ENDED r#"reason="tunnel_idle""#;
+    FULL = ENDED r#"reason="full""#;
+    pub(super) CLOSED = ENDED r#"reason="closed""#;
+    BODY_MALFORMED = ENDED r#"reason="malformed_body""#;
+}
+
+/// What counts an exchange that broke for a reason other than the backend's.
+pub(super) fn broken(reason: &str) -> &'static Counter {
+    match reason {
+        "body_timeout" => &BODY_TIMEOUT,
+        "incomplete_body" => &BODY_INCOMPLETE,
+        "body_too_large" => &BODY_TOO_LARGE,
+        "write_timeout" => &WRITE_TIMEOUT,
+        "client_gone" => &CLIENT_GONE,
+        "tunnel_idle" => &TUNNEL_IDLE,
+        "full" => &FULL,
+        // Each fault of a chunked body has a reason of its own.
+        _ => &BODY_MALFORMED,
+    }
+}
+
+pub(super) static OPEN: Gauge = Gauge::new();
+pub(super) static IDLE: Gauge = Gauge::new();
+pub(super) static ADDED: Histogram = Histogram::new(&SHORT);
+
+static LEVELS: &[Series] = &[
+    OPEN.series(&OPEN_FAMILY, ""),
+    IDLE.series(&IDLE_FAMILY, ""),
+    ADDED.series(&ADDED_FAMILY, ""),
+];
+
+const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+const REASONS: [&str; 6] = [
+    "refused",
+    "unresolved",
+    "connect_timeout",
+    "timeout",
+    "reset",
+    "malformed",
+];
+
+/// What is counted of one backend.
+pub(super) struct BackendCounters {
+    responses: [Counter; CLASSES.len()],
+    failures: [Counter; REASONS.len()],
+    pub(super) retries: Counter,
+    pub(super) sent: Counter,
+    pub(super) received: Counter,
+    pub(super) seconds: Histogram,
+}
+
+impl BackendCounters {
+    fn new(backend: &str) -> Self {
+        let of = |name, value| labels(&[("backend", backend), (name, value)]);
+        let backend = || labels(&[("backend", backend)]);
+        Self {
+            responses: CLASSES.map(|class| Counter::registered(&RESPONSES, of("class", class))),
+            failures: REASONS.map(|reason| Counter::registered(&FAILURES, of("reason", reason))),
+            retries: Counter::registered(&RETRIES, backend()),
+            sent: Counter::registered(&SENT, backend()),
+            received: Counter::registered(&RECEIVED, backend()),
+            seconds: Histogram::registered(&SECONDS, backend(), &LONG),
+        }
+    }
+
+    pub(super) fn response(&self, status: u16) {
+        let class = usize::from(status / 100).clamp(1, CLASSES.len());
+        self.responses[class - 1].increment();
+    }
+
+    pub(super) fn failure(&self, reason: &str) {
+        let place = REASONS.iter().position(|known| *known == reason);
+        if let Some(place) = place {
+            self.failures[place].increment();
+        }
+    }
+}
+
+/// What is counted of each of the backends, in their order.
+pub struct RelayCounters(Box<[BackendCounters]>);
+
+impl RelayCounters {
+    /// Registers the series of `backends`.
+    #[must_use]
+    pub fn new<'a>(backends: impl Iterator<Item = &'a str>) -> Self {
+        let counters = backends.map(BackendCounters::new).collect();
+        [BROKEN, LEVELS].into_iter().for_each(metrics::register);
+        Self(counters)
+    }
+
+    pub(super) fn of(&self, backend: usize) -> &BackendCounters {
+        &self.0[backend]
+    }
+}
