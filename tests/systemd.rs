@@ -190,6 +190,45 @@ fn the_exposure_is_small_and_smaller_without_a_network() {
 }
 
 #[test]
+fn in_front_of_a_unix_socket_it_needs_no_network() {
+    let Some(machine) = installed() else { return };
+    machine.sh("systemd-run --unit=demo -p UMask=0000 \
+                origin-guard demo-backend unix:/run/demo.sock");
+    wait_until(&machine, "a backend", || {
+        machine.path("/run/demo.sock").exists()
+    });
+    machine.sh(
+        "origin-guard print unit --backend http://unix:/run/demo.sock \
+                | sed 's|/usr/local/bin/|'$(dirname $(command -v origin-guard))'/|' \
+                > /etc/systemd/system/origin-guard.service",
+    );
+    machine.take_the_network_away();
+    machine.sh("systemctl daemon-reload && systemctl start origin-guard.socket origin-guard");
+    let answer = machine.within_network(|| {
+        let mut stream = load::connect().expect("connects");
+        load::ask(&mut stream, OLD).expect("an answer")
+    });
+    assert_eq!(answer.status, 200, "{}", machine.journal());
+    let reached = String::from_utf8(answer.body).expect("JSON");
+    assert!(
+        reached.contains("/protected") && !reached.contains(OLD),
+        "{reached}"
+    );
+    assert_eq!(status(&machine, NEW), 401);
+    assert_eq!(machine.show("PrivateNetwork"), "yes");
+    assert_eq!(machine.show("MemoryMax"), (256 << 20).to_string());
+    let said = machine.sh("systemd-analyze security --no-pager origin-guard.service | tail -n 1");
+    let figure = said
+        .split("service: ")
+        .nth(1)
+        .and_then(|said| said.split(' ').next());
+    let figure: f64 = figure
+        .and_then(|figure| figure.parse().ok())
+        .expect("a figure");
+    assert!(figure <= 0.3, "{said}");
+}
+
+#[test]
 fn a_thousand_reloads_lose_no_request() {
     let Some(machine) = installed() else { return };
     machine.sh("systemctl start origin-guard.socket origin-guard");
