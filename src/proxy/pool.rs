@@ -103,7 +103,9 @@ impl Pool {
     }
 
     /// Takes an idle connection for the session `owner`, the one that was used last.
-    /// `once_only` is for a request that must not be sent twice.
+    /// `once_only` is for a request that cannot be sent twice; it takes none that has
+    /// rested for long. Such a one is closed, so that there are no more connections than
+    /// there were exchanges at once, and the others are left for other requests.
     pub fn take(
         &mut self,
         key: PoolKey,
@@ -118,13 +120,15 @@ impl Pool {
                 continue;
             };
             let rested = now.saturating_duration_since(connection.last_used);
-            let usable = rested < self.idle[place].timeout
-                && (!once_only || rested < FRESH && connection.transport.is_open());
-            if usable {
+            let (is_late, is_fresh) = (rested >= self.idle[place].timeout, rested < FRESH);
+            if !is_late && (!once_only || is_fresh && connection.transport.is_open()) {
                 connection.reused = true;
                 return Some(connection);
             }
             self.discard(connection);
+            if once_only && !is_fresh {
+                return None;
+            }
         }
     }
 
@@ -144,6 +148,10 @@ impl Pool {
 
     /// Keeps a connection on which nothing is under way, for `timeout` at the most.
     pub fn put(&mut self, mut connection: BackendConnection, timeout: Duration, now: Instant) {
+        // No event tells again of what has come by now: more than was asked for, or the end.
+        if has_more(&mut connection) {
+            return self.discard(connection);
+        }
         connection.last_used = now;
         let (key, token) = (connection.key, connection.token);
         self.slots[token.slot()].state = State::Idle(connection);
@@ -189,9 +197,7 @@ impl Pool {
             State::Idle(connection) => {
                 connection.transport.on_event(event);
                 // The event may be an old one, of the answer that has been read.
-                let ends = connection.transport.is_readable()
-                    && !matches!(connection.transport.read(&mut [0]), Read::Blocked);
-                if ends {
+                if has_more(connection) {
                     self.free_slot(token.slot());
                 }
                 None
@@ -243,4 +249,17 @@ impl Pool {
         let idle = self.slots.iter().filter(is_idle).count();
         (idle, self.slots.len() - self.free.len())
     }
+}
+
+/// Whether there is more to read than the answer, or the end.
+fn has_more(connection: &mut BackendConnection) -> bool {
+    let transport = &mut connection.transport;
+    while transport.is_readable() {
+        match transport.read(&mut [0]) {
+            Read::Nothing => {}
+            Read::Blocked => return false,
+            Read::Bytes(_) | Read::End | Read::Failed(_) => return true,
+        }
+    }
+    false
 }
