@@ -1,10 +1,11 @@
 //! How an exchange comes to a connection to a backend: a kept one, else a fresh one to
 //! each address of each backend in turn.
 
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::time::{Duration, Instant};
 
 use mio::Registry;
+use rustix::io::Errno;
 
 use super::failure::Failure;
 use super::pool::{BackendConnection, Pool, PoolKey};
@@ -124,6 +125,11 @@ impl Attempt {
             }
             match self.connect(context) {
                 Ok(()) => return Ok(()),
+                // It is not the backend's fault, and no other one can be had either.
+                Err(Failure::Full) => {
+                    self.end(context.relay);
+                    return Err(Failure::Full);
+                }
                 Err(error) => failure = error,
             }
             self.leave_backend(failure, context);
@@ -144,6 +150,9 @@ impl Attempt {
         failure: Failure,
         context: &mut AttemptContext<'_>,
     ) -> Result<(), Failure> {
+        if failure == Failure::Full {
+            return Err(failure);
+        }
         self.leave_backend(failure, context);
         self.choose(failure, Some(true), context)
     }
@@ -183,11 +192,12 @@ impl Attempt {
                 Ok(stream) => {
                     let key = self.key(context);
                     let (owner, registry, now) = (context.owner, context.registry, context.now);
-                    if let Ok(connection) = context.pool.adopt(stream, key, owner, registry, now) {
-                        self.state = State::Connecting(connection);
-                        return Ok(());
-                    }
+                    let adopted = context.pool.adopt(stream, key, owner, registry, now);
+                    let connection = adopted.map_err(|_| Failure::Full)?;
+                    self.state = State::Connecting(connection);
+                    return Ok(());
                 }
+                Err(error) if is_ours(&error) => return Err(Failure::Full),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     self.state = State::Waiting(context.now + UNIX_RETRY);
                     return Ok(());
@@ -301,4 +311,17 @@ impl Attempt {
         }
         self.end(relay);
     }
+}
+
+/// Whether this system has run out of something, and the backend has no part in it
+/// (connect(2), socket(2)).
+fn is_ours(error: &io::Error) -> bool {
+    let ours = [
+        Errno::MFILE,
+        Errno::NFILE,
+        Errno::NOBUFS,
+        Errno::NOMEM,
+        Errno::ADDRNOTAVAIL,
+    ];
+    Errno::from_io_error(error).is_some_and(|error| ours.contains(&error))
 }

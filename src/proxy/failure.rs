@@ -9,6 +9,8 @@ pub enum Failure {
     Refused,
     /// The backend's name has no address.
     Unresolved,
+    /// The system has no file or no port left for a connection to a backend.
+    Full,
     /// The backend takes no connection in time.
     ConnectTimeout,
     /// The backend does not answer in time, or takes nothing of the request.
@@ -44,6 +46,7 @@ impl Failure {
             Self::BodyTimeout => 408,
             Self::BodyMalformed(_) | Self::BodyIncomplete => 400,
             Self::BodyTooLarge => 413,
+            Self::Full => 503,
             Self::WriteTimeout | Self::ClientGone | Self::TunnelIdle => 499,
         }
     }
@@ -54,6 +57,7 @@ impl Failure {
         match self {
             Self::Refused => "refused",
             Self::Unresolved => "unresolved",
+            Self::Full => "full",
             Self::ConnectTimeout => "connect_timeout",
             Self::Timeout => "timeout",
             Self::Reset => "reset",
