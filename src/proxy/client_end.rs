@@ -51,7 +51,9 @@ impl ClientEnd<'_> {
         }
     }
 
-    fn is_flushed(&self) -> bool {
+    /// Whether nothing waits to be written.
+    #[must_use]
+    pub(super) fn is_flushed(&self) -> bool {
         self.output.is_empty() && self.transport.unflushed() == 0
     }
 

@@ -26,12 +26,20 @@ use crate::net::Transport;
 
 /// Rounds in which both directions are tried before other connections get their turn.
 const ROUNDS_PER_TURN: usize = 8;
+/// How much of a body is read at once. Twice as much is slower.
+pub const READ_BYTES: usize = 32 * 1024;
+/// How much is read at once where memory is short: a receiver that takes nothing of it has
+/// it held.
+pub const LEAST_READ_BYTES: usize = 2 * 1024;
+
 /// What an exchange goes on under.
 pub struct ExchangeContext<'a> {
     /// What connecting happens under.
     pub attempt: AttemptContext<'a>,
     /// The worker's buffer for what is read.
     pub buffer: &'a mut [u8],
+    /// How much of a body is read at once.
+    pub most: usize,
     /// For answers that have no date.
     pub date: &'a mut Date,
     /// Whether the connection of the client is to close after the answer.
@@ -83,6 +91,8 @@ pub struct Exchange {
     /// A request that is not idempotent is never sent twice.
     once_only: bool,
     retried: bool,
+    /// The client sends a body that is not forwarded.
+    drops_body: bool,
     /// The head as it goes to the backend, kept while it may have to go again.
     head: Vec<u8>,
     head_sent: bool,
@@ -92,7 +102,12 @@ pub struct Exchange {
     body_gone: bool,
     /// The backend takes no more of the request. It may have answered all the same.
     request_broken: bool,
+    /// A write has found the backend's connection reset, and has taken the error from the
+    /// reads: what looks like the answer's end to them is none.
+    was_reset: bool,
     wants_continue: bool,
+    /// An interim answer has come.
+    has_interim: bool,
     /// The start of a head that has not come whole.
     from_backend: Vec<u8>,
     scan: Scan,
@@ -122,9 +137,10 @@ impl Exchange {
     ) -> Box<Self> {
         let mut bytes = Vec::with_capacity(head.length + 256);
         rewrite::request_head(&mut bytes, head, edits, forwarding);
-        let upgrades = head.upgrades_to_websocket && matches!(edits, Edits::Granted);
+        let is_public = matches!(edits, Edits::Public);
+        let upgrades = head.upgrades_to_websocket && !is_public;
         let request = match head.body {
-            _ if matches!(edits, Edits::Public) => BodyPipe::none(),
+            _ if is_public => BodyPipe::none(),
             BodyLength::None => BodyPipe::none(),
             BodyLength::Sized(length) => BodyPipe::sized(length),
             BodyLength::Chunked => BodyPipe::chunked().into_chunks(false),
@@ -137,9 +153,14 @@ impl Exchange {
                 upgrades,
             },
             version: head.version,
-            keep_alive: head.keep_alive,
+            keep_alive: if is_public {
+                head.keep_alive_without_body()
+            } else {
+                head.keep_alive
+            },
             once_only: !head.method.is_idempotent(),
             retried: false,
+            drops_body: is_public && head.body.at_most() > 0,
             head: bytes,
             head_sent: false,
             to_backend: Vec::new(),
@@ -147,6 +168,8 @@ impl Exchange {
             request,
             body_gone: false,
             request_broken: false,
+            was_reset: false,
+            has_interim: false,
             from_backend: Vec::new(),
             scan: Scan::default(),
             answer: Answer::Head,
@@ -188,7 +211,7 @@ impl Exchange {
     /// Whether the request's body has been read to its end.
     #[must_use]
     pub fn has_read_request(&self) -> bool {
-        self.request.is_done()
+        self.request.is_done() && !self.drops_body
     }
 
     /// What becomes of the client's connection, as far as the client and the answer say.
@@ -225,7 +248,7 @@ impl Exchange {
             return Progress::Failed(Failure::ClientGone);
         }
         if !std::mem::replace(&mut self.begun, true)
-            && let Err(failure) = self.attempt.start(self.once_only, &mut context.attempt)
+            && let Err(failure) = self.start(&mut context.attempt)
         {
             return Progress::Failed(failure);
         }
@@ -238,6 +261,12 @@ impl Exchange {
             }
         }
         Progress::RunAgain
+    }
+
+    fn start(&mut self, context: &mut AttemptContext<'_>) -> Result<(), Failure> {
+        // A body can go but once, whatever the method is.
+        let once_only = self.once_only || !self.request.is_done();
+        self.attempt.start(once_only, context)
     }
 
     /// `Ok(true)` where anything has moved.
@@ -267,7 +296,7 @@ impl Exchange {
             Answer::Body => self.response.is_done(),
             Answer::Tunnel => {
                 self.response.is_done()
-                    && client.output.is_empty()
+                    && client.is_flushed()
                     && (self.request.is_done() && self.to_backend.is_empty() || self.request_broken)
             }
         }
@@ -275,7 +304,7 @@ impl Exchange {
 
     fn ending(&self) -> Ending {
         let stays = self.keep_alive != KeepAlive::Close && self.answer == Answer::Body;
-        match (stays, self.request.is_done()) {
+        match (stays, self.has_read_request()) {
             (_, false) => Ending::Linger,
             (true, true) => Ending::KeepAlive,
             (false, true) => Ending::Close,

@@ -134,7 +134,7 @@ impl Server {
         );
         let services: Arc<[_]> = services.into();
         let origin = Instant::now();
-        let budget = Arc::new(Budget::new(limits.held_bytes()));
+        let budget = Arc::new(Budget::new(limits.held_bytes(forwards)));
         let workers: Vec<_> = (0..workers)
             .map(|number| {
                 worker::start(

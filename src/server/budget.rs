@@ -53,6 +53,11 @@ impl Budget {
         }
     }
 
+    /// Whether half of it is used, so that who reads should read less.
+    pub(crate) fn is_short(&self) -> bool {
+        self.used.load(Relaxed) > self.limit / 2
+    }
+
     /// How many bytes have to be given back, down to seven eighths of the limit, so that
     /// looking for the largest holders is rare. Zero where the limit is kept.
     pub(crate) fn excess(&self) -> usize {
@@ -71,7 +76,10 @@ mod tests {
     #[test]
     fn tells_what_is_to_be_given_back_past_the_limit() {
         let budget = Budget::new(800);
-        budget.change(0, 800);
+        budget.change(0, 400);
+        assert!(!budget.is_short());
+        budget.change(0, 400);
+        assert!(budget.is_short());
         assert_eq!(budget.excess(), 0);
         budget.change(100, 150);
         assert_eq!(budget.excess(), 150);

@@ -67,9 +67,12 @@ pub struct Limits {
 
 impl Limits {
     /// What all connections together may hold between their turns, in bytes: heads that
-    /// have half come, and answers that nobody takes. A long head always has room.
-    fn held_bytes(&self) -> usize {
-        const LEAST: usize = 8 * 1024 * 1024;
-        LEAST.max(16 * self.head_bytes)
+    /// have half come, answers that nobody takes, and parts of bodies that are forwarded.
+    /// A long head always has room.
+    fn held_bytes(&self, forwards: bool) -> usize {
+        const ALONE: usize = 8 * 1024 * 1024;
+        const IN_FRONT: usize = 32 * 1024 * 1024;
+        let least = if forwards { IN_FRONT } else { ALONE };
+        least.max(16 * self.head_bytes)
     }
 }

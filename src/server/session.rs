@@ -17,7 +17,7 @@ use crate::http1::scan::Scan;
 use crate::metrics::Counter;
 use crate::net::tls::{TlsError, TlsSession};
 use crate::net::{Peer, Read, Transport, Write};
-use crate::proxy::exchange::Exchange;
+use crate::proxy::exchange::{self, Exchange};
 use crate::proxy::pool::Pool;
 use crate::proxy::relay::Relay;
 
@@ -25,8 +25,6 @@ use crate::proxy::relay::Relay;
 const OUTPUT_FULL: usize = 64 * 1024;
 /// How much a worker reads at once, beyond a head that is held already.
 const READ_BYTES: usize = 16 * 1024;
-/// How much of a body that is forwarded is read at once. Twice as much is slower.
-const BODY_BYTES: usize = 32 * 1024;
 /// Reads and answers before other connections get their turn.
 const READS_PER_TURN: usize = 8;
 const ANSWERS_PER_TURN: u32 = 16;
@@ -52,8 +50,8 @@ pub(crate) struct WorkerResources {
 impl WorkerResources {
     pub(crate) fn new(limits: &Limits, registry: Registry) -> Self {
         Self {
-            input: vec![0; limits.head_bytes + BODY_BYTES],
-            output: Vec::with_capacity(BODY_BYTES),
+            input: vec![0; limits.head_bytes + exchange::READ_BYTES],
+            output: Vec::with_capacity(exchange::READ_BYTES),
             pool: Pool::default(),
             registry,
             date: Date::default(),
@@ -97,12 +95,15 @@ pub(crate) struct SessionContext<'a> {
     pub(crate) now: Instant,
     /// Say with the answer that the connection closes after it.
     pub(crate) draining: bool,
+    /// Whether memory is short, so that little is to be read at once.
+    pub(crate) is_short: bool,
     /// Where requests are forwarded to, if they are.
     pub(crate) relay: Option<&'a Relay>,
     /// The session's own slot.
     pub(crate) slot: usize,
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(crate) struct Session {
     transport: Transport,
     peer: Peer,
@@ -121,6 +122,8 @@ pub(crate) struct Session {
     scan: Scan,
     output: Vec<u8>,
     exchange: Option<Box<Exchange>>,
+    /// Whether the rest of what was forwarded waits to be written.
+    forwarded_waits: bool,
     read_closed: bool,
     /// Whether it has presented a good credential.
     proven: bool,
@@ -147,6 +150,7 @@ impl Session {
             scan: Scan::default(),
             output: Vec::new(),
             exchange: None,
+            forwarded_waits: false,
             read_closed: false,
             proven: false,
             reason: &counters::CLOSED_PEER,
@@ -217,7 +221,8 @@ impl Session {
             return deadline.unwrap_or(self.since + limits.idle_timeout);
         }
         if let Some(written) = self.written {
-            return written + limits.write_timeout;
+            let forwarded = relay.filter(|_| self.forwarded_waits);
+            return written + forwarded.map_or(limits.write_timeout, |relay| relay.write_timeout);
         }
         match self.state {
             State::AwaitingFirstByte | State::ReadingHead | State::DiscardingBody(_) => {
@@ -303,7 +308,8 @@ impl Session {
                 }
             }
             let action = self.read_and_answer(context, buffer);
-            if self.exchange.is_none() && action != Action::RunAgain {
+            let waits = action == Action::Wait && self.exchange.is_none();
+            if waits || matches!(action, Action::Close(_)) {
                 return action;
             }
             if self.answers + self.forwarded >= ANSWERS_PER_TURN {
@@ -320,7 +326,8 @@ impl Session {
         if self.unparsed || self.waits_for_peer() {
             let held = std::mem::take(&mut self.input);
             let action = self.process(&held, context);
-            if matches!(action, Action::Close(_)) || self.output_full() || self.unparsed {
+            let has_next = self.unparsed || self.exchange.is_some();
+            if matches!(action, Action::Close(_)) || self.output_full() || has_next {
                 return action;
             }
         }
@@ -555,6 +562,7 @@ impl Session {
                 return Action::Wait;
             }
         }
+        self.forwarded_waits = false;
         if self.written.take().is_some() && self.state == State::Idle {
             self.since = now;
         }

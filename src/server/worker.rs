@@ -364,6 +364,7 @@ impl Worker {
             limits: &self.limits,
             now,
             draining: self.draining.is_some(),
+            is_short: self.budget.is_short(),
             slot,
         };
         let held = session.held();

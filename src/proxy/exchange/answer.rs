@@ -51,7 +51,8 @@ impl Exchange {
         }
         let reused = connection.reused;
         context.buffer[..held].copy_from_slice(&self.from_backend);
-        match connection.transport.read(&mut context.buffer[held..]) {
+        let space = held + context.most;
+        match connection.transport.read(&mut context.buffer[held..space]) {
             Read::Bytes(count) => {
                 let bytes = &context.buffer[..held + count];
                 let to_client = ToClient {
@@ -81,7 +82,9 @@ impl Exchange {
         now: Instant,
     ) -> Result<(), Failure> {
         let mut at = 0;
+        let mut head_at = None;
         while self.answer == Answer::Head {
+            head_at = Some(client.output.len());
             let rest = &bytes[at..];
             let mut scan = self.scan;
             let asked = self.asked;
@@ -105,10 +108,18 @@ impl Exchange {
         }
         self.from_backend = Vec::new();
         self.backend_since = now;
-        let (taken, data) = self
-            .response
-            .take(&bytes[at..], client.output, &to_client.relay.own)
-            .map_err(|error| Failure::Malformed(error.reason))?;
+        let taken = (self.response).take(&bytes[at..], client.output, &to_client.relay.own);
+        let (taken, data) = match taken {
+            Ok(taken) => taken,
+            Err(error) => {
+                if let Some(head_at) = head_at {
+                    // Nothing of the answer is gone, so that there can be another one.
+                    client.output.truncate(head_at);
+                    (self.answer, self.status) = (Answer::Head, 0);
+                }
+                return Err(Failure::Malformed(error.reason));
+            }
+        };
         client.send(data, now)?;
         if at + taken < bytes.len() {
             // The backend sends what nobody has asked for.
@@ -125,7 +136,10 @@ impl Exchange {
     ) {
         match head.status {
             // 100 is for this program, which has sent one already.
-            100 => return,
+            100 => {
+                self.has_interim = true;
+                return;
+            }
             101 => {
                 self.answer = Answer::Tunnel;
                 self.request = BodyPipe::until_close();
@@ -134,6 +148,7 @@ impl Exchange {
                 self.client_body = ClientBody::UntilClose;
             }
             102..=199 => {
+                self.has_interim = true;
                 if self.version == Version::Http11 {
                     rewrite::response_head(client.output, head, &self.client_side(to_client));
                 }
@@ -141,7 +156,8 @@ impl Exchange {
             }
             _ => {
                 // Whoever has not read the body cannot tell where the next request begins.
-                if to_client.draining || !self.request.is_done() {
+                let is_last = to_client.draining && client.input.is_empty();
+                if is_last || !self.has_read_request() {
                     self.keep_alive = KeepAlive::Close;
                 }
                 self.answer = Answer::Body;
@@ -190,7 +206,7 @@ impl Exchange {
         if self.answer == Answer::Head {
             return self.no_answer(reused, context);
         }
-        if !self.response.end_of_input(client.output) {
+        if self.was_reset || !self.response.end_of_input(client.output) {
             return Err(Failure::Reset);
         }
         if client.flush(context.attempt.now)? {
@@ -220,13 +236,14 @@ impl Exchange {
             && !self.retried
             && !self.once_only
             && !self.body_gone
+            && !self.has_interim
             && self.from_backend.is_empty();
         if !again {
             return Err(Failure::Reset);
         }
         self.retried = true;
         self.head_sent = false;
-        self.request_broken = false;
+        (self.request_broken, self.was_reset) = (false, false);
         self.to_backend.clear();
         self.attempt.start_afresh(&mut context.attempt)
     }

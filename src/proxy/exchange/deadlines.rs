@@ -36,16 +36,20 @@ impl Exchange {
         relay: &Relay,
     ) -> impl Iterator<Item = (Instant, Failure)> + use<> {
         let is_tunnel = self.answer == Answer::Tunnel;
+        let has_answered = self.has_answered();
         let moved = self.client_since.max(self.backend_since);
+        // Who has the answer need not send the rest of its body.
         let reads_client = self.head_sent
+            && !has_answered
             && !self.request.is_done()
             && !self.request_broken
             && self.to_backend.is_empty();
         let writes_backend = !self.to_backend.is_empty();
         let reads_backend = self.head_sent
-            && (self.request.is_done() || self.request_broken)
-            && self.to_backend.is_empty()
-            && written.is_none();
+            && (self.request.is_done() || self.request_broken || has_answered)
+            && self.to_backend.is_empty();
+        // A backend whose answer we do not read may read nothing from us.
+        let waits_for_backend = written.is_none() && (writes_backend || reads_backend);
         let wait = |waits: bool, at: Instant, failure| waits.then_some((at, failure));
         let client = written.unwrap_or(moved) + relay.write_timeout;
         let waits = [
@@ -56,12 +60,12 @@ impl Exchange {
                 Failure::TunnelIdle,
             ),
             wait(
-                !is_tunnel && reads_client,
+                reads_client,
                 self.client_since + relay.limits.body_timeout,
                 Failure::BodyTimeout,
             ),
             wait(
-                !is_tunnel && (writes_backend || reads_backend),
+                !is_tunnel && waits_for_backend,
                 self.backend_since + relay.limits.answer_timeout,
                 Failure::Timeout,
             ),

@@ -1,5 +1,6 @@
 //! The request on its way to the backend.
 
+use std::io::{self, ErrorKind};
 use std::time::Instant;
 
 use super::{Answer, Exchange, ExchangeContext};
@@ -53,7 +54,7 @@ impl Exchange {
                     self.client_since = now;
                 }
             }
-            Write::Failed(_) => self.break_request(),
+            Write::Failed(error) => self.break_request(&error),
         }
         self.close_tunnel_to_backend();
         Ok(moved)
@@ -76,7 +77,7 @@ impl Exchange {
         if !client.transport.is_readable() {
             return Ok(false);
         }
-        match client.transport.read(context.buffer) {
+        match client.transport.read(&mut context.buffer[..context.most]) {
             Read::Bytes(count) => {
                 let input = &context.buffer[..count];
                 let taken = self.pass_body(input, relay, now)?;
@@ -122,8 +123,8 @@ impl Exchange {
                     sent = count;
                     self.backend_since = now;
                 }
-                Write::Failed(_) => {
-                    self.break_request();
+                Write::Failed(error) => {
+                    self.break_request(&error);
                     return Ok(taken);
                 }
             }
@@ -133,8 +134,10 @@ impl Exchange {
     }
 
     /// The backend takes no more. It may have answered before it closed its side.
-    fn break_request(&mut self) {
+    fn break_request(&mut self, error: &io::Error) {
         self.request_broken = true;
+        // EPIPE is what a write meets where the backend has closed its side before.
+        self.was_reset |= error.kind() != ErrorKind::BrokenPipe;
         self.to_backend = Vec::new();
         if let Some(connection) = self.attempt.connected() {
             connection.transport.expect_end();
@@ -147,9 +150,9 @@ impl Exchange {
             && self.request.is_done()
             && self.to_backend.is_empty()
             && let Some(connection) = self.attempt.connected()
-            && connection.transport.shutdown_write().is_err()
+            && let Err(error) = connection.transport.shutdown_write()
         {
-            self.break_request();
+            self.break_request(&error);
         }
     }
 }

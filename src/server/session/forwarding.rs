@@ -9,7 +9,7 @@ use crate::log::AccessEntry;
 use crate::net::Transport;
 use crate::proxy::attempt::AttemptContext;
 use crate::proxy::client_end::ClientEnd;
-use crate::proxy::exchange::{Ending, Exchange, ExchangeContext, Progress};
+use crate::proxy::exchange::{self, Ending, Exchange, ExchangeContext, Progress};
 use crate::proxy::failure::Failure;
 use crate::proxy::relay::Relay;
 use crate::proxy::report::End;
@@ -46,6 +46,7 @@ impl Session {
         relay: &Relay,
         context: &SessionContext<'_>,
     ) {
+        self.proven |= !matches!(edits, Edits::Public);
         if let (Some(most), BodyLength::Sized(length)) = (relay.limits.body_bytes, head.body)
             && length > most
         {
@@ -59,7 +60,6 @@ impl Session {
             self.answers += 1;
             return self.after_answer(keep_alive, length, false, context.now);
         }
-        self.proven |= !matches!(edits, Edits::Public);
         let is_tls = self.transport.tls().is_some();
         let forwarding = relay.forwarding(self.peer, if is_tls { "https" } else { "http" });
         self.exchange = Some(Exchange::new(head, edits, entry, &forwarding, context.now));
@@ -100,10 +100,19 @@ impl Session {
             buffer,
             date: &mut resources.date,
             draining: context.draining,
+            most: if context.is_short {
+                exchange::LEAST_READ_BYTES
+            } else {
+                exchange::READ_BYTES
+            },
         };
         let progress = exchange.advance(&mut client, &mut progress_context);
         exchange.count_bytes(relay);
         match progress {
+            Progress::Wait if context.draining && exchange.is_endless() => {
+                exchange.finish(End::Closed, &mut progress_context.attempt);
+                return Action::Close(&counters::CLOSED_DRAIN);
+            }
             Progress::Wait => self.exchange = Some(exchange),
             Progress::RunAgain => {
                 self.exchange = Some(exchange);
@@ -129,11 +138,18 @@ impl Session {
         };
         let next = match ending {
             Ending::KeepAlive => State::Idle,
-            Ending::Close => State::Closing { linger: false },
+            // What is unread when the connection closes resets it, and with it the answer.
+            Ending::Close => State::Closing {
+                linger: !self.input.is_empty() || self.transport.is_readable(),
+            },
             Ending::Linger => State::Closing { linger: true },
         };
         self.forwarded += 1;
+        if next != State::Idle {
+            self.input = Vec::new();
+        }
         self.unparsed = !self.input.is_empty();
+        self.forwarded_waits = self.waits_for_peer();
         self.enter(next, context.now);
         match self.write(context.now) {
             Action::Wait if next == State::Idle && self.output.is_empty() => Action::RunAgain,
@@ -149,12 +165,19 @@ impl Session {
         failure: Failure,
         context: &SessionContext<'_>,
     ) -> Action {
+        // The client has closed its side, and no read will tell of it again.
+        self.read_closed |= failure == Failure::BodyIncomplete;
         let client_gone = failure.status() == 499;
         if exchange.has_answered() || client_gone {
-            if exchange.ends_with_connection() || client_gone {
+            let is_tunnel_idle = failure == Failure::TunnelIdle;
+            if !is_tunnel_idle && (exchange.ends_with_connection() || client_gone) {
                 self.transport.reset_on_close();
             }
-            return Action::Close(&counters::CLOSED_ERROR);
+            return Action::Close(match failure {
+                Failure::TunnelIdle => &counters::CLOSED_IDLE,
+                Failure::WriteTimeout => &counters::CLOSED_WRITE_TIMEOUT,
+                _ => &counters::CLOSED_ERROR,
+            });
         }
         let whole = exchange.has_read_request() && failure.is_backends() && !context.draining;
         let keep_alive = if whole {
