@@ -1,0 +1,123 @@
+//! Clients that go, and clients that have said all.
+
+use crate::scripted::{client, get, granted, noise, ok, pair};
+
+#[test]
+fn a_client_that_resets_ends_the_exchange() {
+    let (backend, guard) = pair(&[]);
+    let length = "Content-Length: 1000\r\n";
+    for (request, answer) in [
+        // While the backend thinks.
+        (get("/"), ""),
+        // Within its upload.
+        (granted("POST / HTTP/1.1", length) + "a", ""),
+        // Within the answer.
+        (get("/"), "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\na"),
+        (
+            get("/"),
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n",
+        ),
+    ] {
+        let mut client = client(&guard);
+        client.send(&request);
+        let (mut peer, _) = backend.accept_head();
+        if request.starts_with("POST") {
+            peer.take(1);
+        }
+        peer.send(answer);
+        if !answer.is_empty() {
+            client.head();
+            client.take(1);
+        }
+        client.reset();
+        peer.ends();
+    }
+    assert!(backend.accepted().is_none());
+}
+
+#[test]
+fn a_client_that_half_closes_gets_its_answer() {
+    let (backend, guard) = pair(&[]);
+    for (request, body) in [
+        (get("/"), ""),
+        (
+            granted("POST / HTTP/1.1", "Content-Length: 2\r\n") + "hi",
+            "hi",
+        ),
+        (
+            granted("POST / HTTP/1.1", "Transfer-Encoding: chunked\r\n") + "2\r\nhi\r\n0\r\n\r\n",
+            "hi",
+        ),
+    ] {
+        let mut client = client(&guard);
+        client.send(&request);
+        client.half_close();
+        let mut peer = backend.accept();
+        assert_eq!(peer.request().body, body.as_bytes());
+        peer.send("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 5\r\n\r\nhello");
+        client.answered_with("hello");
+        client.ends();
+    }
+}
+
+#[test]
+fn a_client_that_half_closes_behind_several_requests_gets_all_answers() {
+    let (backend, guard) = pair(&[]);
+    // The guard sees them, and the end, at once.
+    let mut client = client(&guard);
+    guard.signal(rustix::process::Signal::STOP);
+    client.send(get("/1") + &get("/2") + &get("/3"));
+    client.half_close();
+    guard.signal(rustix::process::Signal::CONT);
+    let mut peer = backend.accept();
+    for path in ["/1", "/2", "/3"] {
+        assert_eq!(peer.head().line, format!("GET {path} HTTP/1.1"));
+        peer.send(ok(path));
+        client.answered_with(path);
+    }
+    client.ends();
+}
+
+#[test]
+fn a_client_that_half_closes_within_its_body_is_told() {
+    let (backend, guard) = pair(&[]);
+    for fields in ["Content-Length: 5\r\n", "Transfer-Encoding: chunked\r\n"] {
+        let mut client = client(&guard);
+        client.send(granted("POST / HTTP/1.1", fields));
+        let (mut peer, _) = backend.accept_head();
+        client.half_close();
+        client.answered(400);
+        client.ends();
+        // The backend must not take the part for the whole.
+        peer.ends();
+    }
+}
+
+/// What a client still sends behind its last request does not reset the answer to it.
+#[test]
+fn bytes_behind_a_request_that_closes_do_not_destroy_its_answer() {
+    let (backend, guard) = pair(&[]);
+    for late in [false, true] {
+        let mut client = client(&guard);
+        let request = granted("GET / HTTP/1.1", "Connection: close\r\n");
+        let behind = get("/never");
+        if late {
+            client.send(&request);
+        } else {
+            client.send(request + &behind);
+        }
+        let (mut peer, _) = backend.accept_head();
+        if late {
+            client.send(&behind);
+        }
+        let body = noise(3_000_000);
+        peer.send("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 3000000\r\n\r\n");
+        let sender = std::thread::spawn(move || peer.send(body));
+        // Most of the answer waits in the guard's kernel when it closes.
+        assert!(client.answered(200).body == noise(3_000_000));
+        sender.join().expect("sent");
+        client.half_close();
+        client.ends();
+        assert!(backend.accepted().is_none());
+    }
+}
