@@ -1,10 +1,8 @@
 //! Which series there are: what each layer declares, and what is known at the start only.
 
 use std::borrow::Cow;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-
-use super::value::Value;
 
 /// Series that count the same, and differ in their labels.
 #[derive(Debug)]
@@ -37,7 +35,8 @@ pub(super) enum Source<P> {
     Gauge(P),
     /// With the upper bounds of its intervals, in microseconds.
     Histogram(P, &'static [u64]),
-    Value(&'static Value),
+    /// The bits of a number, which is none until it is set.
+    Value(&'static AtomicU64),
 }
 
 impl<P> Source<P> {

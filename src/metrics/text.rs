@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::counters::{Counter, Gauge};
 use super::registry::{Family, Registered, Source, registry};
 use super::threads;
+use super::value::number;
 
 /// The sums of all threads at one moment, more or less.
 pub struct Totals(Vec<u64>);
@@ -73,8 +74,8 @@ impl Totals {
         match series.source {
             Source::Counter(slot) => line(text, name, labels, &self.at(slot)),
             Source::Gauge(slot) => line(text, name, labels, &level(self.at(slot))),
-            Source::Value(value) => {
-                if let Some(value) = value.get() {
+            Source::Value(bits) => {
+                if let Some(value) = number(bits) {
                     line(text, name, labels, &value);
                 }
             }

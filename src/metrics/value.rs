@@ -22,7 +22,7 @@ impl Value {
     /// Its line in a table.
     #[must_use]
     pub const fn series(&'static self, family: &'static Family, labels: &'static str) -> Series {
-        Series::new(family, labels, Source::Value(self))
+        Series::new(family, labels, Source::Value(&self.0))
     }
 
     /// Sets it.
@@ -33,6 +33,11 @@ impl Value {
     /// What it was last set to.
     #[must_use]
     pub fn get(&self) -> Option<f64> {
-        Some(f64::from_bits(self.0.load(Relaxed))).filter(|value| !value.is_nan())
+        number(&self.0)
     }
+}
+
+/// The number that has these bits, if it has been set.
+pub(super) fn number(bits: &AtomicU64) -> Option<f64> {
+    Some(f64::from_bits(bits.load(Relaxed))).filter(|value| !value.is_nan())
 }
