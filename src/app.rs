@@ -11,9 +11,11 @@ use crate::auth::shared_secret::Guard;
 use crate::config::Config;
 use crate::handler::Handler;
 use crate::handlers::admin::Admin;
+use crate::handlers::edge::Edge;
 use crate::handlers::front::Front;
 use crate::handlers::gateway::Gateway;
 use crate::handlers::origin::Origin;
+use crate::net::tls::client::TlsClient;
 use crate::net::{Address, Inherited, SelfCheckSocket};
 use crate::proxy::counters::RelayCounters;
 use crate::proxy::relay::Relay;
@@ -105,9 +107,9 @@ pub fn listener_groups(
     inherited: InheritedSockets,
     secrets: &Arc<Secrets>,
     private: &Arc<SelfCheckSocket>,
-    relay: Option<&Arc<Relay>>,
+    relays: &Relays,
 ) -> Result<Vec<ListenerGroup>, InheritedError> {
-    if let Some(address) = remote(&inherited.gateway) {
+    if let Some(address) = remote(&inherited.gateway).filter(|_| relays.origin.is_none()) {
         return Err(InheritedError::RemoteGateway(address));
     }
     if let Some(address) = remote(&inherited.admin).filter(|_| !config.admin_allow_remote) {
@@ -124,8 +126,8 @@ pub fn listener_groups(
         tls: None,
         handler: Arc::new(Admin { is_local }),
     };
-    let origin = origin(config, inherited.origin, secrets, relay);
-    let gateway = gateway(config, inherited.gateway, secrets);
+    let origin = origin(config, inherited.origin, secrets, relays.backend.as_ref());
+    let gateway = gateway(config, inherited.gateway, secrets, relays.origin.as_ref());
     Ok([origin, admin].into_iter().chain(gateway).collect())
 }
 
@@ -179,48 +181,117 @@ fn origin(
     }
 }
 
-/// The way to the backends, where there are any; no name of one is resolved yet.
-///
-/// # Errors
-///
-/// If the system has no randomness.
-pub fn relay(config: &Config) -> io::Result<Option<Arc<Relay>>> {
-    let Some(backend) = &config.backend else {
-        return Ok(None);
-    };
-    let names = backend.urls.iter().map(BackendUrl::name);
-    Ok(Some(Arc::new(Relay {
-        counters: RelayCounters::new(names),
-        upstream: Arc::new(Upstream::new(backend.urls.clone())),
-        own: OwnFields::new(&[&config.header]),
+/// The ways that lead to others; no name of a host is resolved yet.
+pub struct Relays {
+    /// To `BACKEND`.
+    pub backend: Option<Arc<Relay>>,
+    /// To `ORIGIN`.
+    pub origin: Option<Arc<Relay>>,
+}
+
+impl Relays {
+    /// Takes them out of the configuration.
+    ///
+    /// # Errors
+    ///
+    /// If the system has no randomness.
+    pub fn new(config: &mut Config) -> io::Result<Self> {
+        let origin = config.origin.take();
+        let urls = config.backend.as_ref().map(|backend| backend.urls.clone());
+        let backend = match urls {
+            None => None,
+            Some(urls) => {
+                let own = OwnFields::new(&[&config.header]);
+                let upstream = Upstream::new(urls.clone());
+                Some(relay(config, &urls, upstream, own, None, None)?)
+            }
+        };
+        let origin = match origin {
+            None => None,
+            Some(origin) => {
+                let key_header = config.gateway.as_ref().map(|gateway| &*gateway.key_header);
+                let own = OwnFields::new(&[&config.header, key_header.unwrap_or("Authorization")]);
+                let mut upstream = Upstream::new(origin.urls.clone());
+                if let Some(name) = &origin.server_name {
+                    upstream = upstream.with_tls_name(name);
+                }
+                Some(relay(
+                    config,
+                    &origin.urls,
+                    upstream,
+                    own,
+                    origin.host,
+                    origin.tls,
+                )?)
+            }
+        };
+        Ok(Self { backend, origin })
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Relay>> {
+        self.backend.iter().chain(&self.origin)
+    }
+}
+
+fn relay(
+    config: &Config,
+    urls: &[BackendUrl],
+    upstream: Upstream,
+    own: OwnFields,
+    host: Option<String>,
+    tls: Option<TlsClient>,
+) -> io::Result<Arc<Relay>> {
+    Ok(Arc::new(Relay {
+        counters: RelayCounters::new(urls.iter().map(BackendUrl::name)),
+        upstream: Arc::new(upstream),
+        own,
         trusted_proxies: config.trusted_proxies.clone(),
         loop_id: random::name()?,
+        host,
+        tls,
         limits: config.relay_limits,
         write_timeout: config.relay_write_timeout,
         max_head: config.limits.head_bytes,
-    })))
+    }))
 }
 
 fn gateway(
     config: &Config,
     inherited: Vec<Inherited>,
     secrets: &Arc<Secrets>,
+    relay: Option<&Arc<Relay>>,
 ) -> Option<ListenerGroup> {
     let gateway = config.gateway.as_ref()?;
+    let (key_header, secret_header) = (gateway.key_header.clone(), config.header.clone());
+    let (keys, secrets) = (gateway.keys.clone(), Arc::clone(secrets));
+    let trusted_proxies = config.trusted_proxies.clone();
+    let access_log = config.access_log;
+    let handler: Arc<dyn Handler> = match relay {
+        None => Arc::new(Gateway {
+            key_header,
+            secret_header,
+            keys,
+            secrets,
+            trusted_proxies,
+            access_log,
+        }),
+        Some(_) => Arc::new(Edge {
+            key_header,
+            secret_header,
+            keys,
+            secrets,
+            trusted_proxies,
+            access_log,
+        }),
+    };
     Some(ListenerGroup {
         addresses: gateway.listen.clone(),
         access: config.socket_access,
         inherited,
         private: None,
-        relay: None,
+        relay: relay.cloned(),
         tls: config.tls.clone(),
-        handler: Arc::new(Gateway {
-            key_header: gateway.key_header.clone(),
-            secret_header: config.header.clone(),
-            keys: gateway.keys.clone(),
-            secrets: Arc::clone(secrets),
-            trusted_proxies: config.trusted_proxies.clone(),
-            access_log: config.access_log,
-        }),
+        handler,
     })
 }

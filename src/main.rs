@@ -5,7 +5,7 @@ use std::fmt;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use origin_guard::app::InheritedSockets;
+use origin_guard::app::{InheritedSockets, Relays};
 use origin_guard::auth::keygen;
 use origin_guard::cli::{self, Command};
 use origin_guard::config::{Config, ConfigError, Environment};
@@ -142,21 +142,24 @@ fn bind_and_run(mut config: Config, inherited: InheritedSockets) -> Result<usize
     reload::start(source, seen, Arc::clone(&secrets), keys).map_err(failed("reload"))?;
     let private = SelfCheckSocket::new().map_err(failed("name the socket of the self-check"))?;
     let private = Arc::new(private);
-    let relay = app::relay(&config).map_err(failed("name the guard to itself"))?;
-    let groups = app::listener_groups(&config, inherited, &secrets, &private, relay.as_ref())
+    let relays = Relays::new(&mut config).map_err(failed("name the guard to itself"))?;
+    let groups = app::listener_groups(&config, inherited, &secrets, &private, &relays)
         .map_err(failed("take the sockets of a socket unit"))?;
     let server = Server::bind(groups, config.limits, config.workers)
         .map_err(|setup| failed(&setup.doing)(setup.error))?;
     for address in server.addresses() {
         log::info!("listening address={address}");
     }
-    if let Some(upstream) = relay.map(|relay| Arc::clone(&relay.upstream)) {
+    if let Some(relay) = &relays.backend
         // What a socket unit listens at is known only now.
-        if let Some(url) = upstream.is_own_listener(server.addresses()) {
-            let own = "it is the guard itself; write where the backend listens";
-            return Err(failed(&format!("forward to {}", url.name()))(own));
-        }
-        upstream
+        && let Some(url) = relay.upstream.is_own_listener(server.addresses())
+    {
+        let own = "it is the guard itself; write where the backend listens";
+        return Err(failed(&format!("forward to {}", url.name()))(own));
+    }
+    for relay in relays.iter() {
+        relay
+            .upstream
             .resolve_names(Resolver::default())
             .map_err(failed("resolve the names of backends"))?;
     }

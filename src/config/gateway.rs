@@ -26,10 +26,28 @@ pub struct Gateway {
 
 impl Reader<'_> {
     /// `None` where there is no such listener. `secret_header` is what it answers with;
-    /// `inherited` says that a socket unit opens it.
-    pub(super) fn gateway(&mut self, secret_header: &str, inherited: bool) -> Option<Gateway> {
+    /// `inherited` says that a socket unit opens it, `forwards` that the secret leaves
+    /// towards an origin alone.
+    pub(super) fn gateway(
+        &mut self,
+        secret_header: &str,
+        inherited: bool,
+        forwards: bool,
+    ) -> Option<Gateway> {
         let is_set = self.is_set(LISTEN);
-        let listen = self.value(LISTEN, local_addresses);
+        let listen = self.value(LISTEN, |list| {
+            if forwards {
+                addresses(list)
+            } else {
+                local_addresses(list)
+            }
+        });
+        if forwards && !is_set && !inherited {
+            self.warn(
+                "ORIGIN",
+                "nothing is forwarded there without GATEWAY_LISTEN; set it, or leave ORIGIN out",
+            );
+        }
         if !is_set && !inherited {
             return None;
         }

@@ -4,6 +4,7 @@ mod backend;
 mod error;
 mod gateway;
 mod group;
+mod origin;
 mod reader;
 mod spelling;
 mod tls;
@@ -28,6 +29,7 @@ use values::{addresses, field_name, is_fixed};
 pub use backend::Backend;
 pub use error::{ConfigError, ValueError};
 pub use gateway::Gateway;
+pub use origin::Origin;
 
 /// What the configuration is read from.
 pub struct Environment<'a> {
@@ -82,6 +84,8 @@ pub struct Config {
     pub backend: Option<Backend>,
     /// The limits of what is forwarded.
     pub relay_limits: RelayLimits,
+    /// Where the gateway forwards to, where `ORIGIN` names it.
+    pub origin: Option<Origin>,
     /// What TLS listeners answer with: `TLS_CERT` and `TLS_KEY`.
     pub tls: Option<Arc<TlsServer>>,
     /// `WRITE_TIMEOUT` for what is forwarded, or its own default.
@@ -112,7 +116,8 @@ impl Config {
         let mut reader = Reader::new(environment.variable);
         let (source, loaded) = reader.secrets();
         let header = reader.value("SECRET_HEADER", field_name);
-        let gateway = reader.gateway(&header, environment.inherits_gateway);
+        let origin = reader.origin();
+        let gateway = reader.gateway(&header, environment.inherits_gateway, origin.is_some());
         let listen_is_set = reader.is_set("LISTEN");
         let listen = reader.value("LISTEN", |list| match list {
             "none" if gateway.is_some() => Ok(Vec::new()),
@@ -172,6 +177,7 @@ impl Config {
             gateway,
             backend,
             tls,
+            origin,
             relay_limits,
             relay_write_timeout,
             workers,

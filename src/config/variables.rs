@@ -57,6 +57,12 @@ pub enum Form {
     Networks,
     /// URLs of backends, with commas.
     Backends,
+    /// URLs of origins, with commas.
+    Origins,
+    /// The name of a host.
+    Host,
+    /// `allow`.
+    Allow,
     /// Paths of URLs, with commas.
     UrlPaths,
     /// `0` or `1`.
@@ -89,8 +95,8 @@ pub const SECONDS: (f64, f64) = (0.001, 31_536_000.0);
 
 use Fallback::{Cores, Nothing, Value};
 use Form::{
-    Addresses, Backends, Bytes, Count, FieldName, Group, Mode, Networks, Path, Paths, Seconds,
-    Secret, Switch, UrlPaths,
+    Addresses, Allow, Backends, Bytes, Count, FieldName, Group, Host, Mode, Networks, Origins,
+    Path, Paths, Seconds, Secret, Switch, UrlPaths,
 };
 
 /// All variables, by topic.
@@ -137,6 +143,20 @@ pub const VARIABLES: &[Variable] = &[
         help: "certificate chains in PEM for tls: addresses; chosen by name" },
     Variable { name: "TLS_KEY", topic: Topic::Tls, form: Paths, default: Nothing("none"),
         help: "their keys, in the same order: PKCS#8, SEC1 or PKCS#1" },
+    Variable { name: "ORIGIN", topic: Topic::Gateway, form: Origins, default: Nothing("none"),
+        help: "where what GATEWAY_LISTEN lets in goes, with the secret, without the key" },
+    Variable { name: "ORIGIN_PLAINTEXT", topic: Topic::Gateway, form: Allow, default: Nothing("none"),
+        help: "allow lets the secret cross a network without TLS" },
+    Variable { name: "ORIGIN_HOST", topic: Topic::Gateway, form: Host, default: Nothing("its own"),
+        help: "whose name the origin is asked for; keep is the client's" },
+    Variable { name: "ORIGIN_CA", topic: Topic::Gateway, form: Path, default: Nothing("the system's"),
+        help: "certificates of the authorities that are believed, in PEM" },
+    Variable { name: "ORIGIN_SERVER_NAME", topic: Topic::Gateway, form: Host, default: Nothing("its own"),
+        help: "whose certificate the origin must show" },
+    Variable { name: "ORIGIN_CLIENT_CERT", topic: Topic::Gateway, form: Path, default: Nothing("none"),
+        help: "a certificate that the origin is shown, in PEM" },
+    Variable { name: "ORIGIN_CLIENT_KEY", topic: Topic::Gateway, form: Path, default: Nothing("none"),
+        help: "its key" },
     Variable { name: "GATEWAY_LISTEN", topic: Topic::Gateway, form: Addresses, default: Nothing("none"),
         help: "where /authorize is answered, with the secret: loopback or unix:" },
     Variable { name: "API_KEYS_FILE", topic: Topic::Gateway, form: Path, default: Nothing("500"),
@@ -195,6 +215,9 @@ impl Display for Form {
             Self::Addresses => to.write_str("ADDR:PORT, tls:ADDR:PORT or unix:/path, with commas"),
             Self::Networks => to.write_str("addresses, networks (10.0.0.0/8) or unix, with commas"),
             Self::Backends => to.write_str("http://HOST:PORT or http://unix:/path, with commas"),
+            Self::Origins => to.write_str("https://HOST, or http:// on this machine, with commas"),
+            Self::Host => to.write_str("name of a host"),
+            Self::Allow => to.write_str("allow"),
             Self::UrlPaths => to.write_str("paths, such as /healthz,/favicon.ico"),
             Self::Switch => to.write_str("0 or 1"),
             Self::Mode => to.write_str("octal, 0000 to 0777"),

@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use tiny_http::{Header, Method, Request};
 
-use super::counters::{self as shared, REQUESTS};
+use super::api_key::{self, Presented, presented};
+use super::counters as shared;
 use super::request_log::{self, counted, path, respond};
 use crate::auth::secrets::Secrets;
 use crate::handler::{Answer, Decision, Handler};
@@ -19,25 +20,8 @@ use crate::http1::names;
 use crate::http1::request::RequestHead;
 pub use crate::keys::KeyVerdict;
 use crate::keys::{Id, Keys};
-use crate::metrics::{Counter, declare_counters};
 use crate::net::Peer;
 use crate::net::tls::TlsError;
-
-/// The header whose value is a scheme and credentials (RFC 9110, section 11.6.2).
-const AUTHORIZATION: &str = "Authorization";
-const SCHEME: &str = "Bearer";
-
-declare_counters! {
-    pub(super) COUNTERS:
-    KEY_GRANTED = REQUESTS r#"verdict="key_granted",status="200""#;
-    KEY_ABSENT = REQUESTS r#"verdict="no_key",status="401""#;
-    KEY_MALFORMED = REQUESTS r#"verdict="malformed_key",status="401""#;
-    KEY_UNKNOWN = REQUESTS r#"verdict="unknown_key",status="401""#;
-    KEY_REVOKED = REQUESTS r#"verdict="revoked_key",status="401""#;
-    KEY_EXPIRED = REQUESTS r#"verdict="expired_key",status="401""#;
-    KEY_CLOCK_BEFORE_CREATED = REQUESTS r#"verdict="clock_before_created",status="401""#;
-    KEY_MISCONFIGURED = REQUESTS r#"verdict="key_misconfigured",status="500""#;
-}
 
 /// What answers at the gateway's door.
 pub struct Gateway {
@@ -74,14 +58,6 @@ impl From<KeyVerdict> for Judged {
     }
 }
 
-/// What a request presents.
-enum Presented<'a> {
-    Nothing,
-    /// No key can be read from it.
-    Nonsense,
-    Text(&'a [u8]),
-}
-
 impl Gateway {
     /// The plain function: a request -> its answer.
     #[must_use]
@@ -110,7 +86,7 @@ impl Gateway {
             id,
             fields,
         } = self.judge(request);
-        counter(verdict).increment();
+        api_key::counter(verdict).increment();
         if verdict != KeyVerdict::Granted {
             request_log::log_denial(request, verdict.reason(), id, &self.trusted_proxies);
         }
@@ -123,7 +99,12 @@ impl Gateway {
         let (Some(keys), Some(secret)) = (&self.keys, self.secrets.current()) else {
             return KeyVerdict::Misconfigured.into();
         };
-        let presented = match self.presented(request) {
+        let fields = request.headers().iter();
+        let fields = fields.map(|field| {
+            let name = field.field.as_str().as_str();
+            (name, field.value.as_str().as_bytes())
+        });
+        let presented = match presented(&self.key_header, fields) {
             Presented::Nothing => return KeyVerdict::NoKey.into(),
             Presented::Nonsense => return KeyVerdict::Malformed.into(),
             Presented::Text(text) => text,
@@ -147,46 +128,6 @@ impl Gateway {
             }
             judged
         })
-    }
-
-    fn presented<'a>(&self, request: &'a Request) -> Presented<'a> {
-        let is_key_header = |field: &&Header| {
-            let name = field.field.as_str().as_str();
-            name.eq_ignore_ascii_case(&self.key_header)
-        };
-        let mut fields = request.headers().iter().filter(is_key_header);
-        let value = match (fields.next(), fields.next()) {
-            (None, _) => return Presented::Nothing,
-            (Some(field), None) => field.value.as_str(),
-            (Some(_), Some(_)) => return Presented::Nonsense,
-        };
-        if value.is_empty() {
-            return Presented::Nothing;
-        }
-        if !self.key_header.eq_ignore_ascii_case(AUTHORIZATION) {
-            return Presented::Text(value.as_bytes());
-        }
-        let (scheme, credentials) = value.split_once(' ').unwrap_or((value, ""));
-        if !scheme.eq_ignore_ascii_case(SCHEME) {
-            return Presented::Nonsense;
-        }
-        match credentials.trim_start_matches(' ') {
-            "" => Presented::Nothing,
-            key => Presented::Text(key.as_bytes()),
-        }
-    }
-}
-
-fn counter(verdict: KeyVerdict) -> &'static Counter {
-    match verdict {
-        KeyVerdict::Granted => &KEY_GRANTED,
-        KeyVerdict::NoKey => &KEY_ABSENT,
-        KeyVerdict::Malformed => &KEY_MALFORMED,
-        KeyVerdict::Unknown => &KEY_UNKNOWN,
-        KeyVerdict::Revoked => &KEY_REVOKED,
-        KeyVerdict::Expired => &KEY_EXPIRED,
-        KeyVerdict::ClockBeforeCreated => &KEY_CLOCK_BEFORE_CREATED,
-        KeyVerdict::Misconfigured => &KEY_MISCONFIGURED,
     }
 }
 

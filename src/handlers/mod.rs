@@ -1,7 +1,9 @@
 //! Which paths a door serves: plain functions `&Request -> Response`.
 
 pub mod admin;
+mod api_key;
 pub(crate) mod counters;
+pub mod edge;
 pub mod front;
 pub mod gateway;
 pub mod origin;
@@ -11,9 +13,10 @@ pub mod responses;
 use crate::metrics::Series;
 
 /// What the handlers count.
-pub(crate) static TABLES: [&[Series]; 4] = [
+pub(crate) static TABLES: [&[Series]; 5] = [
     origin::COUNTERS,
     front::COUNTERS,
     counters::TABLE,
-    gateway::COUNTERS,
+    api_key::COUNTERS,
+    edge::COUNTERS,
 ];

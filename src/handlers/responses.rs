@@ -110,6 +110,19 @@ pub fn key_verdict(verdict: KeyVerdict, fields: Vec<Header>) -> Answer {
     }
 }
 
+/// The answer to a key that is not good, to the client itself; what it presents in vain is
+/// the same to it, whyever that is.
+#[must_use]
+pub fn key_denial(verdict: KeyVerdict) -> &'static StaticResponse {
+    static NO_KEY: StaticResponse = StaticResponse::new(|| unauthorized(ABSENT_KEY));
+    static INVALID_KEY: StaticResponse = StaticResponse::new(|| unauthorized(WRONG_KEY));
+    match verdict {
+        KeyVerdict::Misconfigured => &MISCONFIGURED,
+        KeyVerdict::NoKey => &NO_KEY,
+        _ => &INVALID_KEY,
+    }
+}
+
 /// Why a client is not let in, and the challenge that RFC 9110, section 15.5.2, demands.
 #[derive(Clone, Copy)]
 struct Denial {

@@ -2,6 +2,7 @@
 //! at rest: the buffers are the thread's own.
 
 pub mod certificates;
+pub mod client;
 pub mod server;
 
 use std::cell::RefCell;
@@ -83,6 +84,32 @@ impl std::fmt::Display for TlsError {
     }
 }
 
+impl TlsError {
+    /// One word for the log.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        use rustls::CertificateError as Certificate;
+        match self {
+            Self::NotTls => "not_tls",
+            Self::Truncated => "truncated",
+            Self::Rustls(Error::InvalidCertificate(why)) => match why {
+                Certificate::Expired | Certificate::ExpiredContext { .. } => "expired_certificate",
+                Certificate::NotValidYet | Certificate::NotValidYetContext { .. } => {
+                    "certificate_not_valid_yet"
+                }
+                Certificate::NotValidForName | Certificate::NotValidForNameContext { .. } => {
+                    "certificate_of_another_name"
+                }
+                Certificate::UnknownIssuer => "unknown_issuer",
+                Certificate::Revoked => "revoked_certificate",
+                _ => "invalid_certificate",
+            },
+            Self::Rustls(Error::AlertReceived(_)) => "alert",
+            Self::Rustls(_) => "protocol",
+        }
+    }
+}
+
 impl std::error::Error for TlsError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
@@ -156,6 +183,7 @@ impl TlsSession {
             self.data.drain(..count);
             return Read::Bytes(count);
         }
+        let mut came = false;
         for _ in 0..READS_AT_ONCE {
             if self.peer_closed {
                 return Read::End;
@@ -164,7 +192,9 @@ impl TlsSession {
                 return Read::Failed(std::io::ErrorKind::InvalidData.into());
             }
             match BUFFERS.with_borrow_mut(|buffers| self.read_records(socket, buffer, buffers)) {
-                Read::Nothing => {}
+                Read::Nothing => came = true,
+                // What came may be what a write has waited for.
+                Read::Blocked if came => return Read::Nothing,
                 read => return read,
             }
         }
@@ -239,21 +269,25 @@ impl TlsSession {
             let piece = &bytes[taken..bytes.len().min(taken + AT_ONCE)];
             let written = BUFFERS.with_borrow_mut(|buffers| {
                 buffers.outgoing.clear();
-                self.encrypt(piece, &mut buffers.outgoing)?;
-                Some(self.send(socket, &buffers.outgoing))
+                let encrypted = self.encrypt(piece, &mut buffers.outgoing);
+                (encrypted, self.send(socket, &buffers.outgoing))
             });
             match written {
-                None => return Write::Failed(std::io::ErrorKind::InvalidData.into()),
-                Some(Write::Failed(error)) => return Write::Failed(error),
-                Some(Write::Bytes(_)) => taken += piece.len(),
+                (_, Write::Failed(error)) => return Write::Failed(error),
+                (true, Write::Bytes(_)) => taken += piece.len(),
+                (false, Write::Bytes(_)) if self.failed.is_some() => {
+                    return Write::Failed(std::io::ErrorKind::InvalidData.into());
+                }
+                // The handshake is under way; what it waits for comes with a read.
+                (false, Write::Bytes(_)) => break,
             }
         }
         Write::Bytes(taken)
     }
 
-    /// Appends the records of `data` to `out`. `None` where the connection cannot carry
-    /// data.
-    fn encrypt(&mut self, data: &[u8], out: &mut Vec<u8>) -> Option<()> {
+    /// Appends the records of `data` to `out`, or what the handshake has to say first.
+    /// `true` where the data is in it.
+    fn encrypt(&mut self, data: &[u8], out: &mut Vec<u8>) -> bool {
         let mut sink = Sink {
             buffer: &mut [],
             filled: 0,
@@ -270,7 +304,7 @@ impl TlsSession {
         if let Some(error) = driven.error {
             self.failed = Some(TlsError::Rustls(error));
         }
-        driven.encrypted.then_some(())
+        driven.encrypted
     }
 
     /// Writes `records`, and keeps what the peer does not take.

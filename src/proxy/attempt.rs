@@ -12,6 +12,7 @@ use super::pool::{BackendConnection, Pool, PoolKey};
 use super::relay::Relay;
 use super::report;
 use super::upstream::{self, Addresses};
+use crate::net::{Stream, Transport};
 
 /// How long to wait before a Unix socket whose backlog is full is tried again: it has no
 /// event for that (`EAGAIN` in unix(7)).
@@ -192,7 +193,8 @@ impl Attempt {
                 Ok(stream) => {
                     let key = self.key(context);
                     let (owner, registry, now) = (context.owner, context.registry, context.now);
-                    let adopted = context.pool.adopt(stream, key, owner, registry, now);
+                    let transport = self.secured(stream, context.relay)?;
+                    let adopted = context.pool.adopt(transport, key, owner, registry, now);
                     let connection = adopted.map_err(|_| Failure::Full)?;
                     self.state = State::Connecting(connection);
                     return Ok(());
@@ -208,6 +210,21 @@ impl Attempt {
             self.deadline = context.now + context.relay.limits.connect_timeout;
         }
         Err(failure)
+    }
+
+    /// The connection, inside TLS where the backend wants it.
+    fn secured(&self, stream: Stream, relay: &Relay) -> Result<Transport, Failure> {
+        let transport = Transport::connecting(stream);
+        if !relay.upstream.is_https(self.backend) {
+            return Ok(transport);
+        }
+        let name = relay.upstream.tls_name(self.backend);
+        let session = match (&relay.tls, name) {
+            (Some(client), Some(name)) => client.session(name).ok(),
+            _ => None,
+        };
+        let session = session.ok_or(Failure::Tls("unavailable"))?;
+        Ok(transport.with_tls(session))
     }
 
     /// Goes on with connecting. `Ok(true)` where something has changed.

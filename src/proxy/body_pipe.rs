@@ -99,12 +99,13 @@ impl BodyPipe {
         input: &'i [u8],
         out: &mut Vec<u8>,
         own: &OwnFields,
+        secret: Option<&str>,
     ) -> Result<(usize, &'i [u8]), BodyError> {
         let data = match &mut self.source {
             Source::Done => return Ok((0, &[])),
             Source::Chunked(_) => {
                 return self
-                    .take_chunks(input, out, own)
+                    .take_chunks(input, out, own, secret)
                     .map(|taken| (taken, &[][..]));
             }
             Source::Sized(left) => {
@@ -131,6 +132,7 @@ impl BodyPipe {
         input: &[u8],
         out: &mut Vec<u8>,
         own: &OwnFields,
+        secret: Option<&str>,
     ) -> Result<usize, BodyError> {
         let Source::Chunked(decoder) = &mut self.source else {
             return Ok(0);
@@ -156,7 +158,7 @@ impl BodyPipe {
                         } else {
                             &[]
                         };
-                        rewrite::trailers(out, trailers, own);
+                        rewrite::trailers(out, trailers, own, secret);
                     }
                     self.source = Source::Done;
                     return Ok(taken);

@@ -7,6 +7,8 @@ mod request;
 
 use std::time::Instant;
 
+use zeroize::Zeroizing;
+
 use super::attempt::{Attempt, AttemptContext};
 use super::body_pipe::BodyPipe;
 use super::client_end::ClientEnd;
@@ -88,6 +90,8 @@ pub struct Exchange {
     asked: Asked,
     version: Version,
     keep_alive: KeepAlive,
+    /// The secret that went with the request, which must not come back.
+    secret: Option<Zeroizing<String>>,
     /// A request that is not idempotent is never sent twice.
     once_only: bool,
     retried: bool,
@@ -153,6 +157,9 @@ impl Exchange {
                 upgrades,
             },
             version: head.version,
+            secret: edits
+                .secret()
+                .map(|secret| Zeroizing::new(secret.to_owned())),
             keep_alive: if is_public {
                 head.keep_alive_without_body()
             } else {

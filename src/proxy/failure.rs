@@ -17,6 +17,8 @@ pub enum Failure {
     Timeout,
     /// The backend's connection ended before its answer did.
     Reset,
+    /// No TLS can be spoken with the backend, or its certificate is not believed.
+    Tls(&'static str),
     /// The backend's answer is not HTTP that this program reads.
     Malformed(&'static str),
     /// The client sends nothing of its body for too long.
@@ -41,7 +43,9 @@ impl Failure {
     #[must_use]
     pub fn status(self) -> u16 {
         match self {
-            Self::Refused | Self::Unresolved | Self::Reset | Self::Malformed(_) => 502,
+            Self::Refused | Self::Unresolved | Self::Reset | Self::Tls(_) | Self::Malformed(_) => {
+                502
+            }
             Self::ConnectTimeout | Self::Timeout => 504,
             Self::BodyTimeout => 408,
             Self::BodyMalformed(_) | Self::BodyIncomplete => 400,
@@ -61,6 +65,7 @@ impl Failure {
             Self::ConnectTimeout => "connect_timeout",
             Self::Timeout => "timeout",
             Self::Reset => "reset",
+            Self::Tls(_) => "tls",
             Self::Malformed(_) => "malformed",
             Self::BodyTimeout => "body_timeout",
             Self::BodyMalformed(reason) => reason,
@@ -72,11 +77,11 @@ impl Failure {
         }
     }
 
-    /// What exactly is malformed in the backend's answer.
+    /// What exactly is wrong with the backend's answer or its TLS.
     #[must_use]
     pub fn detail(self) -> Option<&'static str> {
         match self {
-            Self::Malformed(detail) => Some(detail),
+            Self::Malformed(detail) | Self::Tls(detail) => Some(detail),
             _ => None,
         }
     }

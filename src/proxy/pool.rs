@@ -8,7 +8,7 @@ use mio::Registry;
 use mio::event::Event;
 
 use super::counters::{IDLE, OPEN};
-use crate::net::{ConnectionToken, Read, Side, Stream, Transport};
+use crate::net::{ConnectionToken, Read, Side, Transport};
 
 /// A request that is not idempotent takes no connection that has rested for longer: the
 /// backend may be closing it at this moment.
@@ -72,7 +72,7 @@ impl Pool {
     /// What `epoll_ctl(2)` says.
     pub fn adopt(
         &mut self,
-        stream: Stream,
+        transport: Transport,
         key: PoolKey,
         owner: usize,
         registry: &Registry,
@@ -87,7 +87,7 @@ impl Pool {
         });
         let token = ConnectionToken::new(Side::Backend, slot, self.slots[slot].generation);
         let mut connection = BackendConnection {
-            transport: Transport::connecting(stream),
+            transport,
             token,
             key,
             last_used: now,

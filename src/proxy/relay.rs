@@ -10,6 +10,7 @@ use super::upstream::Upstream;
 use crate::http1::forwarded::TrustedProxies;
 use crate::http1::request::RequestHead;
 use crate::net::Peer;
+use crate::net::tls::client::TlsClient;
 
 /// What is forwarded where, and how. All workers share it.
 pub struct Relay {
@@ -24,6 +25,10 @@ pub struct Relay {
     /// The mark by which this process knows a request that it has forwarded before
     /// (RFC 8586).
     pub loop_id: String,
+    /// Whose name is asked for, where it is not the client's.
+    pub host: Option<String>,
+    /// What connections that speak TLS are made with.
+    pub tls: Option<TlsClient>,
     /// What holds for its exchanges and connections.
     pub limits: Limits,
     /// How long a client may take nothing of an answer (`WRITE_TIMEOUT`).
@@ -49,8 +54,11 @@ impl Relay {
             proto,
             trusted: self.trusted_proxies.trusts(TrustedProxies::peer(peer)),
             loop_id: &self.loop_id,
-            host: HostRule::Client {
-                otherwise: self.upstream.host(0),
+            host: match &self.host {
+                Some(host) => HostRule::Own(host),
+                None => HostRule::Client {
+                    otherwise: self.upstream.host(0),
+                },
             },
         }
     }

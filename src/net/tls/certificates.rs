@@ -128,7 +128,7 @@ impl Pair {
         provider: &CryptoProvider,
         now: SystemTime,
     ) -> Result<Self, PairError> {
-        let text = read(certificate)?;
+        let text = read_file(certificate)?;
         let chain = CertificateDer::pem_slice_iter(&text)
             .collect::<Result<Vec<_>, _>>()
             .map_err(|error| PairError::NotPem(certificate.to_owned(), error))?;
@@ -140,7 +140,7 @@ impl Pair {
         if facts.not_after <= now {
             return Err(PairError::Expired(certificate.to_owned(), facts.not_after));
         }
-        let text = read(key)?;
+        let text = read_file(key)?;
         let private = PrivateKeyDer::from_pem_slice(&text)
             .map_err(|error| PairError::NotPem(key.to_owned(), error))?;
         let certified = CertifiedKey::from_der(chain, private, provider)
@@ -165,7 +165,7 @@ impl Pair {
 }
 
 /// The whole of a file, wiped when dropped: it may hold a key.
-fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, PairError> {
+pub(super) fn read_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, PairError> {
     let opened = private_file::open(path).map_err(PairError::Unreadable)?;
     let broken = |error| PairError::Broken(path.to_owned(), error);
     let size = opened.file.metadata().map_err(broken)?.len();

@@ -8,6 +8,7 @@ use crate::http1::response::{self, ResponseBody, ResponseHead, ResponseOutcome};
 use crate::http1::scan::Scan;
 use crate::http1::version::Version;
 use crate::net::Read;
+use crate::net::tls::TlsError;
 use crate::proxy::body_pipe::BodyPipe;
 use crate::proxy::client_end::ClientEnd;
 use crate::proxy::failure::Failure;
@@ -108,7 +109,9 @@ impl Exchange {
         }
         self.from_backend = Vec::new();
         self.backend_since = now;
-        let taken = (self.response).take(&bytes[at..], client.output, &to_client.relay.own);
+        let secret = self.secret.as_ref().map(|secret| secret.as_str());
+        let own = &to_client.relay.own;
+        let taken = (self.response).take(&bytes[at..], client.output, own, secret);
         let (taken, data) = match taken {
             Ok(taken) => taken,
             Err(error) => {
@@ -186,12 +189,13 @@ impl Exchange {
         }
     }
 
-    fn client_side<'a>(&self, to_client: &ToClient<'a>) -> ClientSide<'a> {
+    fn client_side<'a>(&'a self, to_client: &ToClient<'a>) -> ClientSide<'a> {
         ClientSide {
             version: self.version,
             is_head: self.asked.is_head,
             keep_alive: self.keep_alive,
             own: &to_client.relay.own,
+            secret: self.secret.as_ref().map(|secret| secret.as_str()),
             date: to_client.date,
         }
     }
@@ -232,6 +236,13 @@ impl Exchange {
         reused: bool,
         context: &mut ExchangeContext<'_>,
     ) -> Result<(), Failure> {
+        let tls = self.attempt.connected().and_then(|connection| {
+            let tls = connection.transport.tls()?;
+            tls.error().map(TlsError::reason)
+        });
+        if let Some(reason) = tls.filter(|_| !reused) {
+            return Err(Failure::Tls(reason));
+        }
         let again = reused
             && !self.retried
             && !self.once_only

@@ -36,7 +36,7 @@ impl Exchange {
         if !self.request.is_done() && (moved || self.to_backend.is_empty()) {
             moved |= self.take_body(client, context)?;
         }
-        if self.to_backend.is_empty() {
+        if self.to_backend.is_empty() && self.flush_records() {
             return Ok(moved);
         }
         let Some(connection) = self.attempt.connected() else {
@@ -58,6 +58,20 @@ impl Exchange {
         }
         self.close_tunnel_to_backend();
         Ok(moved)
+    }
+
+    /// Writes what TLS holds for the backend. `true` where nothing waits any more.
+    fn flush_records(&mut self) -> bool {
+        let Some(connection) = self.attempt.connected() else {
+            return true;
+        };
+        match connection.transport.flush() {
+            Write::Bytes(_) => connection.transport.unflushed() == 0,
+            Write::Failed(error) => {
+                self.break_request(&error);
+                true
+            }
+        }
     }
 
     /// Reads some of the body, and sends it or puts it behind what waits.
@@ -98,7 +112,7 @@ impl Exchange {
     fn pass_body(&mut self, input: &[u8], relay: &Relay, now: Instant) -> Result<usize, Failure> {
         let (taken, data) = self
             .request
-            .take(input, &mut self.to_backend, &relay.own)
+            .take(input, &mut self.to_backend, &relay.own, None)
             .map_err(|error| Failure::BodyMalformed(error.reason))?;
         if relay
             .limits

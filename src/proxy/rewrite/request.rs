@@ -9,6 +9,7 @@ use super::write::{content_length, field, number};
 use crate::http1::edits::Edits;
 use crate::http1::fields::{Field, list};
 use crate::http1::framing::BodyLength;
+use crate::http1::names::{CONSUMER, CONSUMER_METADATA};
 use crate::http1::request::RequestHead;
 use crate::http1::target::is_host;
 use crate::net::{Peer, UNIX_PEER};
@@ -64,9 +65,10 @@ pub fn request_head(
         HostRule::Own(host) => host.as_bytes(),
     };
     field(out, b"Host", host);
-    let is_public = *edits == Edits::Public;
+    let is_public = matches!(edits, Edits::Public);
+    let is_granted = matches!(edits, Edits::Granted);
     let mut origin = Origin {
-        is_believed: !is_public || forwarding.trusted,
+        is_believed: is_granted || forwarding.trusted,
         fields: head.fields,
         ..Origin::default()
     };
@@ -78,7 +80,7 @@ pub fn request_head(
         }
         let passes = match known.kind {
             Kind::Plain => !nominations.drop(name) && (!is_public || is_public_field(name)),
-            Kind::Consumer | Kind::Forwarded => !is_public,
+            Kind::Consumer | Kind::Forwarded => is_granted,
             Kind::XForwarded => origin.is_believed,
             Kind::ForwardedFor | Kind::ForwardedProto | Kind::ForwardedHost | Kind::CdnLoop => {
                 origin.note(known.kind, value);
@@ -88,6 +90,21 @@ pub fn request_head(
         };
         if passes {
             field(out, name.as_bytes(), value);
+        }
+    }
+    if let Edits::Consumer(consumer) = edits {
+        field(
+            out,
+            consumer.secret_header.as_bytes(),
+            consumer.secret.as_bytes(),
+        );
+        field(out, CONSUMER.as_bytes(), consumer.consumer.as_bytes());
+        if !consumer.metadata.is_empty() {
+            field(
+                out,
+                CONSUMER_METADATA.as_bytes(),
+                consumer.metadata.as_bytes(),
+            );
         }
     }
     framing(out, head, is_public);

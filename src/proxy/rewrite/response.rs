@@ -19,6 +19,8 @@ pub struct ClientSide<'a> {
     pub keep_alive: KeepAlive,
     /// The fields that are not simply passed on.
     pub own: &'a OwnFields,
+    /// The secret that went with the request, which must not come back.
+    pub secret: Option<&'a str>,
     /// For an answer that has no `Date` (RFC 9110, section 6.6.1).
     pub date: &'a str,
 }
@@ -66,7 +68,7 @@ pub fn response_head(
             Kind::Trailer => body == ClientBody::Chunked && head.body == ResponseBody::Chunked,
             _ => !nominations.drop(name),
         };
-        if passes {
+        if passes && !shows(client.secret, name, value) {
             has_date |= name.eq_ignore_ascii_case("date");
             field(out, name.as_bytes(), value);
         }
@@ -146,9 +148,26 @@ const NO_TRAILERS: [&str; 16] = [
     "www-authenticate",
 ];
 
+/// Whether the value shows the secret. An origin that sends it back would hand it to the
+/// client.
+fn shows(secret: Option<&str>, name: &str, value: &[u8]) -> bool {
+    let Some(secret) = secret
+        .map(str::as_bytes)
+        .filter(|secret| !secret.is_empty())
+    else {
+        return false;
+    };
+    let found = value.windows(secret.len()).any(|part| part == secret);
+    if found {
+        let event = format_args!("secret_in_answer field={name} dropped=yes");
+        crate::log::refusal(None, event);
+    }
+    found
+}
+
 /// Appends the end of a chunked body to `out`: the last chunk, and those of the field lines
 /// `raw` that may be trailers.
-pub fn trailers(out: &mut Vec<u8>, raw: &[u8], own: &OwnFields) {
+pub fn trailers(out: &mut Vec<u8>, raw: &[u8], own: &OwnFields, secret: Option<&str>) {
     out.extend_from_slice(b"0\r\n");
     if !raw.is_empty() {
         let lines = [raw, b"\r\n"].concat();
@@ -156,7 +175,7 @@ pub fn trailers(out: &mut Vec<u8>, raw: &[u8], own: &OwnFields) {
             for Field { name, value } in fields {
                 let is_ours = own.find(name.as_bytes()).kind != Kind::Plain;
                 let is_refused = NO_TRAILERS.iter().any(|no| name.eq_ignore_ascii_case(no));
-                if !is_ours && !is_refused {
+                if !is_ours && !is_refused && !shows(secret, name, value) {
                     field(out, name.as_bytes(), value);
                 }
             }

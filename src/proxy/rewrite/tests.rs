@@ -374,6 +374,7 @@ fn answer(
                 is_head,
                 keep_alive,
                 own: &own(),
+                secret: None,
                 date: DATE,
             };
             let mut out = Vec::new();
@@ -503,7 +504,7 @@ fn an_answer_keeps_what_is_the_backends_and_loses_what_is_for_one_hop() {
 fn trailers_pass_unless_they_frame_route_or_set_cookies() {
     let print = |raw: &str| {
         let mut out = Vec::new();
-        trailers(&mut out, raw.as_bytes(), &own());
+        trailers(&mut out, raw.as_bytes(), &own(), None);
         String::from_utf8(out).expect("UTF-8")
     };
     assert_eq!(print(""), "0\r\n\r\n");

@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Instant;
 
+use rustls::pki_types::ServerName;
+
 use crate::net::Address;
 use health::Health;
 use url::Place;
@@ -39,6 +41,8 @@ struct Backend {
     outstanding: AtomicUsize,
     health: Health,
     url: BackendUrl,
+    /// Whose certificate a connection must show, where it speaks TLS.
+    tls_name: Option<ServerName<'static>>,
     addresses: RwLock<Addresses>,
 }
 
@@ -52,7 +56,9 @@ impl Upstream {
                 Place::Address(address) => [address.clone()].into(),
                 Place::Name { .. } => [].into(),
             };
+            let host = url.host_name().filter(|_| url.is_https());
             Backend {
+                tls_name: host.and_then(|host| ServerName::try_from(host).ok()),
                 outstanding: AtomicUsize::new(0),
                 health: Health::default(),
                 url,
@@ -64,6 +70,29 @@ impl Upstream {
             next: AtomicUsize::new(0),
             origin: Instant::now(),
         }
+    }
+
+    /// Has every connection that speaks TLS show a certificate for `name`.
+    #[must_use]
+    pub fn with_tls_name(mut self, name: &ServerName<'static>) -> Self {
+        for backend in &mut self.backends {
+            if backend.url.is_https() {
+                backend.tls_name = Some(name.clone());
+            }
+        }
+        self
+    }
+
+    /// Whose certificate a connection must show; `None` where it is plain.
+    #[must_use]
+    pub fn tls_name(&self, backend: usize) -> Option<&ServerName<'static>> {
+        self.backends[backend].tls_name.as_ref()
+    }
+
+    /// Whether connections speak TLS.
+    #[must_use]
+    pub fn is_https(&self, backend: usize) -> bool {
+        self.backends[backend].url.is_https()
     }
 
     /// How many there are.

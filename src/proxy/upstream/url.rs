@@ -9,6 +9,8 @@ use crate::net::resolve::is_localhost;
 
 const SCHEME: &str = "http://";
 const PORT: u16 = 80;
+const TLS_SCHEME: &str = "https://";
+const TLS_PORT: u16 = 443;
 /// Longest path that a Unix socket's address holds, without the NUL behind it (unix(7)).
 const LONGEST_PATH: usize = 107;
 /// Longest name, without the dot behind it (RFC 1035, section 2.3.4).
@@ -19,6 +21,7 @@ const LONGEST_NAME: usize = 253;
 pub struct BackendUrl {
     place: Place,
     name: String,
+    is_https: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -117,7 +120,82 @@ impl BackendUrl {
         Ok(urls)
     }
 
+    /// Reads a comma-separated list of origins, which may be `https://`.
+    ///
+    /// # Errors
+    ///
+    /// The first member that is no URL of an origin.
+    pub fn parse_origins(list: &str) -> Result<Vec<Self>, BackendUrlError> {
+        let plain = |member: &str| match member.split_at_checked(TLS_SCHEME.len()) {
+            Some((scheme, rest)) if scheme.eq_ignore_ascii_case(TLS_SCHEME) => {
+                (format!("{SCHEME}{rest}"), true)
+            }
+            _ => (member.to_owned(), false),
+        };
+        let mut urls: Vec<Self> = Vec::new();
+        for member in list.split(',').map(str::trim) {
+            let (text, is_https) = plain(member);
+            let mut url = Self::parse_at(&text, if is_https { TLS_PORT } else { PORT })?;
+            url.is_https = is_https;
+            if urls.contains(&url) {
+                return Err(BackendUrlError::Twice(member.to_owned()));
+            }
+            urls.push(url);
+        }
+        if urls.len() > super::MOST_BACKENDS {
+            return Err(BackendUrlError::TooMany(urls.len()));
+        }
+        Ok(urls)
+    }
+
+    /// Whether the connection speaks TLS.
+    #[must_use]
+    pub fn is_https(&self) -> bool {
+        self.is_https
+    }
+
+    /// The name or address, without the port; `None` for a Unix socket.
+    #[must_use]
+    pub fn host_name(&self) -> Option<String> {
+        match &self.place {
+            Place::Address(Address::Unix(_)) => None,
+            Place::Address(Address::Tcp(address) | Address::Tls(address)) => {
+                Some(address.ip().to_string())
+            }
+            Place::Name { host, .. } => Some(host.clone()),
+        }
+    }
+
+    /// Host and port as a request names them, without the port that the scheme implies.
+    #[must_use]
+    pub fn authority(&self) -> String {
+        let implied = if self.is_https { TLS_PORT } else { PORT };
+        match &self.place {
+            Place::Address(Address::Unix(_)) => "localhost".into(),
+            Place::Address(Address::Tcp(address) | Address::Tls(address)) => {
+                let name = address.to_string();
+                let bare = name.strip_suffix(&format!(":{implied}"));
+                bare.map_or(name.clone(), str::to_owned)
+            }
+            Place::Name { host, port } if *port == implied => host.clone(),
+            Place::Name { host, port } => format!("{host}:{port}"),
+        }
+    }
+
+    /// Whether only this machine can be at the other end.
+    #[must_use]
+    pub fn is_local(&self) -> bool {
+        match &self.place {
+            Place::Address(address) => address.is_local(),
+            Place::Name { host, .. } => is_localhost(host),
+        }
+    }
+
     fn parse(member: &str) -> Result<Self, BackendUrlError> {
+        Self::parse_at(member, PORT)
+    }
+
+    fn parse_at(member: &str, default_port: u16) -> Result<Self, BackendUrlError> {
         use BackendUrlError as Fault;
         let fault = |fault: fn(String) -> Fault| fault(member.to_owned());
         if member.is_empty() {
@@ -154,7 +232,7 @@ impl BackendUrl {
             _ => (rest, None),
         };
         let port = match port {
-            None => PORT,
+            None => default_port,
             // A sign would be read too.
             Some(text) if text.bytes().all(|byte| byte.is_ascii_digit()) => text
                 .parse()
@@ -174,6 +252,7 @@ impl BackendUrl {
         (is_sound && path.len() <= LONGEST_PATH).then(|| Self {
             place: Place::Address(Address::Unix(PathBuf::from(path))),
             name: format!("unix:{path}"),
+            is_https: false,
         })
     }
 
@@ -189,11 +268,13 @@ impl BackendUrl {
             return Some(Self {
                 place: Place::Address(Address::Tcp(address)),
                 name: address.to_string(),
+                is_https: false,
             });
         }
         let host = host.to_ascii_lowercase();
         is_name(&host).then(|| Self {
             name: format!("{host}:{port}"),
+            is_https: false,
             place: Place::Name { host, port },
         })
     }

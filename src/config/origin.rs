@@ -1,0 +1,129 @@
+//! The variables of the origin that the gateway forwards to.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use rustls::pki_types::ServerName;
+
+use crate::http1::target::is_host;
+use crate::net::tls::client::TlsClient;
+use crate::net::tls::server::PairFiles;
+use crate::proxy::upstream::BackendUrl;
+
+use super::error::ValueError;
+use super::reader::Reader;
+
+const ORIGIN: &str = "ORIGIN";
+const PLAINTEXT: &str = "ORIGIN_PLAINTEXT";
+const HOST: &str = "ORIGIN_HOST";
+const CERT: &str = "ORIGIN_CLIENT_CERT";
+const KEY: &str = "ORIGIN_CLIENT_KEY";
+
+/// Where the gateway forwards to.
+pub struct Origin {
+    /// `ORIGIN`, one or more.
+    pub urls: Vec<BackendUrl>,
+    /// Whose name the origin is asked for; the client's where there is none.
+    pub host: Option<String>,
+    /// Whose certificate it must show, where that is not its own name.
+    pub server_name: Option<ServerName<'static>>,
+    /// What connections that speak TLS are made with.
+    pub tls: Option<TlsClient>,
+}
+
+#[derive(Debug)]
+enum OriginFault {
+    Plain(String),
+    Host(String),
+    Name(String),
+    Plaintext(String),
+    Unpaired,
+}
+
+impl fmt::Display for OriginFault {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Plain(name) => write!(
+                to,
+                "the secret would cross a network in the clear to {name}; write https://, or \
+                 set {PLAINTEXT}=allow"
+            ),
+            Self::Host(text) => write!(to, "{text:?} is neither keep nor the name of a host"),
+            Self::Name(text) => write!(
+                to,
+                "{text:?} is neither a DNS name nor an address that a certificate can show"
+            ),
+            Self::Plaintext(text) => {
+                write!(to, "{text:?} is not allow; leave it out, or write allow")
+            }
+            Self::Unpaired => write!(to, "{CERT} and {KEY} go together; set both or neither"),
+        }
+    }
+}
+
+impl std::error::Error for OriginFault {}
+
+impl Reader<'_> {
+    /// `None` where nothing is forwarded to an origin.
+    pub(super) fn origin(&mut self) -> Option<Origin> {
+        let urls = self.value(ORIGIN, |list| match list {
+            "" => Ok(Vec::new()),
+            list => BackendUrl::parse_origins(list).map_err(other),
+        });
+        let may_be_plain = self.value(PLAINTEXT, |text| match text {
+            "" => Ok(false),
+            "allow" => Ok(true),
+            _ => Err(other(OriginFault::Plaintext(text.to_owned()))),
+        });
+        let host = self.value(HOST, |text| match text {
+            text if text.is_empty() || text == "keep" || is_host(text.as_bytes()) => {
+                Ok(text.to_owned())
+            }
+            _ => Err(other(OriginFault::Host(text.to_owned()))),
+        });
+        let server_name = self.value("ORIGIN_SERVER_NAME", |text| match text {
+            "" => Ok(None),
+            text => ServerName::try_from(text.to_owned())
+                .map(Some)
+                .map_err(|_| other(OriginFault::Name(text.to_owned()))),
+        });
+        let path = |text: &str| Ok((!text.is_empty()).then(|| PathBuf::from(text)));
+        let authority = self.value("ORIGIN_CA", path);
+        let (certificate, key) = (self.value(CERT, path), self.value(KEY, path));
+        let first = urls.first()?;
+        let host = match host.as_str() {
+            "" => Some(first.authority()),
+            "keep" => None,
+            name => Some(name.to_owned()),
+        };
+        let is_plain = |url: &&BackendUrl| !url.is_https() && !url.is_local();
+        if let Some(url) = urls.iter().find(is_plain).filter(|_| !may_be_plain) {
+            self.fault(ORIGIN, OriginFault::Plain(url.name().to_owned()));
+        }
+        let own = match (certificate, key) {
+            (Some(certificate), Some(key)) => Some(PairFiles { certificate, key }),
+            (None, None) => None,
+            _ => {
+                self.fault(CERT, OriginFault::Unpaired);
+                None
+            }
+        };
+        let tls = if urls.iter().any(BackendUrl::is_https) {
+            TlsClient::new(authority.as_deref(), own.as_ref())
+                .map_err(|error| self.fault(ORIGIN, error))
+                .ok()
+        } else {
+            None
+        };
+        Some(Origin {
+            urls,
+            host,
+            server_name,
+            tls,
+        })
+    }
+}
+
+fn other(error: impl std::error::Error + Send + Sync + 'static) -> ValueError {
+    ValueError::Other(Box::new(error))
+}

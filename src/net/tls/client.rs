@@ -1,0 +1,144 @@
+//! The client's side of TLS: whom it believes, and whom it says that it is. There is no
+//! way to switch verification off.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::client::UnbufferedClientConnection;
+use rustls::crypto::ring;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+
+use super::TlsSession;
+use super::certificates::{PairError, read_file};
+use super::server::PairFiles;
+
+/// The one protocol that is spoken inside (RFC 7301).
+const ALPN: &[u8] = b"http/1.1";
+
+/// What connections to a server are made with. Sessions are resumed.
+pub struct TlsClient {
+    config: Arc<ClientConfig>,
+}
+
+/// Why no connection can be made.
+#[derive(Debug)]
+pub enum TlsClientError {
+    /// The system has no roots, or none that can be read.
+    NoRoots(String),
+    /// The file of roots holds none.
+    NoRootsIn(PathBuf),
+    /// A file cannot be used.
+    File(PairError),
+    /// What rustls says of it.
+    Rustls(rustls::Error),
+}
+
+impl fmt::Display for TlsClientError {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoRoots(why) => write!(
+                to,
+                "the system has no certificates of authorities ({why}); install \
+                 ca-certificates, set SSL_CERT_FILE, or set ORIGIN_CA"
+            ),
+            Self::NoRootsIn(path) => write!(
+                to,
+                "{} holds no certificate of an authority; write it in PEM",
+                path.display()
+            ),
+            Self::File(error) => error.fmt(to),
+            Self::Rustls(error) => error.fmt(to),
+        }
+    }
+}
+
+impl std::error::Error for TlsClientError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::File(error) => Some(error),
+            Self::Rustls(error) => Some(error),
+            Self::NoRoots(_) | Self::NoRootsIn(_) => None,
+        }
+    }
+}
+
+impl TlsClient {
+    /// Believes the authorities in the file `authority`, else the system's, and shows a
+    /// certificate of its `own` where there is one.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with which file.
+    pub fn new(authority: Option<&Path>, own: Option<&PairFiles>) -> Result<Self, TlsClientError> {
+        let roots = match authority {
+            Some(path) => roots_in(path)?,
+            None => roots_of_the_system()?,
+        };
+        let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .map_err(TlsClientError::Rustls)?
+            .with_root_certificates(roots);
+        let mut config = match own {
+            None => builder.with_no_client_auth(),
+            Some(files) => {
+                let chain = certificates(&files.certificate)?;
+                let key = read_file(&files.key).map_err(TlsClientError::File)?;
+                let key = PrivateKeyDer::from_pem_slice(&key).map_err(|error| {
+                    TlsClientError::File(PairError::NotPem(files.key.clone(), error))
+                })?;
+                builder
+                    .with_client_auth_cert(chain, key)
+                    .map_err(TlsClientError::Rustls)?
+            }
+        };
+        config.alpn_protocols = vec![ALPN.to_vec()];
+        Ok(Self {
+            config: Arc::new(config),
+        })
+    }
+
+    /// The TLS of a connection that is being made to `name`.
+    ///
+    /// # Errors
+    ///
+    /// What rustls says of its own configuration.
+    pub fn session(&self, name: &ServerName<'static>) -> Result<TlsSession, rustls::Error> {
+        let connection = UnbufferedClientConnection::new(Arc::clone(&self.config), name.clone())?;
+        Ok(TlsSession::client(connection))
+    }
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsClientError> {
+    let text = read_file(path).map_err(TlsClientError::File)?;
+    CertificateDer::pem_slice_iter(&text)
+        .collect::<Result<_, _>>()
+        .map_err(|error| TlsClientError::File(PairError::NotPem(path.to_owned(), error)))
+}
+
+fn roots_in(path: &Path) -> Result<RootCertStore, TlsClientError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(path)? {
+        roots.add(certificate).map_err(TlsClientError::Rustls)?;
+    }
+    if roots.is_empty() {
+        return Err(TlsClientError::NoRootsIn(path.to_owned()));
+    }
+    Ok(roots)
+}
+
+fn roots_of_the_system() -> Result<RootCertStore, TlsClientError> {
+    let found = rustls_native_certs::load_native_certs();
+    let mut roots = RootCertStore::empty();
+    // One that cannot be read does not speak for the others.
+    let (added, _) = roots.add_parsable_certificates(found.certs);
+    if added == 0 {
+        let why = found.errors.first().map(ToString::to_string);
+        return Err(TlsClientError::NoRoots(why.unwrap_or_else(|| {
+            "no file of them is where files of them are".into()
+        })));
+    }
+    Ok(roots)
+}
