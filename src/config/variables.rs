@@ -144,7 +144,7 @@ pub const VARIABLES: &[Variable] = &[
     Variable { name: "TLS_KEY", topic: Topic::Tls, form: Paths, default: Nothing("none"),
         help: "their keys, in the same order: PKCS#8, SEC1 or PKCS#1" },
     Variable { name: "ORIGIN", topic: Topic::Gateway, form: Origins, default: Nothing("none"),
-        help: "where what GATEWAY_LISTEN lets in goes, with the secret, without the key" },
+        help: "where what GATEWAY_LISTEN lets in is forwarded, with the secret" },
     Variable { name: "ORIGIN_PLAINTEXT", topic: Topic::Gateway, form: Allow, default: Nothing("none"),
         help: "allow lets the secret cross a network without TLS" },
     Variable { name: "ORIGIN_HOST", topic: Topic::Gateway, form: Host, default: Nothing("its own"),
