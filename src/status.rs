@@ -18,7 +18,8 @@ pub fn start() {
 }
 
 /// `connections=12 requests=345 granted=333 by_previous=0 denied=12`, for systemd's
-/// `STATUS=`, with ` forwarded=330 failed=3` where there is a backend; before it `RELOAD FAILED file=keys, see the log;` where that is so.
+/// `STATUS=`; behind it ` forwarded=330 failed=3` where there is a backend; before it
+/// `RELOAD FAILED file=keys, see the log;` where that is so.
 #[must_use]
 pub fn line() -> String {
     let totals = Totals::now();
