@@ -4,9 +4,7 @@ use std::error::Error;
 use std::fmt::{self, Display};
 use std::io;
 
-use crate::net::Address;
-
-use super::values::LONGEST_PATH;
+use crate::net::{Address, LONGEST_UNIX_PATH};
 
 const ADDRESS_REMEDY: &str = "write ADDRESS:PORT (0.0.0.0:8888, [::]:8888) or unix:/path";
 
@@ -87,7 +85,7 @@ impl Display for ValueError {
             }
             Self::LongPath(path) => write!(
                 to,
-                "the path {path} has {} bytes; a Unix socket has at most {LONGEST_PATH}",
+                "the path {path} has {} bytes; a Unix socket has at most {LONGEST_UNIX_PATH}",
                 path.len()
             ),
             Self::Repeated(address) => write!(to, "{address} is there twice; name it once"),

@@ -78,7 +78,7 @@ pub struct Config {
     pub source: Source,
     /// The secrets that are there now.
     pub secrets: Loaded,
-    /// The gateway's door, where `GATEWAY_LISTEN` opens it.
+    /// The gateway's listener, where `GATEWAY_LISTEN` opens it.
     pub gateway: Option<Gateway>,
     /// The backend, where `BACKEND` names one.
     pub backend: Option<Backend>,
@@ -193,7 +193,7 @@ impl Config {
 
 impl Config {
     /// Takes the secrets out, for the guard; with the text of the current one where there
-    /// is a gateway's door.
+    /// is a gateway's listener.
     #[must_use]
     pub fn take_secrets(&mut self) -> Secrets {
         let digests = std::mem::take(&mut self.secrets.digests);

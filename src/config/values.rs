@@ -7,13 +7,10 @@ use std::time::Duration;
 
 use crate::http1::framing::is_framing;
 use crate::http1::token::is_token_byte;
-use crate::net::Address;
+use crate::net::{Address, LONGEST_UNIX_PATH};
 
 use super::error::ValueError;
 use super::variables::SECONDS;
-
-/// Longest path of a Unix socket, in bytes (unix(7)).
-pub(super) const LONGEST_PATH: usize = 107;
 
 /// The name of a field that a client or a gateway sets.
 pub(super) fn field_name(name: &str) -> Result<String, ValueError> {
@@ -71,7 +68,7 @@ fn address(member: &str) -> Result<Address, ValueError> {
     if !path.starts_with('/') {
         return Err(ValueError::RelativePath(member.to_owned()));
     }
-    if path.len() > LONGEST_PATH {
+    if path.len() > LONGEST_UNIX_PATH {
         return Err(ValueError::LongPath(path.to_owned()));
     }
     Ok(Address::Unix(PathBuf::from(path)))

@@ -6,8 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::str::FromStr;
 
-/// Longest path of a Unix socket, in bytes (unix(7): `sun_path` without its NUL).
-const LONGEST_SOCKET_PATH: usize = 107;
+use crate::net::LONGEST_UNIX_PATH;
 
 /// Why a value is refused: the fault and the remedy.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -295,9 +294,9 @@ impl FromStr for GuardAddress {
                               machine such as 127.0.0.1:8888";
         let path = text.strip_prefix("unix:").unwrap_or(text);
         if path.starts_with('/') {
-            if path.len() > LONGEST_SOCKET_PATH {
+            if path.len() > LONGEST_UNIX_PATH {
                 return Err(Unfit(format!(
-                    "the path has {} bytes, and a socket's has {LONGEST_SOCKET_PATH} at most; \
+                    "the path has {} bytes, and a socket's has {LONGEST_UNIX_PATH} at most; \
                      take a shorter one",
                     path.len()
                 )));

@@ -1,4 +1,4 @@
-//! The gateway's door: `/authorize` and all below it, and `/healthz`.
+//! The gateway's listener: `/authorize` and all below it, and `/healthz`.
 //!
 //! A proxy at the edge asks here about each request, and takes from the answer what it
 //! forwards: the secret and who the consumer is.
@@ -23,7 +23,7 @@ use crate::keys::{Id, Keys};
 use crate::net::Peer;
 use crate::net::tls::TlsError;
 
-/// What answers at the gateway's door.
+/// What answers at the gateway's listener.
 pub struct Gateway {
     /// The field that holds the key: `Authorization` with the scheme `Bearer` (RFC 6750,
     /// section 2.1), or another one with the key alone.

@@ -1,4 +1,4 @@
-//! Which paths a door serves: plain functions `&Request -> Response`.
+//! Which paths a listener serves: plain functions `&Request -> Response`.
 
 pub mod admin;
 mod api_key;

@@ -1,4 +1,4 @@
-//! The origin's door: `/protected`, `/verify` for proxies, and `/healthz`.
+//! The origin's listener: `/protected`, `/verify` for proxies, and `/healthz`.
 
 use tiny_http::{Method, Request};
 
@@ -20,7 +20,7 @@ declare_counters! {
     pub(crate) GRANTED = REQUESTS r#"verdict="granted",status="200""#;
 }
 
-/// What answers at the origin's door.
+/// What answers at the origin's listener.
 pub struct Origin {
     /// Who is let in.
     pub guard: Guard,

@@ -1,4 +1,4 @@
-//! What every door does alike: paths, and the lines that the log has of a request.
+//! What every handler does alike: paths, and the lines that the log has of a request.
 
 use tiny_http::{Method, Request};
 

@@ -39,7 +39,7 @@ pub static HEALTHY_OPTIONS: StaticResponse =
     StaticResponse::new(|| HEALTHY.response().with_header(header("Allow", READING)));
 /// 404.
 pub static NOT_FOUND: StaticResponse = StaticResponse::new(not_found);
-/// 404 of a door whose answers no cache may keep.
+/// 404 of a listener whose answers no cache may keep.
 pub static NOT_FOUND_NO_STORE: StaticResponse = StaticResponse::new(|| no_store(not_found()));
 /// 405 on a path that is only read.
 pub static METHOD_NOT_ALLOWED: StaticResponse = StaticResponse::new(method_not_allowed);
@@ -50,9 +50,9 @@ pub static METHOD_NOT_ALLOWED_NO_STORE: StaticResponse =
 pub static TRACE_NOT_ALLOWED: StaticResponse = StaticResponse::new(|| {
     no_store(error(405, NOT_ALLOWED)).with_header(header("Allow", FORWARDED))
 });
-/// 204 to `OPTIONS *` at a door where paths are only read.
+/// 204 to `OPTIONS *` at a listener where paths are only read.
 pub static OPTIONS_READING: StaticResponse = StaticResponse::new(|| options(READING));
-/// 204 to `OPTIONS *` at a door where any method is served.
+/// 204 to `OPTIONS *` at a listener where any method is served.
 pub static OPTIONS_ANY: StaticResponse = StaticResponse::new(|| options(ANY));
 
 static GRANTED: StaticResponse = StaticResponse::new(granted);

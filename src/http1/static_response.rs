@@ -40,9 +40,9 @@ struct Copied {
     bytes: Box<[u8]>,
 }
 
-/// Appends the bytes of `prepared` to `out`; what was printed in the second of `now` is copied.
+/// Appends the bytes of `response` to `out`; what was printed in the second of `now` is copied.
 pub(crate) fn copy(
-    prepared: &'static StaticResponse,
+    response: &'static StaticResponse,
     now: SystemTime,
     is_head: bool,
     keep_alive: KeepAlive,
@@ -62,7 +62,7 @@ pub(crate) fn copy(
             printed.second = second;
         }
         let known = printed.copies.iter().find(|copied| {
-            std::ptr::eq(copied.of, prepared)
+            std::ptr::eq(copied.of, response)
                 && copied.is_head == is_head
                 && copied.keep_alive == keep_alive
         });
@@ -70,9 +70,9 @@ pub(crate) fn copy(
             return out.extend_from_slice(&copied.bytes);
         }
         let start = out.len();
-        print((prepared.make)(), is_head, keep_alive, out);
+        print((response.make)(), is_head, keep_alive, out);
         printed.copies.push(Copied {
-            of: prepared,
+            of: response,
             is_head,
             keep_alive,
             bytes: out[start..].into(),

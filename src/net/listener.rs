@@ -23,6 +23,9 @@ use super::peer::{Peer, UNIX_PEER};
 use super::self_check::SelfCheckSocket;
 use super::stream::Stream;
 
+/// Longest path of a Unix socket without the NUL behind it, in bytes (unix(7)).
+pub const LONGEST_UNIX_PATH: usize = 107;
+
 /// Where to listen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Address {

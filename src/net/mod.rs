@@ -12,7 +12,7 @@ mod token;
 mod transport;
 
 pub use buffers::{SocketBuffers, limit_not_sent};
-pub use listener::{Address, Inherited, Listener, SocketAccess};
+pub use listener::{Address, Inherited, LONGEST_UNIX_PATH, Listener, SocketAccess};
 pub use peer::{Peer, UNIX_PEER};
 pub use self_check::SelfCheckSocket;
 pub use socket::{Read, Write};

@@ -14,14 +14,14 @@ const QUESTION: &[u8] = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection
 /// What the answer to it begins with.
 const GOOD: &[u8] = b"HTTP/1.1 200 ";
 
-/// Asks each of the `workers` over `door` from now on, on a thread of its own, twice in
+/// Asks each of the `workers` over `socket` from now on, on a thread of its own, twice in
 /// the time that systemd allows, and tells systemd `status`; nothing where systemd does not listen.
 ///
 /// # Errors
 ///
 /// If the system denies the thread.
 pub fn start(
-    door: Arc<SelfCheckSocket>,
+    socket: Arc<SelfCheckSocket>,
     workers: usize,
     status: impl Fn() -> String + Send + 'static,
 ) -> io::Result<()> {
@@ -34,7 +34,7 @@ pub fn start(
         .spawn(move || {
             loop {
                 let until = Instant::now() + period;
-                match (0..workers).try_for_each(|_| ask(&door, until)) {
+                match (0..workers).try_for_each(|_| ask(&socket, until)) {
                     Ok(()) => systemd::alive(&status()),
                     Err(error) => log::error!("watchdog_unanswered error=\"{error}\""),
                 }
@@ -45,8 +45,8 @@ pub fn start(
 }
 
 /// One question on a connection of its own; each goes to the next worker.
-fn ask(door: &SelfCheckSocket, until: Instant) -> io::Result<()> {
-    let mut stream = door.connect()?;
+fn ask(socket: &SelfCheckSocket, until: Instant) -> io::Result<()> {
+    let mut stream = socket.connect()?;
     let left = until.saturating_duration_since(Instant::now());
     // A timeout of zero would be none.
     let left = Some(left.max(Duration::from_millis(1)));

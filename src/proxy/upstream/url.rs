@@ -4,15 +4,13 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::PathBuf;
 
-use crate::net::Address;
 use crate::net::resolve::is_localhost;
+use crate::net::{Address, LONGEST_UNIX_PATH};
 
 const SCHEME: &str = "http://";
 const PORT: u16 = 80;
 const TLS_SCHEME: &str = "https://";
 const TLS_PORT: u16 = 443;
-/// Longest path that a Unix socket's address holds, without the NUL behind it (unix(7)).
-const LONGEST_PATH: usize = 107;
 /// Longest name, without the dot behind it (RFC 1035, section 2.3.4).
 const LONGEST_NAME: usize = 253;
 
@@ -84,7 +82,7 @@ impl fmt::Display for BackendUrlError {
             }
             Self::Socket(member) => write!(
                 to,
-                "{member:?} holds no absolute path of at most {LONGEST_PATH} bytes; {FORMS}"
+                "{member:?} holds no absolute path of at most {LONGEST_UNIX_PATH} bytes; {FORMS}"
             ),
             Self::Twice(member) => write!(to, "{member} is there twice; name it once"),
             Self::TooMany(count) => write!(
@@ -249,7 +247,7 @@ impl BackendUrl {
 
     fn unix(path: &str) -> Option<Self> {
         let is_sound = path.starts_with('/') && !path.contains([':', '\0']);
-        (is_sound && path.len() <= LONGEST_PATH).then(|| Self {
+        (is_sound && path.len() <= LONGEST_UNIX_PATH).then(|| Self {
             place: Place::Address(Address::Unix(PathBuf::from(path))),
             name: format!("unix:{path}"),
             is_https: false,
