@@ -17,6 +17,8 @@ use crate::net::{Stream, Transport};
 /// How long to wait before a Unix socket whose backlog is full is tried again: it has no
 /// event for that (`EAGAIN` in unix(7)).
 const UNIX_RETRY: Duration = Duration::from_millis(5);
+/// The wait doubles up to this one: many that try again at once are a load of their own.
+const LONGEST_UNIX_RETRY: Duration = Duration::from_millis(80);
 
 /// What connecting happens under.
 pub struct AttemptContext<'a> {
@@ -53,6 +55,8 @@ pub struct Attempt {
     begun: bool,
     addresses: Addresses,
     next_address: usize,
+    /// How long to wait for room in the backlog of a Unix socket.
+    unix_retry: Duration,
     /// Why the last address of this backend took no connection.
     error: Option<ErrorKind>,
     /// When the attempt at the present address ends.
@@ -70,6 +74,7 @@ impl Attempt {
             begun: false,
             addresses: [].into(),
             next_address: 0,
+            unix_retry: UNIX_RETRY,
             error: None,
             deadline: now,
         }
@@ -176,6 +181,7 @@ impl Attempt {
     fn connect(&mut self, context: &mut AttemptContext<'_>) -> Result<(), Failure> {
         self.addresses = context.relay.upstream.addresses(self.backend);
         self.next_address = 0;
+        self.unix_retry = UNIX_RETRY;
         self.deadline = context.now + context.relay.limits.connect_timeout;
         if self.addresses.is_empty() {
             return Err(Failure::Unresolved);
@@ -201,7 +207,8 @@ impl Attempt {
                 }
                 Err(error) if is_ours(&error) => return Err(Failure::Full),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    self.state = State::Waiting(context.now + UNIX_RETRY);
+                    self.state = State::Waiting(context.now + self.unix_retry);
+                    self.unix_retry = (self.unix_retry * 2).min(LONGEST_UNIX_RETRY);
                     return Ok(());
                 }
                 Err(error) => self.error = Some(error.kind()),

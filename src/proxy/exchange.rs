@@ -276,6 +276,17 @@ impl Exchange {
         self.attempt.start(once_only, context)
     }
 
+    /// Whether the request may go once more on a fresh connection, if this one ends now: a
+    /// kept one may have been closed while the request was on its way.
+    fn may_go_again(&mut self) -> bool {
+        let connection = self.attempt.connected();
+        connection.is_some_and(|connection| connection.reused)
+            && !self.retried
+            && !self.once_only
+            && !self.body_gone
+            && !self.has_interim
+    }
+
     /// `Ok(true)` where anything has moved.
     fn round(
         &mut self,

@@ -231,6 +231,28 @@ fn pipelined_requests_are_answered_in_order_one_at_a_time() {
 }
 
 #[test]
+fn what_stands_behind_a_chunked_body_is_the_next_request() {
+    let (backend, guard) = pair(&[]);
+    let mut client = client(&guard);
+    let chunked = granted("POST /1 HTTP/1.1", "Transfer-Encoding: chunked\r\n") + CHUNKS;
+    client.send(chunked.clone() + &get("/2") + &chunked + &get("/3"));
+    let mut peer = backend.accept();
+    for (line, body) in [
+        ("POST /1 HTTP/1.1", "hello world"),
+        ("GET /2 HTTP/1.1", ""),
+        ("POST /1 HTTP/1.1", "hello world"),
+        ("GET /3 HTTP/1.1", ""),
+    ] {
+        let request = peer.request();
+        assert_eq!(request.head.line, line);
+        assert_eq!(request.body, body.as_bytes());
+        assert!(!peer.has_more());
+        peer.send(ok(line));
+        client.answered_with(line);
+    }
+}
+
+#[test]
 fn many_pipelined_requests_are_all_answered() {
     const REQUESTS: usize = 2_000;
     let (backend, guard) = pair(&[]);

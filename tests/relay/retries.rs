@@ -236,3 +236,53 @@ fn a_connection_that_rests_is_given_up_in_time() {
     peer.send(ok("a"));
     client.answered_with("a");
 }
+
+/// A head is there still when it has to go again.
+#[test]
+fn a_long_head_goes_again_whole() {
+    let (backend, guard) = pair(&[]);
+    let (mut client, mut peer) = kept(&backend, &guard);
+    let long = "x".repeat(50_000);
+    client.send(granted("GET / HTTP/1.1", &format!("X-Long: {long}\r\n")));
+    assert_eq!(peer.head().field("x-long"), Some(&*long));
+    drop(peer);
+    let (mut peer, head) = backend.accept_head();
+    assert_eq!(head.field("x-long"), Some(&*long));
+    peer.send(ok("again"));
+    client.answered_with("again");
+}
+
+/// Clients that wait for room in a Unix socket's backlog get it, all of them.
+#[test]
+fn many_wait_for_a_unix_socket() {
+    use crate::scripted::{accept_unix, socket_path, unix_url};
+    use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, bind, listen, socket};
+    const CLIENTS: usize = 200;
+    let path = socket_path("many");
+    let listener = socket(AddressFamily::UNIX, SocketType::STREAM, None).expect("a socket");
+    bind(&listener, &SocketAddrUnix::new(&path).expect("a path")).expect("bound");
+    listen(&listener, 1).expect("listens");
+    let guard = guard_for(&unix_url(&path), &[("BACKEND_CONNECT_TIMEOUT", "30")]);
+    let mut clients: Vec<_> = (0..CLIENTS).map(|_| client(&guard)).collect();
+    for (number, client) in clients.iter_mut().enumerate() {
+        client.send(post(&format!("/{number}")));
+    }
+    let listener = std::os::unix::net::UnixListener::from(listener);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for _ in 0..CLIENTS {
+                let mut peer = accept_unix(&listener);
+                let line = peer.request().head.line;
+                let path = line.split(' ').nth(1).expect("a path");
+                let length = path.len();
+                peer.send(format!(
+                    "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{path}"
+                ));
+            }
+        });
+        for (number, client) in clients.iter_mut().enumerate() {
+            client.answered_with(&format!("/{number}"));
+        }
+    });
+    std::fs::remove_file(path).expect("removed");
+}

@@ -50,7 +50,6 @@ impl Exchange {
         if !connection.transport.is_readable() {
             return Ok(waited);
         }
-        let reused = connection.reused;
         context.buffer[..held].copy_from_slice(&self.from_backend);
         let space = held + context.most;
         match connection.transport.read(&mut context.buffer[held..space]) {
@@ -66,9 +65,9 @@ impl Exchange {
             }
             Read::Blocked => return Ok(waited),
             Read::Nothing => {}
-            Read::End => self.backend_ended(reused, client, context)?,
+            Read::End => self.backend_ended(client, context)?,
             Read::Failed(_) if self.answer == Answer::Head => {
-                self.no_answer(reused, context)?;
+                self.no_answer(context)?;
             }
             Read::Failed(_) => return Err(Failure::Reset),
         }
@@ -202,13 +201,12 @@ impl Exchange {
 
     fn backend_ended(
         &mut self,
-        reused: bool,
         client: &mut ClientEnd<'_>,
         context: &mut ExchangeContext<'_>,
     ) -> Result<(), Failure> {
         self.backend_keeps = false;
         if self.answer == Answer::Head {
-            return self.no_answer(reused, context);
+            return self.no_answer(context);
         }
         if self.was_reset || !self.response.end_of_input(client.output) {
             return Err(Failure::Reset);
@@ -231,25 +229,17 @@ impl Exchange {
 
     /// The connection ended before an answer. A kept one may have been closed while the
     /// request was on its way; the request goes once more where that is safe.
-    fn no_answer(
-        &mut self,
-        reused: bool,
-        context: &mut ExchangeContext<'_>,
-    ) -> Result<(), Failure> {
-        let tls = self.attempt.connected().and_then(|connection| {
+    fn no_answer(&mut self, context: &mut ExchangeContext<'_>) -> Result<(), Failure> {
+        let connection = self.attempt.connected();
+        let fresh = connection.filter(|connection| !connection.reused);
+        let tls = fresh.and_then(|connection| {
             let tls = connection.transport.tls()?;
             tls.error().map(TlsError::reason)
         });
-        if let Some(reason) = tls.filter(|_| !reused) {
+        if let Some(reason) = tls {
             return Err(Failure::Tls(reason));
         }
-        let again = reused
-            && !self.retried
-            && !self.once_only
-            && !self.body_gone
-            && !self.has_interim
-            && self.from_backend.is_empty();
-        if !again {
+        if !self.may_go_again() || !self.from_backend.is_empty() {
             return Err(Failure::Reset);
         }
         self.retried = true;

@@ -25,7 +25,11 @@ impl Exchange {
         let mut moved = false;
         if !self.head_sent {
             self.head_sent = true;
-            self.to_backend.extend_from_slice(&self.head);
+            if self.may_go_again() {
+                self.to_backend.extend_from_slice(&self.head);
+            } else {
+                self.to_backend = std::mem::take(&mut self.head);
+            }
             self.client_since = now;
             self.backend_since = now;
             if std::mem::take(&mut self.wants_continue) && client.input.is_empty() {
@@ -122,7 +126,10 @@ impl Exchange {
         {
             return Err(Failure::BodyTooLarge);
         }
-        self.body_gone |= taken > 0;
+        if taken > 0 {
+            self.body_gone = true;
+            self.head = Vec::new();
+        }
         self.client_since = now;
         if data.is_empty() {
             return Ok(taken);
