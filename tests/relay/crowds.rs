@@ -45,20 +45,20 @@ fn serve(mut peer: Peer) {
     }
 }
 
-/// Readers, and as many writers.
-const SLOW: usize = 500;
+const READERS: usize = 600;
+const WRITERS: usize = 400;
 
 #[test]
 fn a_thousand_slow_readers_and_writers_leave_others_their_answers() {
     raise_file_limit();
     let (backend, guard) = pair(&[]);
     backend.serve(serve);
-    let mut readers: Vec<_> = (0..SLOW).map(|_| client(&guard)).collect();
+    let mut readers: Vec<_> = (0..READERS).map(|_| client(&guard)).collect();
     for reader in &mut readers {
         reader.send(get("/large"));
         assert_eq!(reader.head().status(), 200);
     }
-    let mut writers: Vec<_> = (0..SLOW).map(|_| client(&guard)).collect();
+    let mut writers: Vec<_> = (0..WRITERS).map(|_| client(&guard)).collect();
     for writer in &mut writers {
         writer.send(granted("POST / HTTP/1.1", "Content-Length: 1000000\r\n"));
     }
