@@ -52,7 +52,7 @@ impl Handler for Admin {
 
     fn refuse(&self, refusal: &RequestError, _: Peer) -> Reply {
         counters::refused(refusal.status).increment();
-        reply::refusal(refusal.status)
+        reply::refused(refusal)
     }
 
     fn tls_failed(&self, error: &TlsError, peer: Peer) {

@@ -180,5 +180,5 @@ pub(super) fn refuse(refusal: &RequestError, peer: Peer, trusted: &TrustedProxie
         client.address(),
         format_args!("refused status={status} reason={reason} {who}"),
     );
-    reply::refusal(*status)
+    reply::refused(refusal)
 }

@@ -10,6 +10,7 @@ use tiny_http::{Header, Response, StatusCode};
 use crate::auth::shared_secret::Verdict;
 use crate::handler::Answer;
 use crate::http1::encode::Reply;
+use crate::http1::error::RequestError;
 use crate::http1::names::GUARD_BODY;
 use crate::http1::static_response::StaticResponse;
 use crate::keys::KeyVerdict;
@@ -192,7 +193,16 @@ fn no_store(reply: Reply) -> Reply {
     reply.with_header(header("Cache-Control", "no-store"))
 }
 
-/// The answer to what the loop refuses with `status`.
+/// The answer to what the loop refuses.
+#[must_use]
+pub fn refused(refusal: &RequestError) -> Reply {
+    match refusal.reason {
+        "plain_http" => error(refusal.status, "This port speaks TLS"),
+        _ => self::refusal(refusal.status),
+    }
+}
+
+/// The answer with `status` alone.
 #[must_use]
 pub fn refusal(status: u16) -> Reply {
     let phrase = StatusCode(status).default_reason_phrase();

@@ -22,9 +22,12 @@ const INCOMING: usize = 36 * 1024;
 const AT_ONCE: usize = 32 * 1024;
 /// Its records' headers and tags, and a handshake message or two.
 const OVERHEAD: usize = 1024;
-/// Reads without data before others get their turn: whoever sends records without data
-/// does so at their own cost.
-const READS_AT_ONCE: usize = 4;
+/// A record costs the same however little it holds. Where records hold less than this on
+/// average, less is read at once, so that whoever sends such records gets no more than a
+/// share of the thread.
+const SMALL_RECORD: usize = 256;
+/// What is read at once of small records.
+const INCOMING_SMALL: usize = 2 * 1024;
 
 /// What a thread lends to the session whose turn it is.
 struct Buffers {
@@ -44,10 +47,11 @@ enum Connection {
     Client(UnbufferedClientConnection),
 }
 
-/// The first byte of a handshake record.
-const HANDSHAKE: u8 = 0x16;
+/// The first byte of a handshake record (RFC 8446, section 5.1), which begins no request.
+pub const HANDSHAKE: u8 = 0x16;
 
 /// One connection's TLS.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct TlsSession {
     connection: Connection,
     /// A part of a record.
@@ -58,7 +62,11 @@ pub struct TlsSession {
     outgoing: Vec<u8>,
     /// Whether anything has come.
     greeted: bool,
+    /// Whether the last records were small.
+    small: bool,
     peer_closed: bool,
+    /// Whether a read has told of the end, be it a failure.
+    end_told: bool,
     closed: bool,
     failed: Option<TlsError>,
 }
@@ -68,6 +76,8 @@ pub struct TlsSession {
 pub enum TlsError {
     /// The peer's first byte begins no handshake: it speaks another protocol.
     NotTls,
+    /// The peer begins a handshake at a port that speaks plain HTTP.
+    NotPlain,
     /// The connection ended without a word, so that what came may not be whole.
     Truncated,
     /// What rustls says.
@@ -78,6 +88,10 @@ impl std::fmt::Display for TlsError {
     fn fmt(&self, to: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::NotTls => to.write_str("the peer does not speak TLS"),
+            Self::NotPlain => to.write_str(
+                "the peer speaks TLS and this address does not; write tls: before it, or send \
+                 plain HTTP",
+            ),
             Self::Truncated => to.write_str("the connection ended without close_notify"),
             Self::Rustls(error) => error.fmt(to),
         }
@@ -91,6 +105,7 @@ impl TlsError {
         use rustls::CertificateError as Certificate;
         match self {
             Self::NotTls => "not_tls",
+            Self::NotPlain => "not_plain",
             Self::Truncated => "truncated",
             Self::Rustls(Error::InvalidCertificate(why)) => match why {
                 Certificate::Expired | Certificate::ExpiredContext { .. } => "expired_certificate",
@@ -113,7 +128,7 @@ impl TlsError {
 impl std::error::Error for TlsError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::NotTls | Self::Truncated => None,
+            Self::NotTls | Self::NotPlain | Self::Truncated => None,
             Self::Rustls(error) => Some(error),
         }
     }
@@ -127,7 +142,9 @@ impl TlsSession {
             data: Vec::new(),
             outgoing: Vec::new(),
             greeted: false,
+            small: false,
             peer_closed: false,
+            end_told: false,
             closed: false,
             failed: None,
         }
@@ -160,9 +177,19 @@ impl TlsSession {
         self.failed.as_ref()
     }
 
-    /// Whether data waits to be read.
-    pub(super) fn has_data(&self) -> bool {
-        !self.data.is_empty()
+    /// Whether the handshake is under way.
+    pub(super) fn is_handshaking(&self) -> bool {
+        self.state().is_handshaking() && self.failed.is_none()
+    }
+
+    /// Whether a read has something to tell that no event of the socket tells of: data, or
+    /// that the peer has closed, or a failure.
+    pub(super) fn is_readable(&self) -> bool {
+        !self.data.is_empty() || self.ends() && !self.end_told
+    }
+
+    fn ends(&self) -> bool {
+        self.peer_closed || self.failed.is_some()
     }
 
     /// Bytes of records that wait to be written.
@@ -180,29 +207,21 @@ impl TlsSession {
         if !self.data.is_empty() {
             let count = self.data.len().min(buffer.len());
             buffer[..count].copy_from_slice(&self.data[..count]);
-            self.data.drain(..count);
+            if count == self.data.len() {
+                self.data = Vec::new();
+            } else {
+                self.data.drain(..count);
+            }
             return Read::Bytes(count);
         }
-        let mut came = false;
-        for _ in 0..READS_AT_ONCE {
-            if self.peer_closed {
-                return Read::End;
-            }
-            if self.failed.is_some() {
-                return Read::Failed(std::io::ErrorKind::InvalidData.into());
-            }
-            match BUFFERS.with_borrow_mut(|buffers| self.read_records(socket, buffer, buffers)) {
-                Read::Nothing => came = true,
-                // What came may be what a write has waited for.
-                Read::Blocked if came => return Read::Nothing,
-                read => return read,
-            }
+        self.end_told |= self.ends();
+        if self.failed.is_some() {
+            return Read::Failed(std::io::ErrorKind::InvalidData.into());
         }
-        if socket.is_readable() {
-            Read::Nothing
-        } else {
-            Read::Blocked
+        if self.peer_closed {
+            return Read::End;
         }
+        BUFFERS.with_borrow_mut(|buffers| self.read_records(socket, buffer, buffers))
     }
 
     fn read_records(
@@ -213,7 +232,13 @@ impl TlsSession {
     ) -> Read {
         let held = self.incoming.len();
         buffers.incoming[..held].copy_from_slice(&self.incoming);
-        let count = match socket.read(&mut buffers.incoming[held..]) {
+        let end = if self.small {
+            // A record that has begun is read to its end.
+            INCOMING.min(held + INCOMING_SMALL)
+        } else {
+            INCOMING
+        };
+        let count = match socket.read(&mut buffers.incoming[held..end]) {
             Read::Bytes(count) => count,
             Read::End => {
                 self.failed = Some(TlsError::Truncated);
@@ -239,10 +264,13 @@ impl TlsSession {
             Connection::Client(connection) => drive(connection, incoming, &mut sink, None),
         };
         let filled = sink.filled;
+        self.small = count < driven.records * SMALL_RECORD;
         self.incoming = buffers.incoming[driven.consumed..held + count].to_vec();
         self.outgoing.extend_from_slice(&driven.outgoing);
         self.peer_closed |= driven.peer_closed;
-        self.failed = driven.error.map(TlsError::Rustls);
+        if let Some(error) = driven.error {
+            self.failed = Some(TlsError::Rustls(error));
+        }
         let flushed = self.flush(socket);
         if let Some(TlsError::Rustls(_)) = &self.failed
             && filled == 0
@@ -373,6 +401,8 @@ struct ToEncrypt<'a> {
 #[derive(Default)]
 struct Driven {
     consumed: usize,
+    /// How many records there were, about.
+    records: usize,
     /// Handshake messages and alerts for the peer.
     outgoing: Vec<u8>,
     peer_closed: bool,
@@ -425,10 +455,12 @@ fn drive<C: Records>(
         let UnbufferedStatus { discard, state } =
             connection.process(&mut incoming[driven.consumed..]);
         let mut discard = discard;
+        driven.records += usize::from(discard > 0);
         match state {
             Ok(ConnectionState::ReadTraffic(mut traffic)) => {
                 while let Some(Ok(record)) = traffic.next_record() {
                     discard += record.discard;
+                    driven.records += 1;
                     sink.take(record.payload);
                 }
             }
@@ -468,11 +500,13 @@ fn drive<C: Records>(
                 return driven;
             }
             Err(error) => {
-                // The alert that goes with it comes with the next look.
-                if driven.error.replace(error).is_some() {
-                    driven.consumed += discard;
+                if driven.error.is_some() {
                     return driven;
                 }
+                driven.error = Some(error);
+                // The alert that goes with it comes next. What follows means nothing.
+                driven.consumed = incoming.len();
+                discard = 0;
             }
         }
         driven.consumed += discard;

@@ -63,7 +63,7 @@ impl Transport {
     /// Whether a read is worth a try.
     #[must_use]
     pub fn is_readable(&self) -> bool {
-        self.socket.is_readable() || self.tls.as_ref().is_some_and(|tls| tls.has_data())
+        self.socket.is_readable() || self.tls.as_ref().is_some_and(|tls| tls.is_readable())
     }
 
     /// Whether a write is worth a try.
@@ -154,6 +154,12 @@ impl Transport {
     #[must_use]
     pub fn tls(&self) -> Option<&TlsSession> {
         self.tls.as_deref()
+    }
+
+    /// Whether a TLS handshake is under way.
+    #[must_use]
+    pub fn is_handshaking(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| tls.is_handshaking())
     }
 
     /// Gives up TLS: the peer does not speak it, and is told so in plain bytes.

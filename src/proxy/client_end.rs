@@ -31,14 +31,7 @@ impl ClientEnd<'_> {
             self.written.get_or_insert(now);
             return Ok(false);
         }
-        let mut written = self.transport.flush();
-        if !self.output.is_empty() && !matches!(written, Write::Failed(_)) {
-            written = self.transport.write(self.output);
-            if let Write::Bytes(sent) = written {
-                self.output.drain(..sent);
-            }
-        }
-        match written {
+        match self.write() {
             Write::Bytes(sent) => {
                 if self.is_flushed() {
                     *self.written = None;
@@ -48,6 +41,23 @@ impl ClientEnd<'_> {
                 Ok(self.is_flushed())
             }
             Write::Failed(_) => Err(Failure::ClientGone),
+        }
+    }
+
+    fn write(&mut self) -> Write {
+        let flushed = match self.transport.flush() {
+            Write::Bytes(flushed) => flushed,
+            failed @ Write::Failed(_) => return failed,
+        };
+        if self.output.is_empty() {
+            return Write::Bytes(flushed);
+        }
+        match self.transport.write(self.output) {
+            Write::Bytes(taken) => {
+                self.output.drain(..taken);
+                Write::Bytes(flushed + taken)
+            }
+            failed @ Write::Failed(_) => failed,
         }
     }
 

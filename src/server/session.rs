@@ -15,7 +15,7 @@ use crate::http1::framing::KeepAlive;
 use crate::http1::request::{self, Outcome, RequestHead};
 use crate::http1::scan::Scan;
 use crate::metrics::Counter;
-use crate::net::tls::{TlsError, TlsSession};
+use crate::net::tls::{HANDSHAKE, TlsError, TlsSession};
 use crate::net::{Peer, Read, Transport, Write};
 use crate::proxy::exchange::{self, Exchange};
 use crate::proxy::pool::Pool;
@@ -373,6 +373,14 @@ impl Session {
         let now = context.now;
         let mut at = 0;
         self.unparsed = false;
+        let is_plain = self.transport.tls().is_none();
+        let is_first = self.state == State::AwaitingFirstByte && is_plain;
+        if is_first && bytes.first() == Some(&HANDSHAKE) {
+            // No answer of ours means anything to whoever waits for a handshake.
+            context.handler.tls_failed(&TlsError::NotPlain, self.peer);
+            self.reason = &counters::CLOSED_REFUSED;
+            self.enter(State::Closing { linger: true }, now);
+        }
         while at < bytes.len() {
             match self.state {
                 State::AwaitingFirstByte | State::Idle | State::ReadingHead => {
@@ -517,21 +525,31 @@ impl Session {
         self.since = now;
     }
 
+    /// Whether its turn may cost a handshake's share of the processor.
+    pub(crate) fn is_handshaking(&self) -> bool {
+        self.transport.is_handshaking()
+    }
+
     /// Whether the peer has yet to take anything that is meant for it.
     fn waits_for_peer(&self) -> bool {
         !self.output.is_empty() || self.transport.unflushed() > 0
     }
 
     fn write_output(&mut self) -> Write {
-        let flushed = self.transport.flush();
-        if self.output.is_empty() || matches!(flushed, Write::Failed(_)) {
-            return flushed;
+        let flushed = match self.transport.flush() {
+            Write::Bytes(flushed) => flushed,
+            failed @ Write::Failed(_) => return failed,
+        };
+        if self.output.is_empty() {
+            return Write::Bytes(flushed);
         }
-        let written = self.transport.write(&self.output);
-        if let Write::Bytes(sent) = written {
-            self.output.drain(..sent);
+        match self.transport.write(&self.output) {
+            Write::Bytes(taken) => {
+                self.output.drain(..taken);
+                Write::Bytes(flushed + taken)
+            }
+            failed @ Write::Failed(_) => failed,
         }
-        written
     }
 
     /// The connection is broken, or its TLS is.
@@ -539,6 +557,12 @@ impl Session {
         let Some(error) = self.transport.tls().and_then(TlsSession::error).cloned() else {
             return Action::Close(&counters::CLOSED_ERROR);
         };
+        // Many clients end an idle connection so, and whoever only looks whether the port
+        // is open does.
+        let is_idle = matches!(self.state, State::AwaitingFirstByte | State::Idle);
+        if matches!(error, TlsError::Truncated) && is_idle {
+            return Action::Close(&counters::CLOSED_PEER);
+        }
         if !matches!(error, TlsError::NotTls) {
             context.handler.tls_failed(&error, self.peer);
             return Action::Close(&counters::CLOSED_ERROR);

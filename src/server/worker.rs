@@ -25,6 +25,10 @@ const GRACE: Duration = Duration::from_secs(1);
 /// How long connections that have more to do may go on before fresh readiness is looked
 /// at: a client that pipelines does not hold up one that does not.
 const SLICE: Duration = Duration::from_millis(1);
+/// Turns of TLS handshakes in each pass of the loop; the others wait for the next one. Such
+/// a turn costs as much as dozens of requests, and a flood of them does not hold up the
+/// connections that are there.
+const HANDSHAKES_PER_PASS: usize = 4;
 /// Messages of the accepting thread before the connections that are there have their
 /// turn: a flood of new ones does not hold up those.
 const MESSAGES_PER_TURN: usize = 64;
@@ -110,6 +114,7 @@ pub(crate) fn start(
         free: Vec::new(),
         has_messages: false,
         run_again: VecDeque::new(),
+        handshakes: 0,
         deadlines: Deadlines::default(),
         lingering: EvictionQueue::default(),
         unproven: EvictionQueue::default(),
@@ -158,6 +163,8 @@ struct Worker {
     has_messages: bool,
     /// Sessions with more to do that no readiness will tell of.
     run_again: VecDeque<ConnectionToken>,
+    /// Turns of handshakes in this pass.
+    handshakes: usize,
     deadlines: Deadlines,
     lingering: EvictionQueue,
     unproven: EvictionQueue,
@@ -182,6 +189,7 @@ impl Worker {
                 return;
             }
             now = Instant::now();
+            self.handshakes = 0;
             for event in &events {
                 match event.token() {
                     INBOX => self.has_messages = true,
@@ -279,7 +287,11 @@ impl Worker {
             return;
         }
         // Its first request has mostly come by now; epoll would say so a call later.
-        self.on_ready(slot, now);
+        self.have_turn(slot, now);
+        if self.sessions[slot].queued {
+            // Until its turn comes it has a deadline like any other.
+            self.after_turn(slot);
+        }
     }
 
     fn on_event(&mut self, token: ConnectionToken, event: &Event, now: Instant) {
@@ -302,8 +314,25 @@ impl Worker {
         }
         // One that runs again has its turn after those that are freshly ready.
         if !self.sessions[slot].queued {
-            self.on_ready(slot, now);
+            self.have_turn(slot, now);
         }
+    }
+
+    /// Its turn, unless that has to wait for the next pass.
+    fn have_turn(&mut self, slot: usize, now: Instant) {
+        let session = self.sessions[slot].session.as_ref();
+        if session.is_some_and(Session::is_handshaking) {
+            if self.handshakes >= HANDSHAKES_PER_PASS {
+                return self.queue(slot);
+            }
+            self.handshakes += 1;
+        }
+        self.on_ready(slot, now);
+    }
+
+    fn queue(&mut self, slot: usize) {
+        self.sessions[slot].queued = true;
+        self.run_again.push_back(self.token(slot));
     }
 
     fn run_again(&mut self, now: Instant) {
@@ -313,7 +342,7 @@ impl Worker {
             };
             if let Some(slot) = self.live(token) {
                 self.sessions[slot].queued = false;
-                self.on_ready(slot, now);
+                self.have_turn(slot, now);
             }
             if now.elapsed() >= SLICE {
                 return;
@@ -340,10 +369,7 @@ impl Worker {
         match self.lend_to(slot, now, act) {
             None => return,
             Some(Action::Close(reason)) => return self.close(slot, reason),
-            Some(Action::RunAgain) if !self.sessions[slot].queued => {
-                self.sessions[slot].queued = true;
-                self.run_again.push_back(self.token(slot));
-            }
+            Some(Action::RunAgain) if !self.sessions[slot].queued => self.queue(slot),
             Some(Action::RunAgain | Action::Wait) => {}
         }
         self.after_turn(slot);

@@ -71,7 +71,7 @@ impl Guard {
         };
         let line = guard.wait_for_log(|line| line.contains("listening address="));
         let text = line.split("address=").nth(1).expect("an address").trim();
-        if let Ok(address) = text.parse() {
+        if let Some(address) = address(text) {
             guard.address = address;
         }
         guard
@@ -87,7 +87,7 @@ impl Guard {
                 .filter_map(|line| Some(line.split_once("listening address=")?.1.to_owned()))
                 .collect();
             if let Some(address) = listening.get(1) {
-                return address.trim().parse().expect("an address");
+                return self::address(address.trim()).expect("an address");
             }
             assert!(Instant::now() < deadline, "only {listening:?}");
             std::thread::yield_now();
@@ -162,6 +162,13 @@ impl Drop for Guard {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// The address of a listener as the log names it.
+fn address(text: &str) -> Option<SocketAddr> {
+    let kinds = ["tls:", "redirect:"];
+    let stripped = kinds.iter().find_map(|kind| text.strip_prefix(kind));
+    stripped.unwrap_or(text).parse().ok()
 }
 
 /// A line of the log without the time that it begins with outside the journal
