@@ -139,7 +139,8 @@ fn bind_and_run(mut config: Config, inherited: InheritedSockets) -> Result<usize
         .as_ref()
         .and_then(|gateway| gateway.keys.clone());
     let (source, seen) = (config.source.clone(), config.secrets.seen);
-    reload::start(source, seen, Arc::clone(&secrets), keys).map_err(failed("reload"))?;
+    reload::start(source, seen, Arc::clone(&secrets), keys, config.tls.clone())
+        .map_err(failed("reload"))?;
     let private = SelfCheckSocket::new().map_err(failed("name the socket of the self-check"))?;
     let private = Arc::new(private);
     let relays = Relays::new(&mut config).map_err(failed("name the guard to itself"))?;

@@ -1,19 +1,20 @@
-//! What is read again while the guard serves: secrets and keys, at SIGHUP and when their
-//! file changes. A faulty file leaves what there was.
+//! What is read again while the guard serves: secrets, keys and certificates, at SIGHUP and
+//! when their files change. A faulty file leaves what there was.
 //!
-//! Each file has a thread of its own. So a file whose storage hangs does not keep the
-//! other file from being read, and a key that was revoked stops being good.
+//! Each kind of file has a thread of its own. So a file whose storage hangs does not keep
+//! the others from being read, and a key that was revoked stops being good.
 
 use std::io::{self, ErrorKind, Read as _};
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::auth::secret_source::Source;
 use crate::auth::secrets::Secrets;
 use crate::keys::{Keys, Opened};
-use crate::metrics::{Family, Series, Value, declare_counters};
+use crate::metrics::{Family, Series, Value, declare_counters, labels};
+use crate::net::tls::server::{Reloaded, TlsServer, TlsServerError};
 use crate::private_file::Fingerprint;
 use crate::{signals, systemd};
 
@@ -36,6 +37,7 @@ declare_counters! {
 /// How the last reload of each file ended; not set where there is no such file.
 static LAST_SECRETS: Value = Value::new();
 static LAST_KEYS: Value = Value::new();
+static LAST_CERTIFICATES: Value = Value::new();
 
 /// What is counted here.
 pub(crate) static TABLES: [&[Series]; 2] = [
@@ -43,12 +45,17 @@ pub(crate) static TABLES: [&[Series]; 2] = [
     &[
         LAST_SECRETS.series(&LAST_RELOADS, r#"file="secrets""#),
         LAST_KEYS.series(&LAST_RELOADS, r#"file="keys""#),
+        LAST_CERTIFICATES.series(&LAST_RELOADS, r#"file="certificates""#),
     ],
 ];
 
 /// The files whose last reload failed.
 pub(crate) fn failed_files() -> impl Iterator<Item = &'static str> {
-    let files = [("secrets", &LAST_SECRETS), ("keys", &LAST_KEYS)];
+    let files = [
+        ("secrets", &LAST_SECRETS),
+        ("keys", &LAST_KEYS),
+        ("certificates", &LAST_CERTIFICATES),
+    ];
     let failed = |last: &Value| last.get().is_some_and(|last| last < 1.0);
     files
         .into_iter()
@@ -66,17 +73,37 @@ const LOOKS_AT_MOST: u32 = 4;
 /// file's state does not show.
 const RETRY: Duration = Duration::from_secs(60);
 
-/// A file that is read again.
+/// How long files that do not go together are read again before that is an error: who
+/// renews a certificate puts it and its key in place one after the other.
+const SETTLE: Duration = Duration::from_secs(10);
+
+/// The state of each file.
+type State = Vec<Option<Fingerprint>>;
+
+/// Files that are read again.
 trait Watched: Send + 'static {
     fn last_reload(&self) -> &'static Value;
 
-    /// Where it is; `None` where there is nothing to look at.
-    fn path(&self) -> Option<&Path>;
-    /// Its state when it was last read, faulty or not.
-    fn seen(&self) -> Option<Fingerprint>;
-    /// Reads it again, and tells whether that succeeded. `number` counts the signals; it
-    /// is `None` where the file has changed.
-    fn reload(&mut self, number: Option<u64>) -> bool;
+    /// Where they are; nothing where there is nothing to look at.
+    fn paths(&self) -> Vec<PathBuf>;
+    /// Their state when they were last read, faulty or not.
+    fn seen(&self) -> State;
+    /// Reads them again. `number` counts the signals; it is `None` where a file has
+    /// changed. Only where it `may_wait` it may find that they have to settle.
+    fn reload(&mut self, number: Option<u64>, may_wait: bool) -> Outcome;
+}
+
+/// How a reload ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    Succeeded,
+    Failed,
+    /// The files do not go together; they may in a moment.
+    Unsettled,
+}
+
+fn state(paths: &[PathBuf]) -> State {
+    paths.iter().map(|path| Fingerprint::at(path)).collect()
 }
 
 /// A signal, for the thread of one file.
@@ -124,6 +151,7 @@ pub fn start(
     seen: Option<Fingerprint>,
     secrets: Arc<Secrets>,
     keys: Option<Arc<Keys>>,
+    tls: Option<Arc<TlsServer>>,
 ) -> io::Result<()> {
     let mut signals = signals::reload_requests()?;
     let secrets = SecretFile {
@@ -134,6 +162,9 @@ pub fn start(
     let mut threads = vec![spawn("secrets", secrets)?];
     if let Some(keys) = keys {
         threads.push(spawn("keys", keys)?);
+    }
+    if let Some(tls) = tls {
+        threads.push(spawn("certificates", Certificates::new(tls))?);
     }
     std::thread::Builder::new()
         .name("reload".into())
@@ -162,7 +193,7 @@ pub fn start(
 
 fn spawn<W: Watched>(name: &str, file: W) -> io::Result<Sender<Request>> {
     let (to, requests) = channel();
-    if file.path().is_some() {
+    if !file.paths().is_empty() {
         file.last_reload().set(1.0);
     }
     std::thread::Builder::new()
@@ -174,8 +205,10 @@ fn spawn<W: Watched>(name: &str, file: W) -> io::Result<Sender<Request>> {
 fn watch<W: Watched>(mut file: W, requests: &Receiver<Request>) {
     // The state at the last look where it is not the one that was read, and the number of
     // looks since it first was another one.
-    let mut fresh: Option<(Option<Fingerprint>, u32)> = None;
+    let mut fresh: Option<(State, u32)> = None;
     let mut failed = None::<Instant>;
+    let mut unsettled = None::<Instant>;
+    let paths = file.paths();
     loop {
         // Held until the file has been read.
         let waiting: Vec<Request>;
@@ -186,16 +219,20 @@ fn watch<W: Watched>(mut file: W, requests: &Receiver<Request>) {
                 waiting.last().map(|request| request.number)
             }
             Err(RecvTimeoutError::Timeout) => {
-                let Some(path) = file.path() else { continue };
-                let now = Fingerprint::at(path);
+                if paths.is_empty() {
+                    continue;
+                }
+                let now = state(&paths);
                 let is_due = failed.is_some_and(|since| since.elapsed() >= RETRY);
-                if now != file.seen() {
+                if unsettled.is_some() {
+                    // It is read at each look, whatever its state tells.
+                } else if now != file.seen() {
                     // The file must stay the same between two looks: a writer in place
                     // needs a moment, and half a file may be valid, with half the secrets.
-                    match fresh {
+                    match fresh.take() {
                         Some((then, looks)) if then == now || looks == LOOKS_AT_MOST => {}
-                        _ => {
-                            fresh = Some((now, fresh.map_or(1, |(_, looks)| looks + 1)));
+                        before => {
+                            fresh = Some((now, before.map_or(1, |(_, looks)| looks + 1)));
                             continue;
                         }
                     }
@@ -207,10 +244,16 @@ fn watch<W: Watched>(mut file: W, requests: &Receiver<Request>) {
             }
             Err(RecvTimeoutError::Disconnected) => return,
         };
-        let succeeded = file.reload(number);
-        let last = if succeeded { 1.0 } else { 0.0 };
-        file.last_reload().set(last);
         fresh = None;
+        let may_wait = unsettled.is_none_or(|since| since.elapsed() < SETTLE);
+        let outcome = file.reload(number, may_wait);
+        if outcome == Outcome::Unsettled {
+            unsettled.get_or_insert_with(Instant::now);
+            continue;
+        }
+        unsettled = None;
+        let succeeded = outcome == Outcome::Succeeded;
+        file.last_reload().set(if succeeded { 1.0 } else { 0.0 });
         failed = (!succeeded).then(Instant::now);
     }
 }
@@ -231,15 +274,19 @@ impl Watched for SecretFile {
         &LAST_SECRETS
     }
 
-    fn path(&self) -> Option<&Path> {
-        self.source.path()
+    fn paths(&self) -> Vec<PathBuf> {
+        self.source
+            .path()
+            .map(ToOwned::to_owned)
+            .into_iter()
+            .collect()
     }
 
-    fn seen(&self) -> Option<Fingerprint> {
-        self.seen
+    fn seen(&self) -> State {
+        vec![self.seen]
     }
 
-    fn reload(&mut self, number: Option<u64>) -> bool {
+    fn reload(&mut self, number: Option<u64>, _: bool) -> Outcome {
         let source = &self.source;
         let Some(path) = source.path() else {
             RELOAD_IGNORED.increment();
@@ -247,7 +294,7 @@ impl Watched for SecretFile {
                 "reload_ignored source={source} reason=\"the environment of a process does not \
                  change; use SHARED_SECRET_FILE or restart\""
             );
-            return true;
+            return Outcome::Succeeded;
         };
         // This comes before the file is opened, so that a later change is seen.
         self.seen = Fingerprint::at(path);
@@ -269,12 +316,12 @@ impl Watched for SecretFile {
                          credential when it starts a service; restart it\""
                     );
                 }
-                true
+                Outcome::Succeeded
             }
             Err(error) => {
                 RELOAD_FAILED.increment();
                 log::error!("reload_failed {}kept=yes {error}", shown(number));
-                false
+                Outcome::Failed
             }
         }
     }
@@ -285,15 +332,15 @@ impl Watched for Arc<Keys> {
         &LAST_KEYS
     }
 
-    fn path(&self) -> Option<&Path> {
-        Some(Keys::path(self))
+    fn paths(&self) -> Vec<PathBuf> {
+        vec![Keys::path(self).to_owned()]
     }
 
-    fn seen(&self) -> Option<Fingerprint> {
-        Keys::seen(self)
+    fn seen(&self) -> State {
+        vec![Keys::seen(self)]
     }
 
-    fn reload(&mut self, _: Option<u64>) -> bool {
+    fn reload(&mut self, _: Option<u64>, _: bool) -> Outcome {
         match Keys::reload(self) {
             Ok(Opened {
                 keys: number,
@@ -307,7 +354,7 @@ impl Watched for Arc<Keys> {
                     "keys_reloaded keys={number} file={}",
                     Keys::path(self).display()
                 );
-                true
+                Outcome::Succeeded
             }
             Err(error) => {
                 RELOAD_FAILED.increment();
@@ -315,8 +362,87 @@ impl Watched for Arc<Keys> {
                     "keys_reload_failed kept={} API_KEYS_FILE: {error}",
                     self.len()
                 );
-                false
+                Outcome::Failed
             }
         }
+    }
+}
+
+static ENDS: Family = Family {
+    name: "origin_guard_certificate_not_after_timestamp_seconds",
+    help: "When a certificate that is in use ends, in seconds since 1970.",
+};
+
+/// The files of TLS.
+struct Certificates {
+    tls: Arc<TlsServer>,
+    seen: State,
+    /// When each certificate ends, in the order of the pairs.
+    ends: Vec<&'static Value>,
+}
+
+impl Certificates {
+    fn new(tls: Arc<TlsServer>) -> Self {
+        let pairs = tls.pairs();
+        let end = |path: &PathBuf| {
+            Value::registered(&ENDS, labels(&[("certificate", &path.to_string_lossy())]))
+        };
+        let certificates = Self {
+            ends: pairs.iter().map(|pair| end(&pair.path)).collect(),
+            // They have just been read; what has changed since is seen at the next look.
+            seen: state(&tls.files().map(ToOwned::to_owned).collect::<Vec<_>>()),
+            tls,
+        };
+        certificates.note_ends();
+        certificates
+    }
+
+    fn note_ends(&self) {
+        for (pair, end) in self.tls.pairs().iter().zip(&self.ends) {
+            let since = pair.facts.not_after.duration_since(SystemTime::UNIX_EPOCH);
+            end.set(since.map_or(0.0, |since| since.as_secs_f64()));
+        }
+    }
+}
+
+impl Watched for Certificates {
+    fn last_reload(&self) -> &'static Value {
+        &LAST_CERTIFICATES
+    }
+
+    fn paths(&self) -> Vec<PathBuf> {
+        self.tls.files().map(ToOwned::to_owned).collect()
+    }
+
+    fn seen(&self) -> State {
+        self.seen.clone()
+    }
+
+    fn reload(&mut self, number: Option<u64>, may_wait: bool) -> Outcome {
+        // This comes before the files are opened, so that a later change is seen.
+        self.seen = state(&self.paths());
+        let Reloaded { changed, faults } = self.tls.reload();
+        self.note_ends();
+        if changed {
+            for pair in self.tls.pairs() {
+                log::info!("certificate {}", pair.facts);
+            }
+        }
+        if faults.is_empty() {
+            RELOAD_SUCCEEDED.increment();
+            log::info!("certificates_reloaded {}changed={changed}", shown(number));
+            return Outcome::Succeeded;
+        }
+        if may_wait && faults.iter().any(TlsServerError::may_settle) {
+            return Outcome::Unsettled;
+        }
+        RELOAD_FAILED.increment();
+        for fault in faults {
+            log::error!(
+                "certificates_reload_failed {}kept=yes {fault}",
+                shown(number)
+            );
+        }
+        Outcome::Failed
     }
 }

@@ -12,6 +12,8 @@ mod clients;
 mod connections;
 #[path = "tls/handshakes.rs"]
 mod handshakes;
+#[path = "tls/reloads.rs"]
+mod reloads;
 #[path = "tls/transfers.rs"]
 mod transfers;
 

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use super::registry::{Family, Series, Source};
+use super::registry::{Family, Series, Source, place};
 
 /// A number that is set. It is not printed before that.
 #[derive(Debug)]
@@ -17,6 +17,15 @@ impl Value {
     )]
     pub const fn new() -> Self {
         Self(AtomicU64::new(f64::NAN.to_bits()))
+    }
+
+    /// One whose labels are known at the start only; see [`super::labels`]. It is there for
+    /// as long as the process.
+    #[must_use]
+    pub fn registered(family: &'static Family, labels: String) -> &'static Self {
+        let value = &*Box::leak(Box::new(Self::new()));
+        place(family, labels, &Source::Value(&value.0));
+        value
     }
 
     /// Its line in a table.

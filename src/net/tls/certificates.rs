@@ -65,6 +65,21 @@ pub enum PairError {
     Expired(PathBuf, SystemTime),
 }
 
+impl PairError {
+    /// Whether it may be that a renewal is under way, which swaps files one by one.
+    pub(super) fn may_settle(&self) -> bool {
+        match self {
+            Self::Unreadable(error) => error.is_not_found(),
+            Self::NoCertificate(_)
+            | Self::NotPem(..)
+            | Self::Malformed(..)
+            | Self::Rejected(..)
+            | Self::Broken(..) => true,
+            Self::Expired(..) => false,
+        }
+    }
+}
+
 impl fmt::Display for PairError {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -112,6 +127,14 @@ impl std::error::Error for PairError {
             Self::Rejected(_, error) => Some(error),
             Self::NoCertificate(_) | Self::Expired(..) => None,
         }
+    }
+}
+
+/// Two are the same where their certificates and their files are: a certificate is for one
+/// key alone.
+impl PartialEq for Pair {
+    fn eq(&self, other: &Self) -> bool {
+        self.path == other.path && self.key.cert == other.key.cert
     }
 }
 
@@ -178,6 +201,19 @@ pub(super) fn read_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, PairError> {
         return Err(broken(io::ErrorKind::FileTooLarge.into()));
     }
     Ok(text)
+}
+
+/// `names="a b" issuer="CN=..." until="..."`.
+impl fmt::Display for Facts {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            to,
+            "names={:?} issuer={:?} until={:?}",
+            self.names.join(" "),
+            self.issuer,
+            httpdate::fmt_http_date(self.not_after)
+        )
+    }
 }
 
 impl Facts {

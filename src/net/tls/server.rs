@@ -1,6 +1,6 @@
 //! The server's side of TLS: which versions, which certificates, and their renewal.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::SystemTime;
 
@@ -37,6 +37,15 @@ struct Current {
     pairs: Vec<Pair>,
 }
 
+/// What reading the files again has come to.
+#[derive(Debug)]
+pub struct Reloaded {
+    /// Whether any certificate is another one now.
+    pub changed: bool,
+    /// What is wrong with which file. What was there in its place stays.
+    pub faults: Vec<TlsServerError>,
+}
+
 impl TlsServer {
     /// Reads the pairs of certificate and key.
     ///
@@ -46,7 +55,13 @@ impl TlsServer {
     pub fn read(files: Vec<PairFiles>) -> Result<Self, TlsServerError> {
         let provider = Arc::new(ring::default_provider());
         let tickets = ring::Ticketer::new().map_err(TlsServerError::Rustls)?;
-        let current = read(&files, &provider, &tickets)?;
+        let now = SystemTime::now();
+        let pairs = files
+            .iter()
+            .map(|files| Pair::read(&files.certificate, &files.key, &provider, now))
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(TlsServerError::Pair)?;
+        let current = Current::new(pairs, &provider, &tickets)?;
         Ok(Self {
             files,
             provider,
@@ -55,15 +70,31 @@ impl TlsServer {
         })
     }
 
-    /// Reads the pairs again, and has new connections use them.
-    ///
-    /// # Errors
-    ///
-    /// What is wrong with which file; what was there stays.
-    pub fn reload(&self) -> Result<(), TlsServerError> {
-        let fresh = read(&self.files, &self.provider, &self.tickets)?;
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) = fresh;
-        Ok(())
+    /// Reads the pairs again, and has new connections use those that are good.
+    #[must_use]
+    pub fn reload(&self) -> Reloaded {
+        let now = SystemTime::now();
+        let mut faults = Vec::new();
+        let old = self.pairs();
+        let read = |(files, old): (&PairFiles, &Pair)| {
+            Pair::read(&files.certificate, &files.key, &self.provider, now).unwrap_or_else(
+                |fault| {
+                    faults.push(TlsServerError::Pair(fault));
+                    old.clone()
+                },
+            )
+        };
+        let pairs: Vec<_> = self.files.iter().zip(&old).map(read).collect();
+        let changed = pairs != old;
+        if changed {
+            match Current::new(pairs, &self.provider, &self.tickets) {
+                Ok(fresh) => {
+                    *self.current.write().unwrap_or_else(PoisonError::into_inner) = fresh;
+                }
+                Err(fault) => faults.push(fault),
+            }
+        }
+        Reloaded { changed, faults }
     }
 
     /// The TLS of a connection that has been accepted.
@@ -87,10 +118,10 @@ impl TlsServer {
         current.pairs.clone()
     }
 
-    /// The files that the pairs are read from.
-    #[must_use]
-    pub fn files(&self) -> &[PairFiles] {
-        &self.files
+    /// The files that all this is read from.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        let pairs = self.files.iter();
+        pairs.flat_map(|pair| [&*pair.certificate, &*pair.key])
     }
 }
 
@@ -101,6 +132,14 @@ pub enum TlsServerError {
     Pair(PairError),
     /// What rustls says of its own configuration.
     Rustls(rustls::Error),
+}
+
+impl TlsServerError {
+    /// Whether it may be that a renewal is under way, which swaps files one by one.
+    #[must_use]
+    pub fn may_settle(&self) -> bool {
+        matches!(self, Self::Pair(error) if error.may_settle())
+    }
 }
 
 impl std::fmt::Display for TlsServerError {
@@ -121,28 +160,24 @@ impl std::error::Error for TlsServerError {
     }
 }
 
-fn read(
-    files: &[PairFiles],
-    provider: &Arc<CryptoProvider>,
-    tickets: &Arc<dyn ProducesTickets>,
-) -> Result<Current, TlsServerError> {
-    let now = SystemTime::now();
-    let pairs = files
-        .iter()
-        .map(|files| Pair::read(&files.certificate, &files.key, provider, now))
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(TlsServerError::Pair)?;
-    let mut config = ServerConfig::builder_with_provider(Arc::clone(provider))
-        .with_safe_default_protocol_versions()
-        .map_err(TlsServerError::Rustls)?
-        .with_no_client_auth()
-        .with_cert_resolver(Arc::new(ByName(pairs.clone())));
-    config.alpn_protocols = vec![ALPN.to_vec()];
-    config.ticketer = Arc::clone(tickets);
-    // Tickets are stateless; a store of sessions would grow with the clients.
-    config.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
-    Ok(Current {
-        config: Arc::new(config),
-        pairs,
-    })
+impl Current {
+    fn new(
+        pairs: Vec<Pair>,
+        provider: &Arc<CryptoProvider>,
+        tickets: &Arc<dyn ProducesTickets>,
+    ) -> Result<Self, TlsServerError> {
+        let mut config = ServerConfig::builder_with_provider(Arc::clone(provider))
+            .with_safe_default_protocol_versions()
+            .map_err(TlsServerError::Rustls)?
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::new(ByName(pairs.clone())));
+        config.alpn_protocols = vec![ALPN.to_vec()];
+        config.ticketer = Arc::clone(tickets);
+        // Tickets are stateless; a store of sessions would grow with the clients.
+        config.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
+        Ok(Self {
+            config: Arc::new(config),
+            pairs,
+        })
+    }
 }

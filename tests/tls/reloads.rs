@@ -1,0 +1,310 @@
+//! Certificates that are renewed while the guard serves.
+
+use std::fs;
+use std::io::Read as _;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::time::Instant;
+
+use rustix::process::Signal;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+
+use crate::authority::{Authority, Issued, Key};
+use crate::client::TlsClient;
+use crate::support::{Answer, Guard, PATIENCE, SECRET, granted_request};
+
+/// Puts the files of `issued` at `chain` and `key` by renaming, the certificate first.
+fn install(issued: &Issued, chain: &Path, key: &Path) {
+    put(&issued.certificate, chain);
+    put(&issued.key, key);
+}
+
+fn put(from: &Path, to: &Path) {
+    let fresh = to.with_extension("new");
+    fs::copy(from, &fresh).expect("copied");
+    fs::rename(&fresh, to).expect("renamed");
+}
+
+fn start(chain: &Path, key: &Path, more: &[(&str, &str)]) -> Guard {
+    let variables = [
+        &[
+            ("SHARED_SECRET", SECRET),
+            ("LISTEN", "tls:127.0.0.1:0"),
+            ("TLS_CERT", chain.to_str().expect("UTF-8")),
+            ("TLS_KEY", key.to_str().expect("UTF-8")),
+        ][..],
+        more,
+    ];
+    Guard::with(&variables.concat())
+}
+
+fn presented(guard: &Guard, authority: &Authority) -> CertificateDer<'static> {
+    let mut client = TlsClient::plain(guard, authority);
+    client.handshake().expect("a handshake");
+    let chain = client.tls.peer_certificates().expect("a chain");
+    chain[0].clone().into_owned()
+}
+
+fn wait_until_presented(guard: &Guard, authority: &Authority, issued: &Issued) {
+    let wanted = CertificateDer::from_pem_file(&issued.certificate).expect("a certificate");
+    let deadline = Instant::now() + PATIENCE;
+    while presented(guard, authority) != wanted {
+        assert!(Instant::now() < deadline, "{:#?}", guard.log());
+    }
+}
+
+fn failures(guard: &Guard) -> usize {
+    let is_failure = |line: &&String| line.contains("certificates_reload_failed");
+    guard.log().iter().filter(is_failure).count()
+}
+
+struct Files {
+    authority: Authority,
+    chain: std::path::PathBuf,
+    key: std::path::PathBuf,
+    first: Issued,
+    second: Issued,
+}
+
+fn files(name: &str) -> Files {
+    let authority = Authority::new(name);
+    let (chain, key) = (
+        authority.folder.path.join("chain.pem"),
+        authority.folder.path.join("key.pem"),
+    );
+    let first = authority.issue_as("first", Key::EcdsaPkcs8, "DNS:localhost", 60);
+    let second = authority.issue_as("second", Key::EcdsaPkcs8, "DNS:localhost", 60);
+    install(&first, &chain, &key);
+    Files {
+        authority,
+        chain,
+        key,
+        first,
+        second,
+    }
+}
+
+#[test]
+fn renamed_files_are_presented_soon_and_as_a_pair() {
+    let Files {
+        authority,
+        chain,
+        key,
+        first,
+        second,
+    } = files("renamed");
+    let guard = start(&chain, &key, &[]);
+    wait_until_presented(&guard, &authority, &first);
+    install(&second, &chain, &key);
+    wait_until_presented(&guard, &authority, &second);
+    guard.wait_for_log(|line| line.contains("certificates_reloaded changed=true"));
+    // Half of a renewal is waited out, without an error.
+    put(&first.certificate, &chain);
+    guard.signal(Signal::HUP);
+    assert_eq!(presented(&guard, &authority), presented(&guard, &authority));
+    put(&first.key, &key);
+    wait_until_presented(&guard, &authority, &first);
+    assert_eq!(failures(&guard), 0);
+}
+
+/// certbot's `live/` holds links to `../../archive/`, lego's and others' likewise.
+#[test]
+fn turned_links_are_followed() {
+    let Files {
+        authority,
+        first,
+        second,
+        ..
+    } = files("links");
+    let (chain, key) = (
+        authority.path("live-chain.pem"),
+        authority.path("live-key.pem"),
+    );
+    let link = |to: &Path, at: &str| {
+        let fresh = format!("{at}.new");
+        symlink(to, &fresh).expect("a link");
+        fs::rename(&fresh, at).expect("turned");
+    };
+    link(&first.certificate, &chain);
+    link(&first.key, &key);
+    let guard = start(chain.as_ref(), key.as_ref(), &[]);
+    wait_until_presented(&guard, &authority, &first);
+    link(&second.key, &key);
+    link(&second.certificate, &chain);
+    wait_until_presented(&guard, &authority, &second);
+}
+
+/// Kubernetes turns one link, `..data`, to a new folder.
+#[test]
+fn a_folder_that_is_swapped_is_read_again() {
+    let Files {
+        authority,
+        first,
+        second,
+        ..
+    } = files("folder");
+    let root = Path::new(&authority.path("mount")).to_owned();
+    for (version, issued) in [("..1", &first), ("..2", &second)] {
+        fs::create_dir_all(root.join(version)).expect("a folder");
+        put(&issued.certificate, &root.join(version).join("tls.crt"));
+        put(&issued.key, &root.join(version).join("tls.key"));
+    }
+    symlink("..1", root.join("..data")).expect("a link");
+    symlink("..data/tls.crt", root.join("tls.crt")).expect("a link");
+    symlink("..data/tls.key", root.join("tls.key")).expect("a link");
+    let guard = start(&root.join("tls.crt"), &root.join("tls.key"), &[]);
+    wait_until_presented(&guard, &authority, &first);
+    symlink("..2", root.join("..data_tmp")).expect("a link");
+    fs::rename(root.join("..data_tmp"), root.join("..data")).expect("turned");
+    wait_until_presented(&guard, &authority, &second);
+}
+
+#[test]
+fn a_pair_that_stays_mismatched_is_an_error_and_the_old_one_serves_on() {
+    let Files {
+        authority,
+        chain,
+        key,
+        first,
+        second,
+    } = files("mismatched");
+    let guard = start(&chain, &key, &[("ADMIN_LISTEN", "127.0.0.1:0")]);
+    put(&second.certificate, &chain);
+    let line = guard.wait_for_log(|line| line.contains("certificates_reload_failed"));
+    assert!(line.contains("does not go with its certificate"), "{line}");
+    assert!(line.contains("key.pem"), "{line}");
+    wait_until_presented(&guard, &authority, &first);
+    let gauge = r#"origin_guard_last_reload_successful{file="certificates"}"#;
+    assert!(metric(&guard, gauge) < 1.0);
+    put(&second.key, &key);
+    wait_until_presented(&guard, &authority, &second);
+    assert!(metric(&guard, gauge) > 0.0);
+}
+
+#[test]
+fn an_expired_certificate_is_refused_and_the_old_one_serves_on() {
+    let Files {
+        authority,
+        chain,
+        key,
+        first,
+        ..
+    } = files("expired");
+    let guard = start(&chain, &key, &[("ADMIN_LISTEN", "127.0.0.1:0")]);
+    let expired = authority.issue_expired("localhost");
+    install(&expired, &chain, &key);
+    guard.signal(Signal::HUP);
+    let line = guard.wait_for_log(|line| line.contains("certificates_reload_failed"));
+    assert!(
+        line.contains("ended at") && line.contains("renew it"),
+        "{line}"
+    );
+    wait_until_presented(&guard, &authority, &first);
+    let name = chain.to_str().expect("UTF-8");
+    let end = metric(
+        &guard,
+        &format!(r#"origin_guard_certificate_not_after_timestamp_seconds{{certificate="{name}"}}"#),
+    );
+    let now = std::time::SystemTime::UNIX_EPOCH
+        .elapsed()
+        .expect("a clock")
+        .as_secs_f64();
+    assert!((59.0..=60.1).contains(&((end - now) / 86_400.0)), "{end}");
+    // At the start it is an error that names file and remedy.
+    let output = crate::support::command()
+        .arg("check")
+        .env("SHARED_SECRET", SECRET)
+        .env("LISTEN", "tls:127.0.0.1:0")
+        .envs(expired.variables())
+        .output()
+        .expect("runs");
+    assert_eq!(output.status.code(), Some(78));
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        errors.contains("TLS_CERT: ") && errors.contains("renew it"),
+        "{errors}"
+    );
+}
+
+#[test]
+fn a_certificate_that_ends_soon_earns_a_warning() {
+    let authority = Authority::new("soon");
+    for (days, warns) in [(13, true), (15, false)] {
+        let file = format!("soon-{days}");
+        let issued = authority.issue_as(&file, Key::EcdsaPkcs8, "DNS:localhost", days);
+        let output = crate::support::command()
+            .arg("check")
+            .env("SHARED_SECRET", SECRET)
+            .env("LISTEN", "tls:127.0.0.1:0")
+            .envs(issued.variables())
+            .output()
+            .expect("runs");
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{errors}");
+        assert_eq!(errors.contains("renew it"), warns, "{errors}");
+        let shown = String::from_utf8_lossy(&output.stdout);
+        let line = "certificate=localhost issuer CN=Authority soon until ";
+        assert!(shown.contains(line), "{shown}");
+    }
+}
+
+fn metric(guard: &Guard, series: &str) -> f64 {
+    let mut stream = std::net::TcpStream::connect(guard.second_address()).expect("connects");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    std::io::Write::write_all(
+        &mut stream,
+        b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+    )
+    .expect("sent");
+    let mut text = String::new();
+    stream.read_to_string(&mut text).expect("metrics");
+    let line = text.lines().find_map(|line| line.strip_prefix(series));
+    let value = line.unwrap_or_else(|| panic!("{series}: {text}"));
+    value.trim().parse().expect("a number")
+}
+
+#[test]
+fn renewals_under_load_lose_no_request() {
+    let Files {
+        authority,
+        chain,
+        key,
+        first,
+        second,
+    } = files("load");
+    let guard = start(&chain, &key, &[]);
+    let (authority, guard) = (Arc::new(authority), Arc::new(guard));
+    let (done, asked) = (
+        Arc::new(AtomicBool::new(false)),
+        Arc::new(AtomicUsize::new(0)),
+    );
+    let threads: Vec<_> = (0..2)
+        .map(|keeps| {
+            let (authority, guard) = (Arc::clone(&authority), Arc::clone(&guard));
+            let (done, asked) = (Arc::clone(&done), Arc::clone(&asked));
+            std::thread::spawn(move || {
+                let mut client = TlsClient::plain(&guard, &authority);
+                while !done.load(SeqCst) {
+                    let answer: Answer = client.ask(granted_request());
+                    assert_eq!(answer.status, 200);
+                    asked.fetch_add(1, SeqCst);
+                    if keeps == 0 {
+                        client = TlsClient::plain(&guard, &authority);
+                    }
+                }
+            })
+        })
+        .collect();
+    for issued in [&second, &first, &second] {
+        install(issued, &chain, &key);
+        wait_until_presented(&guard, &authority, issued);
+    }
+    done.store(true, SeqCst);
+    for thread in threads {
+        thread.join().expect("no request is lost");
+    }
+    assert!(asked.load(SeqCst) > 0);
+}
