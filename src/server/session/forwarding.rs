@@ -2,7 +2,6 @@
 
 use super::{Action, Session, SessionContext, State, WorkerResources};
 use crate::http1::edits::Edits;
-use crate::http1::error::RequestError;
 use crate::http1::framing::{BodyLength, KeepAlive};
 use crate::http1::request::RequestHead;
 use crate::log::AccessEntry;
@@ -50,12 +49,12 @@ impl Session {
         if let (Some(most), BodyLength::Sized(length)) = (relay.limits.body_bytes, head.body)
             && length > most
         {
-            let error = RequestError::new(413, "body_too_large");
+            // Its sender is the gateway, as a rule: no line that fail2ban would ban it for.
+            let reply = context.handler.failed(413);
             let (is_head, keep_alive) = (head.method.is_head(), KeepAlive::Close);
-            let out = &mut self.output;
-            respond::refuse(context.handler, &error, self.peer, is_head, keep_alive, out);
+            respond::print(reply, is_head, keep_alive, &mut self.output);
             if let Some(entry) = entry {
-                entry.write(error.status, format_args!(""));
+                entry.write(413, format_args!(""));
             }
             self.answers += 1;
             return self.after_answer(keep_alive, length, false, context.now);
