@@ -121,3 +121,34 @@ fn bytes_behind_a_request_that_closes_do_not_destroy_its_answer() {
         assert!(backend.accepted().is_none());
     }
 }
+
+/// A connection that both sides have closed is gone at once, not after a time to linger.
+#[test]
+fn a_client_that_has_half_closed_is_not_waited_for() {
+    let (backend, guard) = pair(&[]);
+    let files = || {
+        let files = std::fs::read_dir(format!("/proc/{}/fd", guard.pid())).expect("read");
+        files.count()
+    };
+    let mut clients = Vec::new();
+    let before = files();
+    for _ in 0..10 {
+        let mut client = client(&guard);
+        client.send(granted("GET / HTTP/1.1", "Connection: close\r\n"));
+        let (mut peer, _) = backend.accept_head();
+        client.half_close();
+        peer.send("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 1\r\n\r\na");
+        client.answered_with("a");
+        client.ends();
+        clients.push(client);
+    }
+    let began = std::time::Instant::now();
+    while files() > before {
+        assert!(
+            began.elapsed() < std::time::Duration::from_secs(4),
+            "{} files",
+            files()
+        );
+        std::thread::park_timeout(std::time::Duration::from_millis(10));
+    }
+}

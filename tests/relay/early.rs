@@ -1,6 +1,11 @@
 //! Answers that come while the request is still on its way.
 
-use crate::scripted::{End, client, granted, noise, ok, pair};
+use std::os::unix::net::UnixStream;
+
+use crate::scripted::{
+    Backend, End, Peer, client, granted, guard_for, noise, ok, pair, socket_path,
+};
+use crate::support::PATIENCE;
 
 fn upload(length: usize) -> String {
     granted("POST / HTTP/1.1", &format!("Content-Length: {length}\r\n"))
@@ -88,4 +93,57 @@ fn a_backend_that_closes_within_the_upload_is_heard_where_it_has_answered() {
         client.half_close();
         client.ends();
     }
+}
+
+/// A client that is blocked in its upload when the answer comes is not waited for: what it
+/// has sent is there, and no event tells of it again.
+#[test]
+fn an_upload_that_stands_still_when_the_answer_comes_is_read_off() {
+    const LENGTH: usize = 30_000_000;
+    let (backend, guard) = pair(&[]);
+    for fields in [
+        "Content-Length: 4\r\n",
+        "Connection: close\r\nContent-Length: 4\r\n",
+    ] {
+        let body = noise(LENGTH);
+        let mut client = client(&guard);
+        let mut writer = client.try_clone();
+        let sender = std::thread::spawn(move || {
+            writer.send(upload(LENGTH));
+            writer.send(body);
+        });
+        let (mut peer, _) = backend.accept_head();
+        // Until all buffers on the way are full; that it stands still is the case.
+        std::thread::sleep(std::time::Duration::from_secs(1));
+        peer.send(format!("HTTP/1.1 403 Forbidden\r\n{fields}\r\nnone"));
+        assert_eq!(client.answered(403).body, b"none");
+        sender.join().expect("the rest of it is read off");
+        client.half_close();
+        client.ends();
+    }
+}
+
+/// The same over a Unix socket, where not even our own half-close is an event for us.
+#[test]
+fn an_upload_over_a_unix_socket_that_stands_still_is_read_off() {
+    const LENGTH: usize = 30_000_000;
+    let backend = Backend::new();
+    let path = socket_path("early");
+    let listen = format!("unix:{}", path.display());
+    let _guard = guard_for(&backend.url(), &[("LISTEN", &listen)]);
+    let stream = UnixStream::connect(&path).expect("connected");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    let mut writer = Peer::new(stream.try_clone().expect("another handle"));
+    let mut client = Peer::new(stream);
+    let body = noise(LENGTH);
+    let sender = std::thread::spawn(move || {
+        writer.send(upload(LENGTH));
+        writer.send(body);
+    });
+    let (mut peer, _) = backend.accept_head();
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    peer.send("HTTP/1.1 403 Forbidden\r\nContent-Length: 4\r\n\r\nnone");
+    assert_eq!(client.answered(403).body, b"none");
+    sender.join().expect("the rest of it is read off");
+    client.ends();
 }
