@@ -7,8 +7,8 @@ use std::sync::{Arc, Barrier};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, bind, listen, socket};
 
 use crate::scripted::{
-    Backend, accept_either, accept_unix, client, get, granted, guard_for, ok, pair, socket_path,
-    unix_url,
+    Backend, Silent, accept_either, accept_unix, client, get, granted, guard_for, ok, pair,
+    socket_path, unix_url,
 };
 
 #[test]
@@ -55,6 +55,61 @@ fn a_backend_that_refuses_is_passed_over() {
         client.send(granted("POST / HTTP/1.1", "Content-Length: 2\r\n") + "hi");
         client.answered_with("a");
     }
+}
+
+#[test]
+fn a_backend_that_takes_no_connection_is_passed_over() {
+    let silent = Silent::new();
+    let backend = Backend::new();
+    let urls = format!("{},{}", silent.url(), backend.url());
+    let guard = guard_for(&urls, &[("BACKEND_CONNECT_TIMEOUT", "0.3")]);
+    for number in 0..4 {
+        let mut client = client(&guard);
+        client.send(granted("POST / HTTP/1.1", "Content-Length: 2\r\n") + "hi");
+        let mut peer = backend.accept();
+        assert_eq!(peer.request().body, b"hi", "{number}");
+        peer.send("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 1\r\n\r\na");
+        client.answered_with("a");
+    }
+}
+
+/// A kept connection ends, and its backend is gone: the request goes to the other one.
+#[test]
+fn what_may_go_again_goes_to_another_backend() {
+    let (a, b) = (Backend::new(), Backend::new());
+    let guard = guard_for(&format!("{},{}", a.url(), b.url()), &[]);
+    let mut client = client(&guard);
+    client.send(get("/first"));
+    let (at, mut kept) = accept_either(&a, &b);
+    kept.head();
+    kept.send(ok("first"));
+    client.answered_with("first");
+    let (going, other) = if at == 0 { (a, b) } else { (b, a) };
+    // With a request outstanding at the other one, the next goes by the kept connection.
+    let mut busy = crate::scripted::client(&guard);
+    busy.send(get("/held"));
+    let mut late = loop {
+        if let Some(mut peer) = other.accepted() {
+            peer.head();
+            break peer;
+        }
+        if kept.has_more() {
+            kept.head();
+            kept.send(ok("held"));
+            busy.answered_with("held");
+            busy.send(get("/held"));
+        }
+    };
+    client.send(get("/again"));
+    assert_eq!(kept.head().line, "GET /again HTTP/1.1");
+    drop(going);
+    drop(kept);
+    let (mut peer, head) = other.accept_head();
+    assert_eq!(head.line, "GET /again HTTP/1.1");
+    peer.send(ok("again"));
+    client.answered_with("again");
+    late.send(ok("late"));
+    busy.answered_with("late");
 }
 
 #[test]

@@ -3,9 +3,8 @@
 use std::time::{Duration, Instant};
 
 use rustix::net::sockopt::set_socket_recv_buffer_size;
-use rustix::net::{AddressFamily, SocketType, bind, getsockname, listen, socket};
 
-use crate::scripted::{End, client, get, granted, guard_for, noise, ok, pair};
+use crate::scripted::{End, Silent, client, get, granted, guard_for, noise, ok, pair};
 use crate::support::PATIENCE;
 
 const BAD_GATEWAY_TIMEOUT: &str = r#"{"error":"Gateway timeout"}"#;
@@ -102,21 +101,9 @@ fn a_backend_that_reads_slowly_is_no_fault_of_the_client() {
 
 #[test]
 fn a_backend_that_takes_no_connection_is_a_504() {
-    // A listener whose backlog is full drops what else knocks.
-    let listener = socket(AddressFamily::INET, SocketType::STREAM, None).expect("a socket");
-    bind(&listener, &std::net::SocketAddr::from(([127, 0, 0, 1], 0))).expect("bound");
-    listen(&listener, 0).expect("listens");
-    let address = getsockname(&listener).expect("an address");
-    let address = std::net::SocketAddr::try_from(address).expect("TCP");
-    let mut held = Vec::new();
-    while let Ok(stream) =
-        std::net::TcpStream::connect_timeout(&address, Duration::from_millis(300))
-    {
-        held.push(stream);
-        assert!(held.len() < 100, "it has no bound");
-    }
+    let silent = Silent::new();
     let limits = [("BACKEND_CONNECT_TIMEOUT", "0.5")];
-    let guard = guard_for(&format!("http://{address}"), &limits);
+    let guard = guard_for(&silent.url(), &limits);
     let mut client = client(&guard);
     client.send(get("/"));
     let answer = client.answered(504);

@@ -3,11 +3,13 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::net::sockopt::set_socket_linger;
+use rustix::net::{AddressFamily, SocketType, bind, getsockname, listen, socket};
 
 use crate::support::{Guard, PATIENCE, SECRET};
 
@@ -322,6 +324,38 @@ impl Backend {
                 std::thread::spawn(move || serve(Peer::new(patient(stream))));
             }
         });
+    }
+}
+
+/// A backend that takes no connection, and refuses none: its backlog is full.
+pub(crate) struct Silent {
+    address: SocketAddr,
+    _listener: OwnedFd,
+    _held: Vec<TcpStream>,
+}
+
+impl Silent {
+    pub(crate) fn new() -> Self {
+        let listener = socket(AddressFamily::INET, SocketType::STREAM, None).expect("a socket");
+        bind(&listener, &SocketAddr::from(([127, 0, 0, 1], 0))).expect("bound");
+        listen(&listener, 0).expect("listens");
+        let address = getsockname(&listener).expect("an address");
+        let address = SocketAddr::try_from(address).expect("TCP");
+        let mut held = Vec::new();
+        let short = Duration::from_millis(300);
+        while let Ok(stream) = TcpStream::connect_timeout(&address, short) {
+            held.push(stream);
+            assert!(held.len() < 100, "it has no bound");
+        }
+        Self {
+            address,
+            _listener: listener,
+            _held: held,
+        }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
     }
 }
 
