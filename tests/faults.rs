@@ -25,6 +25,8 @@ mod fairness;
 mod file_table;
 #[path = "faults/memory.rs"]
 mod memory;
+#[path = "faults/orphans.rs"]
+mod orphans;
 #[path = "faults/peers.rs"]
 mod peers;
 #[path = "faults/stalls.rs"]

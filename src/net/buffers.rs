@@ -4,6 +4,8 @@ use std::io;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::ioctl_fionread;
 use rustix::net::sockopt;
 use socket2::SockRef;
 
@@ -15,6 +17,14 @@ const UNIX_LARGE: usize = 64 * 1024;
 /// What may wait in the kernel without being on its way, in bytes: enough for the next
 /// round, and all that is lost when a peer stops reading (tcp(7), `TCP_NOTSENT_LOWAT`).
 const NOT_SENT: u32 = 128 * 1024;
+
+/// What a send buffer is set to when memory is short. The kernel doubles it.
+const FIXED: usize = 96 * 1024;
+/// Sizes at which a send buffer is tried, to find out what is in it.
+const TRIED: [usize; 5] = [192 * 1024, 144 * 1024, 96 * 1024, 48 * 1024, 24 * 1024];
+/// A send buffer is counted as no more than this, until memory is short: what waits is
+/// bounded by [`NOT_SENT`], and what is under way is acknowledged soon.
+const COUNTED: usize = 2 * NOT_SENT as usize;
 
 /// How the kernel's buffers of connections are sized.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,4 +71,42 @@ impl SocketBuffers {
 /// What setsockopt(2) says.
 pub fn limit_not_sent(socket: &impl AsFd) -> io::Result<()> {
     SockRef::from(socket).set_tcp_notsent_lowat(NOT_SENT)
+}
+
+/// Bytes that have come and are not read (`FIONREAD`, tcp(7)).
+pub(super) fn unread(socket: impl AsFd) -> usize {
+    let bytes = ioctl_fionread(socket).unwrap_or_default();
+    usize::try_from(bytes).unwrap_or(usize::MAX)
+}
+
+/// Bytes that the kernel may hold of what has been written to a socket that takes no more
+/// (`SO_SNDBUF`, socket(7)).
+pub(super) fn untaken(socket: impl AsFd) -> usize {
+    sockopt::socket_send_buffer_size(socket).map_or(COUNTED, |size| size.min(COUNTED))
+}
+
+/// Bounds for good what the kernel may hold of what is written to a socket, and returns
+/// what it holds at present. It says so by whether more would have room (poll(2)): a TCP
+/// socket is writable while no more than two thirds of its buffer are used.
+pub(super) fn bound_untaken(socket: impl AsFd) -> usize {
+    let before = sockopt::socket_send_buffer_size(&socket).unwrap_or(COUNTED);
+    // A Unix socket has no such bound.
+    let _ = SockRef::from(&socket).set_tcp_notsent_lowat(u32::MAX);
+    let mut held = before;
+    for size in TRIED {
+        let _ = sockopt::set_socket_send_buffer_size(&socket, size);
+        let size = sockopt::socket_send_buffer_size(&socket).unwrap_or(before);
+        if !has_room(&socket) {
+            break;
+        }
+        held = size / 3 * 2;
+    }
+    let _ = sockopt::set_socket_send_buffer_size(&socket, FIXED);
+    held.min(before)
+}
+
+fn has_room(socket: impl AsFd) -> bool {
+    let mut asked = [PollFd::new(&socket, PollFlags::OUT)];
+    let now = Timespec::default();
+    poll(&mut asked, Some(&now)).is_ok() && asked[0].revents().contains(PollFlags::OUT)
 }

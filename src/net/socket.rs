@@ -5,6 +5,7 @@ use std::io::{self, ErrorKind, Read as _, Write as _};
 use mio::event::Event;
 use mio::{Interest, Registry};
 
+use super::buffers;
 use super::stream::Stream;
 use super::token::ConnectionToken;
 
@@ -47,6 +48,8 @@ pub(super) struct Socket {
     broken: bool,
     /// This side has said that it writes no more.
     write_closed: bool,
+    /// What the kernel holds at most of what has been written, once that is bounded.
+    bounded: Option<usize>,
 }
 
 impl Socket {
@@ -61,6 +64,7 @@ impl Socket {
             ends: false,
             broken: false,
             write_closed: false,
+            bounded: None,
         }
     }
 
@@ -95,6 +99,10 @@ impl Socket {
         self.broken |= event.is_error() || event.is_write_closed() && !self.write_closed;
         self.readable |= event.is_readable() || self.ends;
         self.writable |= event.is_writable() || event.is_error();
+        if self.writable && self.bounded.is_some() {
+            // What was too much has been taken.
+            self.bounded = Some(buffers::untaken(&self.stream));
+        }
     }
 
     /// Whether a read is worth a try.
@@ -189,6 +197,30 @@ impl Socket {
     /// Has closing reset the connection and drop what the peer has not taken.
     pub(super) fn reset_on_close(&self) {
         self.stream.forget_unsent();
+    }
+
+    /// Bytes that the kernel holds for it, as far as they wait for anybody: what is
+    /// unread, and what a peer that takes no more may have left.
+    #[must_use]
+    pub(super) fn kernel_held(&self) -> usize {
+        let unread = if self.readable {
+            buffers::unread(&self.stream)
+        } else {
+            0
+        };
+        let untaken = match self.bounded {
+            _ if self.writable => 0,
+            Some(bound) => bound,
+            None => buffers::untaken(&self.stream),
+        };
+        unread + untaken
+    }
+
+    /// Bounds for good what the kernel may hold of what is written, where that waits.
+    pub(super) fn bound_kernel(&mut self) {
+        if !self.writable && self.bounded.is_none() {
+            self.bounded = Some(buffers::bound_untaken(&self.stream));
+        }
     }
 
     /// The socket itself, for its options.

@@ -2,6 +2,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 use mio::net::{TcpStream, UnixStream};
@@ -37,11 +38,44 @@ impl Stream {
         matches!(peeked, Err(Errno::AGAIN))
     }
 
+    /// Whether the connection, closed on both sides, has nothing left that the peer has
+    /// not taken: TCP forgets the peer's address when the last byte is acknowledged
+    /// (`ENOTCONN` in getpeername(2)). Unix sockets do not say, and it counts as taken.
+    pub(crate) fn is_finished(&self) -> bool {
+        match self {
+            Self::Tcp(stream) => stream.peer_addr().is_err(),
+            Self::Unix(_) => true,
+        }
+    }
+
+    /// Has the kernel give up a peer that takes nothing for that long (`TCP_USER_TIMEOUT`,
+    /// tcp(7)).
+    ///
+    /// # Errors
+    ///
+    /// What setsockopt(2) says.
+    pub(crate) fn give_up_after(&self, patience: Duration) -> io::Result<()> {
+        if let Self::Tcp(stream) = self {
+            let milliseconds = u32::try_from(patience.as_millis()).unwrap_or(u32::MAX);
+            sockopt::set_tcp_user_timeout(stream, milliseconds)?;
+        }
+        Ok(())
+    }
+
     /// Has closing drop what the peer has not taken, rather than keep it for a while
     /// (`SO_LINGER`, socket(7)).
     pub(crate) fn forget_unsent(&self) {
         if let Self::Tcp(stream) = self {
             let _ = sockopt::set_socket_linger(stream, Some(Duration::ZERO));
+        }
+    }
+}
+
+impl AsFd for Stream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Tcp(stream) => stream.as_fd(),
+            Self::Unix(stream) => stream.as_fd(),
         }
     }
 }

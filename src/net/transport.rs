@@ -101,6 +101,17 @@ impl Transport {
         self.tls.as_ref().map_or(0, |tls| tls.held())
     }
 
+    /// Bytes that the kernel holds for it and that wait for anybody.
+    #[must_use]
+    pub fn kernel_held(&self) -> usize {
+        self.socket.kernel_held()
+    }
+
+    /// Bounds for good what the kernel may hold of what is written, where that waits.
+    pub fn bound_kernel(&mut self) {
+        self.socket.bound_kernel();
+    }
+
     /// Writes what has been taken, as far as the peer takes it.
     pub fn flush(&mut self) -> Write {
         match &mut self.tls {
@@ -125,6 +136,13 @@ impl Transport {
         if let Some(tls) = &mut self.tls {
             tls.close_notify(&mut self.socket);
         }
+    }
+
+    /// Whether the connection, closed on both sides, has nothing left that the peer has
+    /// not taken.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.socket.stream().is_finished()
     }
 
     /// Has closing reset the connection and drop what the peer has not taken.

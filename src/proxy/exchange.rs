@@ -242,7 +242,7 @@ impl Exchange {
     /// Bytes of memory that it holds between its turns.
     #[must_use]
     pub fn held(&self) -> usize {
-        self.head.len() + self.to_backend.len() + self.from_backend.len()
+        self.head.capacity() + self.to_backend.capacity() + self.from_backend.capacity()
     }
 
     /// Goes on in both directions as far as it goes without waiting.

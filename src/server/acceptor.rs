@@ -22,6 +22,8 @@ const SLOT_FREE: Token = Token(usize::MAX - 1);
 const PAUSE: Duration = Duration::from_millis(100);
 /// Accepts from one listener before the others, and a signal, get their turn.
 const ACCEPTS_PER_TURN: usize = 256;
+/// How long the kernel tries to deliver an answer for which there was no slot.
+const TURNED_AWAY: Duration = Duration::from_secs(1);
 /// Connections over the limit while those that make room for them are being closed.
 const EVICTION_HEADROOM: usize = 64;
 /// Connections of a Unix socket that a worker is given before the next one gets any.
@@ -257,9 +259,7 @@ impl Server {
             // Asked before it is looked at, so that what comes in between is heard of too.
             self.accept_waker.want();
         }
-        let vacant = self.may_resume_early
-            && !self.is_evicting()
-            && self.occupied() < self.max_connections + EVICTION_HEADROOM;
+        let vacant = self.may_resume_early && !self.is_evicting() && !self.is_over_headroom();
         if vacant || until <= Instant::now() {
             self.paused_until = None;
         }
@@ -270,6 +270,11 @@ impl Server {
             .iter()
             .map(|worker| worker.slots.occupied())
             .sum()
+    }
+
+    /// Whether there is no room even while evictions are under way.
+    fn is_over_headroom(&self) -> bool {
+        self.occupied() >= self.max_connections + EVICTION_HEADROOM
     }
 
     /// Whether a worker has yet to look at a connection that it was told to close.
@@ -286,7 +291,7 @@ impl Server {
                 }
                 let bound = &self.listeners[number];
                 let private = bound.listener.is_private();
-                if !private && self.occupied() >= self.max_connections + EVICTION_HEADROOM {
+                if !private && self.is_over_headroom() && self.is_evicting() {
                     self.pause(true);
                     break;
                 }
@@ -316,7 +321,9 @@ impl Server {
     }
 
     fn admit(&mut self, accepted: Accepted) {
-        if self.occupied() >= self.max_connections && !self.evict() {
+        // Those that were to make room may have turned out to be worth more than that.
+        let is_over = self.is_over_headroom();
+        if self.occupied() >= self.max_connections && !self.evict() || is_over {
             turn_away(&*self.services[accepted.group].handler, accepted);
             return counters::closed(&counters::CLOSED_FULL);
         }
@@ -344,15 +351,15 @@ impl Server {
         })
     }
 
-    /// Has a worker close the connection that is worth least: one that lingers; else, of
-    /// those that never presented a good credential, the one that was accepted first,
+    /// Has a worker close the connection that is worth least: the one that lingers for the
+    /// longest time; else, of those that never presented a good credential, the one that was accepted first,
     /// whatever it does; else the one that is idle for the longest time. `false` where
     /// there is none.
     fn evict(&self) -> bool {
         let lingering = || {
             let lingers = |worker: &&WorkerHandle| worker.slots.lingering() > 0;
             let workers = self.workers.iter().filter(lingers);
-            workers.max_by_key(|worker| worker.slots.lingering())
+            workers.min_by_key(|worker| worker.slots.first_lingering().unwrap_or(u64::MAX))
         };
         let unproven = || {
             let evictable = |worker: &&WorkerHandle| worker.slots.unproven() > 0;
@@ -430,6 +437,8 @@ fn turn_away(handler: &dyn Handler, accepted: Accepted) {
     let _ = stream.read(&mut [0; 4096]);
     let _ = stream.write(&out);
     let _ = stream.shutdown_write();
+    // What the peer does not take at once must not heap up outside of all slots.
+    let _ = stream.give_up_after(TURNED_AWAY);
 }
 
 fn read_off(stop: &mut UnixStream) {

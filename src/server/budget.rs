@@ -1,7 +1,7 @@
 //! The memory that connections may hold between their turns, for the whole process.
 
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use mio::Waker;
 
@@ -11,6 +11,8 @@ pub(crate) struct Budget {
     limit: usize,
     used: AtomicUsize,
     workers: OnceLock<Vec<Arc<Waker>>>,
+    /// Held by the one worker that gives back.
+    giving_back: Mutex<()>,
 }
 
 impl Budget {
@@ -20,6 +22,7 @@ impl Budget {
             limit,
             used: AtomicUsize::new(0),
             workers: OnceLock::new(),
+            giving_back: Mutex::new(()),
         }
     }
 
@@ -36,6 +39,13 @@ impl Budget {
             // Only a full eventfd fails, and that one is about to wake it anyway.
             let _ = worker.wake();
         }
+    }
+
+    /// The right to give back what is in excess. One worker has it at a time: several at
+    /// once would each give back the whole excess. `None` where another one has it, which
+    /// wakes the others for what it has not got itself.
+    pub(crate) fn claim(&self) -> Option<MutexGuard<'_, ()>> {
+        self.giving_back.try_lock().ok()
     }
 
     /// What each of the workers may hold even when the limit is passed, in bytes.

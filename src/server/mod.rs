@@ -13,6 +13,8 @@ mod file_limit;
 mod respond;
 mod session;
 mod slots;
+#[cfg(test)]
+mod tests;
 mod worker;
 
 use std::sync::Arc;
@@ -67,11 +69,12 @@ pub struct Limits {
 
 impl Limits {
     /// What all connections together may hold between their turns, in bytes: heads that
-    /// have half come, answers that nobody takes, and parts of bodies that are forwarded.
+    /// have half come, answers that nobody takes, and parts of bodies that are forwarded,
+    /// with what the kernel holds of them.
     /// A long head always has room.
     fn held_bytes(&self, forwards: bool) -> usize {
         const ALONE: usize = 8 * 1024 * 1024;
-        const IN_FRONT: usize = 32 * 1024 * 1024;
+        const IN_FRONT: usize = 96 * 1024 * 1024;
         let least = if forwards { IN_FRONT } else { ALONE };
         least.max(16 * self.head_bytes)
     }

@@ -28,6 +28,8 @@ const READ_BYTES: usize = 16 * 1024;
 /// Reads and answers before other connections get their turn.
 const READS_PER_TURN: usize = 8;
 const ANSWERS_PER_TURN: u32 = 16;
+/// Who gets more answers in a turn than this pipelines.
+const FEW_ANSWERS: u32 = 2;
 /// How long what a peer still sends after the last answer is read off, in all and
 /// between bytes, so that no reset destroys the answer (RFC 9112, section 9.6). These
 /// are nginx's `lingering_time` and `lingering_timeout`.
@@ -50,12 +52,22 @@ pub(crate) struct WorkerResources {
 impl WorkerResources {
     pub(crate) fn new(limits: &Limits, registry: Registry) -> Self {
         Self {
-            input: vec![0; limits.head_bytes + exchange::READ_BYTES],
+            input: Self::input(limits),
             output: Vec::with_capacity(exchange::READ_BYTES),
             pool: Pool::default(),
             registry,
             date: Date::default(),
         }
+    }
+
+    fn input(limits: &Limits) -> Vec<u8> {
+        vec![0; limits.head_bytes + exchange::READ_BYTES]
+    }
+
+    /// Replaces what a session that panicked has not given back.
+    pub(crate) fn restore(&mut self, limits: &Limits) {
+        self.input = Self::input(limits);
+        self.output = Vec::with_capacity(exchange::READ_BYTES);
     }
 }
 
@@ -75,6 +87,9 @@ enum State {
     Closing { linger: bool },
     /// Half-closed at that time; what still comes is dropped.
     Lingering(Instant),
+    /// Half-closed, and nothing more is expected: it stays until the peer has taken
+    /// everything, so that what the kernel holds for it belongs to a slot.
+    Finishing,
 }
 
 /// What a worker does with a connection after its turn.
@@ -133,6 +148,9 @@ pub(crate) struct Session {
     answers: u32,
     /// Answers of backends in it.
     forwarded: u32,
+    greedy: bool,
+    /// Bytes that the kernel holds for it, as of its last turn.
+    kernel_held: usize,
 }
 
 impl Session {
@@ -156,11 +174,25 @@ impl Session {
             reason: &counters::CLOSED_PEER,
             answers: 0,
             forwarded: 0,
+            greedy: false,
+            kernel_held: 0,
         }
     }
 
     pub(crate) fn transport(&mut self) -> &mut Transport {
         &mut self.transport
+    }
+
+    pub(crate) fn peer(&self) -> Peer {
+        self.peer
+    }
+
+    /// Since when it lingers, if it does.
+    pub(crate) fn lingers_since(&self) -> Option<Instant> {
+        match self.state {
+            State::Lingering(began) => Some(began),
+            _ => None,
+        }
     }
 
     pub(crate) fn accepted(&self) -> Instant {
@@ -176,7 +208,7 @@ impl Session {
     pub(crate) fn idle_since(&self) -> Option<Instant> {
         let idle = matches!(
             self.state,
-            State::AwaitingFirstByte | State::Idle | State::Lingering(_)
+            State::AwaitingFirstByte | State::Idle | State::Lingering(_) | State::Finishing
         );
         (idle && !self.waits_for_peer()).then_some(self.since)
     }
@@ -191,10 +223,48 @@ impl Session {
         }
     }
 
+    /// Whether it had so much to do in its last turn that whoever has little goes first.
+    pub(crate) fn is_greedy(&self) -> bool {
+        self.greedy
+    }
+
+    /// Has the kernel forget what the peer has not taken, because its slot is taken from
+    /// it. After the time that the kernel itself waits for a peer there is nothing, and
+    /// an end is kinder than a reset to who waits with an idle connection.
+    pub(crate) fn forget_unread(&self, context: &SessionContext<'_>) {
+        let patience = patience(context.limits, context.relay);
+        let unused = context.now.saturating_duration_since(self.since) >= patience;
+        if self.standing() != Standing::Idle || !unused {
+            self.transport.reset_on_close();
+        }
+    }
+
     /// Bytes of memory that it holds between its turns.
     pub(crate) fn held(&self) -> usize {
         let exchange = self.exchange.as_ref().map_or(0, |exchange| exchange.held());
-        self.input.capacity() + self.output.capacity() + self.transport.held() + exchange
+        let own = self.input.capacity() + self.output.capacity() + self.transport.held();
+        own + exchange + self.kernel_held
+    }
+
+    /// Takes account of what the kernel holds for it. Where nothing is forwarded its
+    /// buffers are small, and there are no more of them than slots.
+    fn measure_kernel(&mut self, context: &SessionContext<'_>) {
+        if context.relay.is_none() {
+            return;
+        }
+        let backend = self.backend_transport();
+        let backend = backend.map_or(0, |backend| backend.kernel_held());
+        self.kernel_held = backend + self.transport.kernel_held();
+    }
+
+    /// Bounds what the kernel may hold for it, because all connections together hold too
+    /// much.
+    pub(crate) fn bound_kernel(&mut self, context: &SessionContext<'_>) {
+        self.transport.bound_kernel();
+        if let Some(backend) = self.backend_transport() {
+            backend.bound_kernel();
+        }
+        self.measure_kernel(context);
     }
 
     /// Gives back the memory that it holds, because all connections together hold too much.
@@ -231,6 +301,7 @@ impl Session {
             State::Idle | State::Forwarding => self.since + limits.idle_timeout,
             State::Closing { .. } => self.since + limits.write_timeout,
             State::Lingering(began) => (began + LINGER).min(self.since + LINGER_BETWEEN_BYTES),
+            State::Finishing => self.since + patience(limits, relay),
         }
     }
 
@@ -249,7 +320,11 @@ impl Session {
             State::Idle | State::Forwarding => &counters::CLOSED_IDLE,
             State::DiscardingBody(_) => &counters::CLOSED_BODY_TIMEOUT,
             State::Closing { .. } => &counters::CLOSED_WRITE_TIMEOUT,
-            State::Lingering(_) => self.reason,
+            State::Lingering(_) | State::Finishing => {
+                // What the peer has not taken by now would outlive its slot.
+                self.transport.reset_on_close();
+                self.reason
+            }
             State::ReadingHead => return self.expire_in_head(context),
         };
         if reason == &counters::CLOSED_WRITE_TIMEOUT {
@@ -279,6 +354,13 @@ impl Session {
         let mut buffer = std::mem::take(&mut resources.input);
         let action = self.advance(context, resources, &mut buffer);
         resources.input = buffer;
+        self.greedy = action == Action::RunAgain
+            || self.answers + self.forwarded > FEW_ANSWERS
+            || self.waits_for_peer()
+            || self.unparsed;
+        if action == Action::Wait {
+            self.measure_kernel(context);
+        }
         if self.answers > 0 {
             counters::ANSWERS.observe(self.answers, context.now.elapsed());
         }
@@ -433,6 +515,7 @@ impl Session {
                     self.since = now;
                     at = bytes.len();
                 }
+                State::Finishing => at = bytes.len(),
             }
         }
         at
@@ -515,7 +598,8 @@ impl Session {
                 let held = std::mem::take(&mut self.input);
                 self.refuse(&RequestError::bad("incomplete_head"), &held, context);
             }
-            State::Lingering(_) => {}
+            State::Lingering(_) => self.enter(State::Finishing, context.now),
+            State::Finishing => {}
             _ => self.enter(State::Closing { linger: false }, context.now),
         }
     }
@@ -554,6 +638,9 @@ impl Session {
 
     /// The connection is broken, or its TLS is.
     fn read_failed(&mut self, context: &SessionContext<'_>) -> Action {
+        if matches!(self.state, State::Lingering(_) | State::Finishing) {
+            return Action::Close(self.reason);
+        }
         let Some(error) = self.transport.tls().and_then(TlsSession::error).cloned() else {
             return Action::Close(&counters::CLOSED_ERROR);
         };
@@ -570,6 +657,14 @@ impl Session {
         self.transport.drop_tls();
         self.refuse(&RequestError::new(400, "plain_http"), b"", context);
         self.write(context.now)
+    }
+
+    /// Closes once the peer has closed its side and has taken everything.
+    fn finish(&self) -> Action {
+        if self.read_closed && self.transport.is_finished() {
+            return Action::Close(self.reason);
+        }
+        Action::Wait
     }
 
     /// Writes what waits, and closes in stages once the last answer is out.
@@ -591,20 +686,28 @@ impl Session {
             self.since = now;
         }
         match self.state {
-            State::Closing { linger: true } if !self.read_closed => {
+            State::Closing { linger } => {
                 if self.transport.shutdown_write().is_err() {
-                    return Action::Close(&counters::CLOSED_ERROR);
+                    return Action::Close(self.reason);
                 }
-                self.enter(State::Lingering(now), now);
-                Action::Wait
+                self.enter(
+                    if linger && !self.read_closed {
+                        State::Lingering(now)
+                    } else {
+                        State::Finishing
+                    },
+                    now,
+                );
+                self.finish()
             }
-            State::Closing { .. } => {
-                self.transport.close_notify();
-                Action::Close(self.reason)
-            }
-            State::Lingering(_) if self.read_closed => Action::Close(self.reason),
+            State::Finishing => self.finish(),
             _ if self.unparsed => Action::RunAgain,
             _ => Action::Wait,
         }
     }
+}
+
+/// How long a peer may take nothing.
+fn patience(limits: &Limits, relay: Option<&Relay>) -> Duration {
+    relay.map_or(limits.write_timeout, |relay| relay.write_timeout)
 }

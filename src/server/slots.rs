@@ -78,6 +78,8 @@ pub(crate) struct ConnectionSlots {
     /// When the first of the unproven was accepted, in nanoseconds after `origin`, plus 1.
     /// 0 where there is none.
     first_unproven: AtomicU64,
+    /// Since when the first of the lingering lingers, in the same way.
+    first_lingering: AtomicU64,
     /// Since when the proven connection in each slot is idle, in nanoseconds after
     /// `origin`, plus 1. 0 where the slot is free, unproven or busy.
     idle_since: Box<[AtomicU64]>,
@@ -97,6 +99,7 @@ impl ConnectionSlots {
             unproven: AtomicUsize::new(0),
             arriving: AtomicUsize::new(0),
             first_unproven: AtomicU64::new(0),
+            first_lingering: AtomicU64::new(0),
             idle_since: std::iter::repeat_with(AtomicU64::default)
                 .take(count)
                 .collect(),
@@ -160,6 +163,12 @@ impl ConnectionSlots {
         self.first_unproven.store(nanoseconds, Relaxed);
     }
 
+    /// The worker's first lingering connection lingers since then.
+    pub(crate) fn set_first_lingering(&self, since: Option<Instant>) {
+        let nanoseconds = self.since_origin(since);
+        self.first_lingering.store(nanoseconds, Relaxed);
+    }
+
     /// Since when the proven connection in `slot` is idle, if it is.
     pub(crate) fn set_idle(&self, slot: usize, since: Option<Instant>) {
         let nanoseconds = self.since_origin(since);
@@ -174,6 +183,11 @@ impl ConnectionSlots {
     /// How many that linger are there for evictions to come.
     pub(crate) fn lingering(&self) -> usize {
         self.left(self.lingering.load(Relaxed))
+    }
+
+    /// Since when the first of the lingering lingers, comparable across workers.
+    pub(crate) fn first_lingering(&self) -> Option<u64> {
+        Some(self.first_lingering.load(Relaxed)).filter(|&since| since != 0)
     }
 
     /// When the first of the unproven was accepted, comparable across workers.

@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::VecDeque;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
@@ -24,7 +25,7 @@ const INBOX: Token = Token(usize::MAX);
 const GRACE: Duration = Duration::from_secs(1);
 /// How long connections that have more to do may go on before fresh readiness is looked
 /// at: a client that pipelines does not hold up one that does not.
-const SLICE: Duration = Duration::from_millis(1);
+const SLICE: Duration = Duration::from_micros(500);
 /// Turns of TLS handshakes in each pass of the loop; the others wait for the next one. Such
 /// a turn costs as much as dozens of requests, and a flood of them does not hold up the
 /// connections that are there.
@@ -124,7 +125,10 @@ pub(crate) fn start(
         accept_waker,
     };
     std::thread::Builder::new().name(name).spawn(move || {
-        worker.run();
+        let ended = catch_unwind(AssertUnwindSafe(|| worker.run()));
+        if !matches!(ended, Ok(Ended::Drained)) {
+            give_up();
+        }
         drop(worker.sessions);
         worker.slots.close();
         worker.accept_waker.wake();
@@ -134,6 +138,27 @@ pub(crate) fn start(
         inbox,
         waker,
     })
+}
+
+/// A worker that is gone would leave its connections, and all that it is given from then
+/// on, without an answer. The service manager starts the whole process again.
+fn give_up() -> ! {
+    let thread = std::thread::current();
+    let name = thread.name().unwrap_or_default();
+    log::error!("worker_ended worker={name} the process ends, to be started again");
+    crate::log::flush();
+    std::process::abort();
+}
+
+/// A session has panicked.
+struct Panicked;
+
+/// Why a worker's loop has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ended {
+    Drained,
+    /// Epoll itself failed.
+    Failed,
 }
 
 /// A place in the table of sessions.
@@ -177,7 +202,7 @@ struct Worker {
 }
 
 impl Worker {
-    fn run(&mut self) {
+    fn run(&mut self) -> Ended {
         let mut events = Events::with_capacity(256);
         let mut now = Instant::now();
         loop {
@@ -186,7 +211,7 @@ impl Worker {
                 && error.kind() != io::ErrorKind::Interrupted
             {
                 log::error!("poll_failed error=\"{error}\"");
-                return;
+                return Ended::Failed;
             }
             now = Instant::now();
             self.handshakes = 0;
@@ -208,7 +233,7 @@ impl Worker {
             if let Some(end) = self.draining
                 && (end <= now || self.free.len() == self.sessions.len())
             {
-                return;
+                return Ended::Drained;
             }
         }
     }
@@ -238,7 +263,7 @@ impl Worker {
                     self.slots.arrived();
                     self.open(accepted, now);
                 }
-                Message::Evict(victim) => self.evict(victim),
+                Message::Evict(victim) => self.evict(victim, now),
                 Message::Drain(deadline) => {
                     self.draining = Some(deadline);
                     for slot in 0..self.sessions.len() {
@@ -312,8 +337,15 @@ impl Worker {
                 }
             }
         }
-        // One that runs again has its turn after those that are freshly ready.
-        if !self.sessions[slot].queued {
+        // Who runs again, or had much to do the last time, has its turn after those that
+        // have little.
+        if self.sessions[slot].queued {
+            return;
+        }
+        let session = self.sessions[slot].session.as_ref();
+        if session.is_some_and(Session::is_greedy) {
+            self.queue(slot);
+        } else {
             self.have_turn(slot, now);
         }
     }
@@ -368,20 +400,22 @@ impl Worker {
     ) {
         match self.lend_to(slot, now, act) {
             None => return,
-            Some(Action::Close(reason)) => return self.close(slot, reason),
-            Some(Action::RunAgain) if !self.sessions[slot].queued => self.queue(slot),
-            Some(Action::RunAgain | Action::Wait) => {}
+            Some(Err(Panicked)) => return self.close(slot, &counters::CLOSED_ERROR),
+            Some(Ok(Action::Close(reason))) => return self.close(slot, reason),
+            Some(Ok(Action::RunAgain)) if !self.sessions[slot].queued => self.queue(slot),
+            Some(Ok(Action::RunAgain | Action::Wait)) => {}
         }
         self.after_turn(slot);
     }
 
-    /// Lends a session what it acts under, and keeps count of the memory that it holds.
+    /// Lends a session what it acts under, and keeps count of the memory that it holds. A
+    /// panic ends it alone, and not the worker.
     fn lend_to<T>(
         &mut self,
         slot: usize,
         now: Instant,
         act: impl FnOnce(&mut Session, &SessionContext<'_>, &mut WorkerResources) -> T,
-    ) -> Option<T> {
+    ) -> Option<Result<T, Panicked>> {
         let session = self.sessions.get_mut(slot)?.session.as_mut()?;
         let service = &self.services[session.group];
         let context = SessionContext {
@@ -394,7 +428,14 @@ impl Worker {
             slot,
         };
         let held = session.held();
-        let result = act(session, &context, &mut self.resources);
+        let resources = &mut self.resources;
+        let result = catch_unwind(AssertUnwindSafe(|| act(session, &context, resources)));
+        let result = result.map_err(|panic| {
+            log::error!("session_panicked peer={:?}", session.peer());
+            self.resources.restore(&self.limits);
+            drop(panic);
+            Panicked
+        });
         let holds = session.held();
         self.held = self.held - held + holds;
         self.budget.change(held, holds);
@@ -458,6 +499,13 @@ impl Worker {
             }
             _ => {}
         }
+        if before == Some(Standing::Lingering) || after == Some(Standing::Lingering) {
+            let first = self.lingering.first(has(Standing::Lingering));
+            let since = first
+                .and_then(|first| self.sessions[first.slot()].session.as_ref())
+                .and_then(Session::lingers_since);
+            self.slots.set_first_lingering(since);
+        }
         if before == Some(Standing::Unproven) || after == Some(Standing::Unproven) {
             let first = self.unproven.first(has(Standing::Unproven));
             let accepted = first
@@ -467,7 +515,7 @@ impl Worker {
         }
     }
 
-    fn evict(&mut self, victim: Victim) {
+    fn evict(&mut self, victim: Victim, now: Instant) {
         let sessions = &self.sessions;
         let has = |standing| move |token| has_standing(sessions, token, standing);
         let lingering = self.lingering.first(has(Standing::Lingering));
@@ -483,7 +531,12 @@ impl Worker {
         };
         self.slots.evicted();
         match slot {
-            Some(slot) => self.close(slot, &counters::CLOSED_SHED),
+            Some(slot) => {
+                self.lend_to(slot, now, |session, context, _| {
+                    session.forget_unread(context);
+                });
+                self.close(slot, &counters::CLOSED_SHED);
+            }
             None => self.accept_waker.tell(),
         }
     }
@@ -522,6 +575,36 @@ impl Worker {
         if self.held < self.budget.share() {
             return;
         }
+        let budget = Arc::clone(&self.budget);
+        let Some(claim) = budget.claim() else {
+            return;
+        };
+        self.give_back_largest(now);
+        drop(claim);
+        if budget.excess() > 0 {
+            budget.wake_workers();
+        }
+    }
+
+    fn give_back_largest(&mut self, now: Instant) {
+        let wanted = self.held.saturating_sub(self.budget.excess());
+        for slot in self.largest_first(now) {
+            if self.held <= wanted {
+                return;
+            }
+            self.lend_to(slot, now, |session, context, _| {
+                session.bound_kernel(context);
+            });
+        }
+        for slot in self.largest_first(now) {
+            if self.held <= wanted {
+                return;
+            }
+            self.with_session(slot, now, Session::give_back);
+        }
+    }
+
+    fn largest_first(&self, now: Instant) -> impl Iterator<Item = usize> + use<> {
         let mut holders: Vec<_> = (self.sessions.iter().enumerate())
             .filter_map(|(slot, entry)| {
                 let session = entry.session.as_ref()?;
@@ -532,13 +615,7 @@ impl Worker {
             })
             .collect();
         holders.sort_unstable();
-        let wanted = self.held.saturating_sub(self.budget.excess());
-        for (_, slot) in holders {
-            if self.held <= wanted {
-                return;
-            }
-            self.with_session(slot, now, Session::give_back);
-        }
+        holders.into_iter().map(|(_, slot)| slot)
     }
 
     /// What is under way with a backend does not outlive the session.

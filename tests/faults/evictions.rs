@@ -55,7 +55,6 @@ fn evicted_in_order(workers: &str) {
     let silent = guard.connect();
     let mut half = guard.connect();
     half.write_all(b"G").expect("sent");
-    let lingering = lingering(&guard);
     let mut denied: Vec<_> = (0..3).map(|_| guard.connect()).collect();
     denied.iter_mut().for_each(assert_denied);
     let mut proven: VecDeque<_> = (0..2).map(|_| guard.connect()).collect();
@@ -71,6 +70,7 @@ fn evicted_in_order(workers: &str) {
         assert_granted(stream);
     }
 
+    let lingering = lingering(&guard);
     let come = |proven: &mut VecDeque<TcpStream>| {
         let mut stream = guard.connect();
         assert_granted(&mut stream);

@@ -52,6 +52,10 @@ impl Exchange {
         match connection.transport.write(&self.to_backend) {
             Write::Bytes(sent) => {
                 self.to_backend.drain(..sent);
+                // What has been taken no longer costs memory.
+                if self.to_backend.capacity() > 2 * self.to_backend.len() {
+                    self.to_backend.shrink_to_fit();
+                }
                 moved |= sent > 0;
                 if sent > 0 {
                     self.backend_since = now;
