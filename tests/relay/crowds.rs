@@ -51,7 +51,13 @@ const WRITERS: usize = 400;
 #[test]
 fn a_thousand_slow_readers_and_writers_leave_others_their_answers() {
     raise_file_limit();
-    let (backend, guard) = pair(&[]);
+    // A machine under load may take longer than the defaults.
+    let (backend, guard) = pair(&[
+        ("HEAD_TIMEOUT", "600"),
+        ("BODY_TIMEOUT", "600"),
+        ("WRITE_TIMEOUT", "600"),
+        ("BACKEND_TIMEOUT", "600"),
+    ]);
     backend.serve(serve);
     let mut readers: Vec<_> = (0..READERS).map(|_| client(&guard)).collect();
     for reader in &mut readers {
