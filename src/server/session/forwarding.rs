@@ -152,8 +152,14 @@ impl Session {
         self.enter(next, context.now);
         match self.write(context.now) {
             Action::Wait if next == State::Idle && self.output.is_empty() => Action::RunAgain,
+            // What came before is read off too, and no event need tell of it again.
+            Action::Wait if self.is_lingering() && self.transport.is_readable() => Action::RunAgain,
             action => action,
         }
+    }
+
+    fn is_lingering(&self) -> bool {
+        matches!(self.state, State::Lingering(_))
     }
 
     /// An exchange has failed: an answer of our own, where none has begun; else the
