@@ -16,6 +16,7 @@ use crate::handlers::front::Front;
 use crate::handlers::gateway::Gateway;
 use crate::handlers::origin::Origin;
 use crate::net::tls::client::TlsClient;
+use crate::net::tls::server::ClientCertificate;
 use crate::net::{Address, Inherited, SelfCheckSocket};
 use crate::proxy::counters::RelayCounters;
 use crate::proxy::relay::Relay;
@@ -124,6 +125,7 @@ pub fn listener_groups(
         private: Some(Arc::clone(private)),
         relay: None,
         tls: None,
+        client_certificate: ClientCertificate::NotAsked,
         handler: Arc::new(Admin { is_local }),
     };
     let origin = origin(config, inherited.origin, secrets, relays.backend.as_ref());
@@ -154,7 +156,10 @@ fn origin(
     } else {
         Vec::new()
     };
-    let guard = Guard::new(&config.header, Arc::clone(secrets));
+    let mut guard = Guard::new(&config.header, Arc::clone(secrets));
+    if config.requires_certificate_alone {
+        guard = guard.where_certificates_suffice();
+    }
     let trusted_proxies = config.trusted_proxies.clone();
     let access_log = config.access_log;
     let handler: Arc<dyn Handler> = match &config.backend {
@@ -177,6 +182,7 @@ fn origin(
         private: None,
         relay: relay.cloned(),
         tls: config.tls.clone(),
+        client_certificate: ClientCertificate::Asked,
         handler,
     }
 }
@@ -292,6 +298,7 @@ fn gateway(
         private: None,
         relay: relay.cloned(),
         tls: config.tls.clone(),
+        client_certificate: ClientCertificate::NotAsked,
         handler,
     })
 }

@@ -4,6 +4,8 @@
 mod authority;
 #[path = "tls/backend.rs"]
 mod backend;
+#[path = "tls/certified.rs"]
+mod certified;
 #[path = "tls/client.rs"]
 mod client;
 #[path = "tls/clients.rs"]

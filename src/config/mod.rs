@@ -61,6 +61,10 @@ impl Environment<'_> {
 const RELAY_WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What the environment asks for.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a variable of its own"
+)]
 pub struct Config {
     /// `LISTEN`; nothing where it is `none`.
     pub listen: Vec<Address>,
@@ -88,6 +92,8 @@ pub struct Config {
     pub origin: Option<Origin>,
     /// What TLS listeners answer with: `TLS_CERT` and `TLS_KEY`.
     pub tls: Option<Arc<TlsServer>>,
+    /// `REQUIRE=certificate`.
+    pub requires_certificate_alone: bool,
     /// `WRITE_TIMEOUT` for what is forwarded, or its own default.
     pub relay_write_timeout: Duration,
     /// `WORKERS`.
@@ -129,7 +135,8 @@ impl Config {
         let admin_listen = reader.admin_listen(admin_allow_remote);
         reader.each_address_once(&listen, gateway.as_ref(), &admin_listen);
         let gateway_listen = gateway.as_ref().map_or(&[][..], |gateway| &gateway.listen);
-        let tls = reader.tls(&[&listen, gateway_listen]);
+        let tls = reader.tls(&listen, gateway_listen);
+        let requires_certificate_alone = reader.requires_certificate_alone(&listen);
         let backend = reader.backend(&header);
         let opens_listen = listen_is_set || !environment.inherits_origin;
         reader.backend_is_elsewhere(
@@ -177,6 +184,7 @@ impl Config {
             gateway,
             backend,
             tls,
+            requires_certificate_alone,
             origin,
             relay_limits,
             relay_write_timeout,

@@ -12,6 +12,9 @@ use super::{spelling, values};
 pub(super) struct Reader<'a> {
     pub(super) variable: &'a dyn Fn(&str) -> Option<OsString>,
     pub(super) cores: usize,
+    /// Whether a socket unit opens addresses of LISTEN that speak TLS, or others.
+    pub(super) inherits_tls: bool,
+    pub(super) inherits_plain: bool,
     faults: Vec<String>,
     pub(super) warnings: Vec<String>,
     /// Each variable and its effective value, as it is shown.
@@ -23,6 +26,8 @@ impl<'a> Reader<'a> {
         Self {
             variable,
             cores: std::thread::available_parallelism().map_or(1, usize::from),
+            inherits_tls: false,
+            inherits_plain: false,
             faults: Vec::new(),
             warnings: Vec::new(),
             effective: Vec::new(),

@@ -6,13 +6,18 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crate::net::Address;
-use crate::net::tls::server::{PairFiles, TlsServer};
+use crate::net::tls::client_certificates::ClientFiles;
+use crate::net::tls::server::{PairFiles, TlsServer, TlsServerError};
 
 use super::error::ValueError;
 use super::reader::Reader;
 
 const CERT: &str = "TLS_CERT";
 const KEY: &str = "TLS_KEY";
+const CLIENT_CA: &str = "TLS_CLIENT_CA";
+const CLIENT_NAMES: &str = "TLS_CLIENT_NAMES";
+const CLIENT_CRL: &str = "TLS_CLIENT_CRL";
+const REQUIRE: &str = "REQUIRE";
 
 /// How long before a certificate ends a warning says so.
 const RENEWAL: Duration = Duration::from_secs(14 * 86_400);
@@ -23,6 +28,11 @@ enum TlsFault {
     Relative(String),
     Unpaired(usize, usize),
     Missing(Address),
+    Several,
+    NoAuthority,
+    Require(String),
+    PlainBeside(Address),
+    PlainSocketUnit,
 }
 
 impl fmt::Display for TlsFault {
@@ -38,6 +48,22 @@ impl fmt::Display for TlsFault {
                 to,
                 "{address} speaks TLS and there is no certificate; set {CERT} and {KEY}"
             ),
+            Self::Several => to.write_str("it is one file; put all authorities into it"),
+            Self::NoAuthority => {
+                write!(to, "no certificate is asked of clients; set {CLIENT_CA}")
+            }
+            Self::Require(text) => {
+                write!(to, "{text:?} is neither secret nor certificate")
+            }
+            Self::PlainBeside(address) => write!(
+                to,
+                "{address} asks for no certificate, and so would let everyone in; write tls: \
+                 before each address of LISTEN"
+            ),
+            Self::PlainSocketUnit => to.write_str(
+                "a socket unit opens a plain address, which asks for no certificate, and so \
+                 would let everyone in; write FileDescriptorName=tls into it",
+            ),
         }
     }
 }
@@ -46,22 +72,29 @@ impl std::error::Error for TlsFault {}
 
 impl Reader<'_> {
     /// What TLS listeners answer with, where there are files for it.
-    pub(super) fn tls(&mut self, listeners: &[&[Address]]) -> Option<Arc<TlsServer>> {
+    pub(super) fn tls(
+        &mut self,
+        listen: &[Address],
+        gateway: &[Address],
+    ) -> Option<Arc<TlsServer>> {
         let certificates = self.value(CERT, paths);
         let keys = self.value(KEY, paths);
+        let clients = self.client_files();
         if certificates.len() != keys.len() {
             self.fault(KEY, TlsFault::Unpaired(certificates.len(), keys.len()));
             return None;
         }
-        let listens = |address: &&Address| matches!(address, Address::Tls(_));
-        let listener = listeners.iter().copied().flatten().find(listens);
+        let listener = listen
+            .iter()
+            .chain(gateway)
+            .find(|address| address.is_tls());
         if certificates.is_empty() {
             if let Some(address) = listener {
                 self.fault("LISTEN", TlsFault::Missing(address.clone()));
             }
             return None;
         }
-        if listener.is_none() {
+        if listener.is_none() && !self.inherits_tls {
             self.warn(
                 CERT,
                 "no address of LISTEN or GATEWAY_LISTEN begins with tls:, so nothing uses it",
@@ -69,16 +102,80 @@ impl Reader<'_> {
         }
         let files = certificates.into_iter().zip(keys);
         let files = files.map(|(certificate, key)| PairFiles { certificate, key });
-        match TlsServer::read(files.collect()) {
+        match TlsServer::read(files.collect(), clients) {
             Ok(server) => {
                 self.warn_of_ends(&server);
                 Some(Arc::new(server))
+            }
+            Err(error @ TlsServerError::Clients(_)) => {
+                self.fault(CLIENT_CA, error);
+                None
             }
             Err(error) => {
                 self.fault(CERT, error);
                 None
             }
         }
+    }
+
+    /// Whose certificates clients have to present, where that is asked.
+    fn client_files(&mut self) -> Option<ClientFiles> {
+        let authorities = self.value(CLIENT_CA, paths);
+        let names = self.value(CLIENT_NAMES, |list| Ok(members(list)));
+        let revocations = self.value(CLIENT_CRL, paths);
+        let [authorities] = &authorities[..] else {
+            if !authorities.is_empty() {
+                self.fault(CLIENT_CA, TlsFault::Several);
+            }
+            for (name, is_set) in [
+                (CLIENT_NAMES, !names.is_empty()),
+                (CLIENT_CRL, !revocations.is_empty()),
+            ] {
+                if is_set && authorities.is_empty() {
+                    self.fault(name, TlsFault::NoAuthority);
+                }
+            }
+            return None;
+        };
+        if names.is_empty() {
+            self.warn(
+                CLIENT_CA,
+                format_args!(
+                    "every certificate of it is let in; set {CLIENT_NAMES} unless you alone get \
+                     certificates there"
+                ),
+            );
+        }
+        Some(ClientFiles {
+            authorities: authorities.clone(),
+            names,
+            revocations,
+        })
+    }
+
+    /// `REQUIRE=certificate`: whether a client's certificate is enough without the secret.
+    pub(super) fn requires_certificate_alone(&mut self, listen: &[Address]) -> bool {
+        let alone = self.value(REQUIRE, |text| match text {
+            "secret" => Ok(false),
+            "certificate" => Ok(true),
+            _ => {
+                let fault = TlsFault::Require(text.to_owned());
+                Err(ValueError::Other(Box::new(fault)))
+            }
+        });
+        if !alone {
+            return false;
+        }
+        if !self.is_set(CLIENT_CA) {
+            self.fault(REQUIRE, TlsFault::NoAuthority);
+        }
+        if let Some(plain) = listen.iter().find(|address| !address.is_tls()) {
+            self.fault(REQUIRE, TlsFault::PlainBeside(plain.clone()));
+        }
+        if self.inherits_plain {
+            self.fault(REQUIRE, TlsFault::PlainSocketUnit);
+        }
+        true
     }
 
     fn warn_of_ends(&mut self, server: &TlsServer) {
@@ -107,16 +204,20 @@ impl Reader<'_> {
     }
 }
 
-fn paths(list: &str) -> Result<Vec<PathBuf>, ValueError> {
+fn members(list: &str) -> Vec<String> {
     let members = list.split(',').map(str::trim);
+    let members = members.filter(|member| !member.is_empty());
+    members.map(str::to_owned).collect()
+}
+
+fn paths(list: &str) -> Result<Vec<PathBuf>, ValueError> {
+    let members = members(list).into_iter();
     members
-        .filter(|member| !member.is_empty())
         .map(|member| {
             if member.starts_with('/') {
                 Ok(PathBuf::from(member))
             } else {
-                let fault = TlsFault::Relative(member.to_owned());
-                Err(ValueError::Other(Box::new(fault)))
+                Err(ValueError::Other(Box::new(TlsFault::Relative(member))))
             }
         })
         .collect()

@@ -63,6 +63,10 @@ pub enum Form {
     Host,
     /// `allow`.
     Allow,
+    /// DNS names or URIs, with commas.
+    Names,
+    /// `secret` or `certificate`.
+    Require,
     /// Paths of URLs, with commas.
     UrlPaths,
     /// `0` or `1`.
@@ -95,8 +99,8 @@ pub const SECONDS: (f64, f64) = (0.001, 31_536_000.0);
 
 use Fallback::{Cores, Nothing, Value};
 use Form::{
-    Addresses, Allow, Backends, Bytes, Count, FieldName, Group, Host, Mode, Networks, Origins,
-    Path, Paths, Seconds, Secret, Switch, UrlPaths,
+    Addresses, Allow, Backends, Bytes, Count, FieldName, Group, Host, Mode, Names, Networks,
+    Origins, Path, Paths, Require, Seconds, Secret, Switch, UrlPaths,
 };
 
 /// All variables, by topic.
@@ -143,6 +147,14 @@ pub const VARIABLES: &[Variable] = &[
         help: "certificate chains in PEM for tls: addresses; chosen by name" },
     Variable { name: "TLS_KEY", topic: Topic::Tls, form: Paths, default: Nothing("none"),
         help: "their keys, in the same order: PKCS#8, SEC1 or PKCS#1" },
+    Variable { name: "TLS_CLIENT_CA", topic: Topic::Tls, form: Path, default: Nothing("none"),
+        help: "makes clients of LISTEN present a certificate that it has issued" },
+    Variable { name: "TLS_CLIENT_NAMES", topic: Topic::Tls, form: Names, default: Nothing("any"),
+        help: "whose: one of these is in its subjectAltName" },
+    Variable { name: "TLS_CLIENT_CRL", topic: Topic::Tls, form: Paths, default: Nothing("none"),
+        help: "lists of revoked ones, one for each authority of the chain" },
+    Variable { name: "REQUIRE", topic: Topic::Tls, form: Require, default: Value("secret"),
+        help: "certificate lets requests with a certificate in without the secret" },
     Variable { name: "ORIGIN", topic: Topic::Gateway, form: Origins, default: Nothing("none"),
         help: "where what GATEWAY_LISTEN lets in is forwarded, with the secret" },
     Variable { name: "ORIGIN_PLAINTEXT", topic: Topic::Gateway, form: Allow, default: Nothing("none"),
@@ -217,6 +229,8 @@ impl Display for Form {
             Self::Backends => to.write_str("http://HOST:PORT or http://unix:/path, with commas"),
             Self::Origins => to.write_str("https://HOST, or http:// on this machine, with commas"),
             Self::Host => to.write_str("name of a host"),
+            Self::Names => to.write_str("DNS names or URIs (spiffe://...), with commas"),
+            Self::Require => to.write_str("secret or certificate"),
             Self::Allow => to.write_str("allow"),
             Self::UrlPaths => to.write_str("paths, such as /healthz,/favicon.ico"),
             Self::Switch => to.write_str("0 or 1"),

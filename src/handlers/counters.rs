@@ -9,7 +9,7 @@ pub(crate) static REQUESTS: Family = Family {
 };
 static SECRETS: Family = Family {
     name: "origin_guard_secret_used_total",
-    help: "Requests let in by which secret; one that is previous can be dropped when nobody uses it.",
+    help: "Requests let in by which secret; one that is previous can be dropped when nobody uses it. It is none where a certificate is enough.",
 };
 
 declare_counters! {
@@ -35,6 +35,7 @@ declare_counters! {
     FAILED = REQUESTS r#"verdict="failed",status="500""#;
     pub(super) SECRET_CURRENT = SECRETS r#"secret="current""#;
     pub(crate) SECRET_PREVIOUS = SECRETS r#"secret="previous""#;
+    pub(super) SECRET_NONE = SECRETS r#"secret="none""#;
 }
 
 /// What counts a request that the loop refuses with `status`.

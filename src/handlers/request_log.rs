@@ -87,6 +87,7 @@ pub(super) fn count_verdict(verdict: Verdict) -> Option<&'static str> {
     let (counter, reason) = match verdict {
         Verdict::Granted => (&counters::SECRET_CURRENT, None),
         Verdict::GrantedByPrevious => (&counters::SECRET_PREVIOUS, None),
+        Verdict::GrantedByCertificate => (&counters::SECRET_NONE, None),
         Verdict::Misconfigured => (&counters::MISCONFIGURED, Some("misconfigured")),
         Verdict::NoSecret => (&counters::NO_SECRET, Some("no_secret")),
         Verdict::InvalidSecret => (&counters::INVALID_SECRET, Some("invalid_secret")),
@@ -167,7 +168,18 @@ pub(super) fn log_tls_failure(error: &TlsError, peer: Peer) {
         Client::Unix => None,
     };
     let peer = TrustedProxies::peer(peer);
-    events::refusal(ip, format_args!("tls_failed error=\"{error}\" peer={peer}"));
+    let reason = match error {
+        TlsError::Rustls(rustls::Error::NoCertificatesPresented) => "no_client_certificate",
+        TlsError::Rustls(rustls::Error::InvalidCertificate(_)) => "unknown_client_certificate",
+        _ => {
+            events::refusal(ip, format_args!("tls_failed error=\"{error}\" peer={peer}"));
+            return;
+        }
+    };
+    events::refusal(
+        ip,
+        format_args!("denied reason={reason} client={peer} error=\"{error}\""),
+    );
 }
 
 /// Logs and answers what the loop refuses.

@@ -68,7 +68,7 @@ pub fn verdict(verdict: Verdict) -> &'static StaticResponse {
     static NO_SECRET: StaticResponse = StaticResponse::new(|| unauthorized(ABSENT_SECRET));
     static INVALID_SECRET: StaticResponse = StaticResponse::new(|| unauthorized(WRONG_SECRET));
     match verdict {
-        Verdict::Granted | Verdict::GrantedByPrevious => &GRANTED,
+        Verdict::Granted | Verdict::GrantedByPrevious | Verdict::GrantedByCertificate => &GRANTED,
         Verdict::Misconfigured => &MISCONFIGURED,
         Verdict::NoSecret => &NO_SECRET,
         Verdict::InvalidSecret | Verdict::RepeatedSecret => &INVALID_SECRET,
@@ -83,7 +83,7 @@ pub fn decision(verdict: Verdict) -> &'static StaticResponse {
     static INVALID_SECRET: StaticResponse =
         StaticResponse::new(|| unauthorized_for_proxy(WRONG_SECRET));
     match verdict {
-        Verdict::Granted | Verdict::GrantedByPrevious => &GRANTED,
+        Verdict::Granted | Verdict::GrantedByPrevious | Verdict::GrantedByCertificate => &GRANTED,
         Verdict::Misconfigured => &MISCONFIGURED_FOR_PROXY,
         Verdict::NoSecret => &NO_SECRET,
         Verdict::InvalidSecret | Verdict::RepeatedSecret => &INVALID_SECRET,

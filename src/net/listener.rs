@@ -38,6 +38,12 @@ pub enum Address {
 }
 
 impl Address {
+    /// Whether it speaks TLS.
+    #[must_use]
+    pub fn is_tls(&self) -> bool {
+        matches!(self, Self::Tls(_))
+    }
+
     /// Whether only this machine can reach it.
     #[must_use]
     pub fn is_local(&self) -> bool {
@@ -225,7 +231,7 @@ impl Listener {
 
     /// Whether its connections speak TLS.
     pub(crate) fn is_tls(&self) -> bool {
-        matches!(self.address, Some(Address::Tls(_)))
+        self.address.as_ref().is_some_and(Address::is_tls)
     }
 
     /// Whether a connection waits to be accepted; poll(2) says so without a file for it.

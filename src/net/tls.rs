@@ -3,6 +3,7 @@
 
 pub mod certificates;
 pub mod client;
+pub mod client_certificates;
 pub mod server;
 
 use std::cell::RefCell;
@@ -62,6 +63,8 @@ pub struct TlsSession {
     outgoing: Vec<u8>,
     /// Whether anything has come.
     greeted: bool,
+    /// How often it had changed which clients are let in, when this one was.
+    admissions: u64,
     /// Whether the last records were small.
     small: bool,
     peer_closed: bool,
@@ -142,6 +145,7 @@ impl TlsSession {
             data: Vec::new(),
             outgoing: Vec::new(),
             greeted: false,
+            admissions: 0,
             small: false,
             peer_closed: false,
             end_told: false,
@@ -152,8 +156,11 @@ impl TlsSession {
 
     /// The server's side.
     #[must_use]
-    pub fn server(connection: UnbufferedServerConnection) -> Self {
-        Self::new(Connection::Server(connection))
+    pub(super) fn server(connection: UnbufferedServerConnection, admissions: u64) -> Self {
+        Self {
+            admissions,
+            ..Self::new(Connection::Server(connection))
+        }
     }
 
     /// The client's side.
@@ -297,7 +304,7 @@ impl TlsSession {
             let piece = &bytes[taken..bytes.len().min(taken + AT_ONCE)];
             let written = BUFFERS.with_borrow_mut(|buffers| {
                 buffers.outgoing.clear();
-                let encrypted = self.encrypt(piece, &mut buffers.outgoing);
+                let encrypted = self.encrypt(Wanted::Data(piece), &mut buffers.outgoing);
                 (encrypted, self.send(socket, &buffers.outgoing))
             });
             match written {
@@ -313,19 +320,20 @@ impl TlsSession {
         Write::Bytes(taken)
     }
 
-    /// Appends the records of `data` to `out`, or what the handshake has to say first.
-    /// `true` where the data is in it.
-    fn encrypt(&mut self, data: &[u8], out: &mut Vec<u8>) -> bool {
+    /// Appends the records that are `wanted` to `out`, or what the handshake has to say
+    /// first. `true` where they are in it.
+    fn encrypt(&mut self, wanted: Wanted<'_>, out: &mut Vec<u8>) -> bool {
         let mut sink = Sink {
             buffer: &mut [],
             filled: 0,
             rest: &mut self.data,
         };
+        // rustls knows the part of a message that it has seen, and looks for it there.
         let incoming = &mut self.incoming[..];
-        let to_encrypt = Some(ToEncrypt { data, out });
+        let encrypt = Some(Encrypt { wanted, out });
         let driven = match &mut self.connection {
-            Connection::Server(connection) => drive(connection, incoming, &mut sink, to_encrypt),
-            Connection::Client(connection) => drive(connection, incoming, &mut sink, to_encrypt),
+            Connection::Server(connection) => drive(connection, incoming, &mut sink, encrypt),
+            Connection::Client(connection) => drive(connection, incoming, &mut sink, encrypt),
         };
         self.incoming.drain(..driven.consumed);
         self.peer_closed |= driven.peer_closed;
@@ -364,12 +372,11 @@ impl TlsSession {
         if std::mem::replace(&mut self.closed, true) {
             return;
         }
-        let mut record = [0; 128];
-        let written = match &mut self.connection {
-            Connection::Server(connection) => close(connection, &mut record),
-            Connection::Client(connection) => close(connection, &mut record),
-        };
-        self.outgoing.extend_from_slice(&record[..written]);
+        if self.failed.is_none() {
+            let mut records = Vec::new();
+            self.encrypt(Wanted::CloseNotify, &mut records);
+            self.outgoing.extend_from_slice(&records);
+        }
         // Whether the peer takes it is its own business.
         let _ = self.flush(socket);
     }
@@ -392,8 +399,14 @@ impl Sink<'_> {
     }
 }
 
-struct ToEncrypt<'a> {
-    data: &'a [u8],
+/// What is to be encrypted.
+enum Wanted<'a> {
+    Data(&'a [u8]),
+    CloseNotify,
+}
+
+struct Encrypt<'a> {
+    wanted: Wanted<'a>,
     out: &'a mut Vec<u8>,
 }
 
@@ -448,7 +461,7 @@ fn drive<C: Records>(
     connection: &mut C,
     incoming: &mut [u8],
     sink: &mut Sink<'_>,
-    mut to_encrypt: Option<ToEncrypt<'_>>,
+    mut encrypt: Option<Encrypt<'_>>,
 ) -> Driven {
     let mut driven = Driven::default();
     loop {
@@ -461,12 +474,15 @@ fn drive<C: Records>(
                 while let Some(Ok(record)) = traffic.next_record() {
                     discard += record.discard;
                     driven.records += 1;
-                    sink.take(record.payload);
+                    // What follows a failure means nothing.
+                    if driven.error.is_none() {
+                        sink.take(record.payload);
+                    }
                 }
             }
             Ok(ConnectionState::EncodeTlsData(mut message)) => {
-                let out = match &mut to_encrypt {
-                    Some(to_encrypt) => &mut *to_encrypt.out,
+                let out = match &mut encrypt {
+                    Some(encrypt) => &mut *encrypt.out,
                     None => &mut driven.outgoing,
                 };
                 append(out, OVERHEAD, |room| match message.encode(room) {
@@ -477,10 +493,18 @@ fn drive<C: Records>(
             // It goes out with what else is in `outgoing`.
             Ok(ConnectionState::TransmitTlsData(transmit)) => transmit.done(),
             Ok(ConnectionState::WriteTraffic(mut traffic)) => {
-                if let Some(ToEncrypt { data, out }) = to_encrypt.take() {
+                if let Some(Encrypt { wanted, out }) = encrypt.take() {
+                    let data = match wanted {
+                        Wanted::Data(data) => data,
+                        Wanted::CloseNotify => &[],
+                    };
                     let mut exhausted = false;
                     append(out, data.len() + OVERHEAD, |room| {
-                        match traffic.encrypt(data, room) {
+                        let written = match wanted {
+                            Wanted::Data(data) => traffic.encrypt(data, room),
+                            Wanted::CloseNotify => traffic.queue_close_notify(room),
+                        };
+                        match written {
                             Err(EncryptError::InsufficientSize(needed)) => Err(needed),
                             Err(EncryptError::EncryptExhausted) => {
                                 exhausted = true;
@@ -501,12 +525,11 @@ fn drive<C: Records>(
             }
             Err(error) => {
                 if driven.error.is_some() {
+                    driven.consumed += discard;
                     return driven;
                 }
+                // The alert that goes with it comes next.
                 driven.error = Some(error);
-                // The alert that goes with it comes next. What follows means nothing.
-                driven.consumed = incoming.len();
-                discard = 0;
             }
         }
         driven.consumed += discard;
@@ -526,15 +549,5 @@ fn append(
             Ok(written) => return out.truncate(start + written),
             Err(InsufficientSizeError { required_size }) => out.resize(start + required_size, 0),
         }
-    }
-}
-
-/// Writes a `close_notify` to `record`; nothing where no data can be sent.
-fn close<C: Records>(connection: &mut C, record: &mut [u8]) -> usize {
-    match connection.process(&mut []).state {
-        Ok(ConnectionState::WriteTraffic(mut traffic)) => {
-            traffic.queue_close_notify(record).unwrap_or_default()
-        }
-        _ => 0,
     }
 }

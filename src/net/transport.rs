@@ -7,7 +7,8 @@ use mio::event::Event;
 
 use super::socket::{Read, Socket, Write};
 use super::stream::Stream;
-use super::tls::TlsSession;
+use super::tls::server::TlsServer;
+use super::tls::{TlsError, TlsSession};
 use super::token::ConnectionToken;
 
 /// A connection, registered once and edge-triggered for both directions: an event says
@@ -166,6 +167,18 @@ impl Transport {
     #[must_use]
     pub fn is_open(&self) -> bool {
         self.socket.is_open()
+    }
+
+    /// Verifies the client's certificate again, where `server` has changed whom it lets in.
+    ///
+    /// # Errors
+    ///
+    /// Why the client is not let in any more.
+    pub fn verify_again(&mut self, server: &TlsServer) -> Result<(), TlsError> {
+        match &mut self.tls {
+            None => Ok(()),
+            Some(tls) => server.verify_again(tls).map_err(TlsError::Rustls),
+        }
     }
 
     /// The TLS session, where there is one.

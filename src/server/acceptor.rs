@@ -94,6 +94,7 @@ impl Server {
                 handler: opened.handler,
                 relay: opened.relay,
                 tls: opened.tls,
+                client_certificate: opened.client_certificate,
             });
             let bound = opened.addresses.iter().map(|address| {
                 let doing = format!("listen on {address}");

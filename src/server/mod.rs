@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::handler::Handler;
-use crate::net::tls::server::TlsServer;
+use crate::net::tls::server::{ClientCertificate, TlsServer};
 use crate::net::{Address, Inherited, SelfCheckSocket, SocketAccess};
 use crate::proxy::relay::Relay;
 
@@ -43,6 +43,8 @@ pub struct ListenerGroup {
     pub relay: Option<Arc<Relay>>,
     /// What listeners that speak TLS answer with.
     pub tls: Option<Arc<TlsServer>>,
+    /// Whether they ask for a client's certificate.
+    pub client_certificate: ClientCertificate,
 }
 
 /// What stands behind a group of listeners.
@@ -50,6 +52,7 @@ struct Service {
     handler: Arc<dyn Handler>,
     relay: Option<Arc<Relay>>,
     tls: Option<Arc<TlsServer>>,
+    client_certificate: ClientCertificate,
 }
 
 /// The limits of the loop.

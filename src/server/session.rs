@@ -15,6 +15,7 @@ use crate::http1::framing::KeepAlive;
 use crate::http1::request::{self, Outcome, RequestHead};
 use crate::http1::scan::Scan;
 use crate::metrics::Counter;
+use crate::net::tls::server::TlsServer;
 use crate::net::tls::{HANDSHAKE, TlsError, TlsSession};
 use crate::net::{Peer, Read, Transport, Write};
 use crate::proxy::exchange::{self, Exchange};
@@ -114,6 +115,8 @@ pub(crate) struct SessionContext<'a> {
     pub(crate) is_short: bool,
     /// Where requests are forwarded to, if they are.
     pub(crate) relay: Option<&'a Relay>,
+    /// What TLS is answered with.
+    pub(crate) tls: Option<&'a TlsServer>,
     /// The session's own slot.
     pub(crate) slot: usize,
 }
@@ -470,6 +473,9 @@ impl Session {
                         self.unparsed = true;
                         break;
                     }
+                    if !self.is_let_in(context) {
+                        continue;
+                    }
                     let rest = &bytes[at..];
                     let mut scan = self.scan;
                     let limit = context.limits.head_bytes;
@@ -519,6 +525,19 @@ impl Session {
             }
         }
         at
+    }
+
+    /// Whether the client's certificate still passes. Where it does not, the connection is
+    /// closed.
+    fn is_let_in(&mut self, context: &SessionContext<'_>) -> bool {
+        let verified = context.tls.map(|tls| self.transport.verify_again(tls));
+        let Some(Err(error)) = verified else {
+            return true;
+        };
+        context.handler.tls_failed(&error, self.peer);
+        self.reason = &counters::CLOSED_REFUSED;
+        self.enter(State::Closing { linger: true }, context.now);
+        false
     }
 
     fn answer(&mut self, head: &RequestHead<'_, '_>, context: &SessionContext<'_>, last: bool) {

@@ -16,6 +16,7 @@ use crate::http1::encode::Reply;
 use crate::http1::error::RequestError;
 use crate::http1::request::RequestHead;
 use crate::net::tls::TlsError;
+use crate::net::tls::server::ClientCertificate;
 use crate::net::{Address, Peer, SocketAccess};
 
 /// Tells the child of [`a_worker_that_is_gone_ends_the_process`] what it is.
@@ -68,6 +69,7 @@ fn serve(handler: Panics) -> SocketAddr {
         handler: Arc::new(handler),
         relay: None,
         tls: None,
+        client_certificate: ClientCertificate::NotAsked,
     };
     let limits = Limits {
         head_bytes: 65_536,

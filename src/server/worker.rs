@@ -291,9 +291,9 @@ impl Worker {
         });
         let token = self.token(slot);
         let mut transport = Transport::new(accepted.stream);
-        let tls = self.services[accepted.group].tls.as_ref();
-        if let Some(tls) = tls.filter(|_| accepted.is_tls) {
-            match tls.session() {
+        let service = &self.services[accepted.group];
+        if let Some(tls) = service.tls.as_ref().filter(|_| accepted.is_tls) {
+            match tls.session(service.client_certificate) {
                 Ok(session) => transport = transport.with_tls(session),
                 Err(error) => {
                     log::error!("tls_unavailable error=\"{error}\"");
@@ -421,6 +421,7 @@ impl Worker {
         let context = SessionContext {
             handler: &*service.handler,
             relay: service.relay.as_deref(),
+            tls: service.tls.as_deref(),
             limits: &self.limits,
             now,
             draining: self.draining.is_some(),

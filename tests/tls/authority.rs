@@ -175,6 +175,45 @@ impl Authority {
         }
     }
 
+    /// A list of the certificates that have been revoked, good from now on.
+    pub(crate) fn revocations(&self, name: &str, revoked: &[&Issued]) -> PathBuf {
+        self.revocations_at(name, revoked, &["-crldays", "30"])
+    }
+
+    /// The same, with these options for its times.
+    pub(crate) fn revocations_at(
+        &self,
+        name: &str,
+        revoked: &[&Issued],
+        times: &[&str],
+    ) -> PathBuf {
+        let config = format!(
+            "[ca]\ndefault_ca=d\n[d]\ndatabase={}\ncrlnumber={}\ndefault_md=sha256\n",
+            self.path("index.txt"),
+            self.path("crlnumber")
+        );
+        self.folder.write("ca.cnf", &config);
+        self.folder.write("index.txt", "");
+        self.folder.write("crlnumber", "01\n");
+        let config = self.path("ca.cnf");
+        let own = [
+            "-cert",
+            &self.path("ca.pem"),
+            "-keyfile",
+            &self.path("ca.key"),
+        ];
+        for issued in revoked {
+            let certificate = issued.certificate.to_str().expect("UTF-8");
+            self.openssl(&[&["ca", "-config", &config, "-revoke", certificate], &own]);
+        }
+        let made = self.path(&format!("{name}.new"));
+        let gencrl = ["ca", "-config", &config, "-gencrl", "-out", &made];
+        self.openssl(&[&gencrl, &own, times]);
+        let path = self.path(name);
+        std::fs::rename(&made, &path).expect("renamed");
+        path.into()
+    }
+
     /// Runs openssl with all of `arguments`.
     pub(crate) fn openssl(&self, arguments: &[&[&str]]) {
         let output = Command::new("openssl")

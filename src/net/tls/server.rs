@@ -1,15 +1,20 @@
 //! The server's side of TLS: which versions, which certificates, and their renewal.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{
+    AtomicU64,
+    Ordering::{Acquire, Release},
+};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::SystemTime;
 
 use rustls::ServerConfig;
 use rustls::crypto::{CryptoProvider, ring};
-use rustls::server::{ProducesTickets, UnbufferedServerConnection};
+use rustls::server::{NoServerSessionStorage, ProducesTickets, UnbufferedServerConnection};
 
 use super::TlsSession;
 use super::certificates::{ByName, Pair, PairError};
+use super::client_certificates::{ClientFiles, ClientFilesError, ClientVerifier};
 
 /// The one protocol that is spoken inside (RFC 7301).
 const ALPN: &[u8] = b"http/1.1";
@@ -23,36 +28,54 @@ pub struct PairFiles {
     pub key: PathBuf,
 }
 
+/// Whether a listener's clients have to present a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientCertificate {
+    /// They are not asked for one.
+    NotAsked,
+    /// They have to, where `TLS_CLIENT_CA` says whose.
+    Asked,
+}
+
 /// What TLS listeners answer with. It is read again while they serve.
 pub struct TlsServer {
     files: Vec<PairFiles>,
+    client_files: Option<ClientFiles>,
     provider: Arc<CryptoProvider>,
     /// It outlives the certificates, so that clients resume across a renewal.
     tickets: Arc<dyn ProducesTickets>,
     current: RwLock<Current>,
+    /// How often it has changed which clients are let in.
+    admissions: AtomicU64,
 }
 
 struct Current {
     config: Arc<ServerConfig>,
+    /// That of listeners which ask for a client's certificate.
+    asking: Option<Arc<ServerConfig>>,
     pairs: Vec<Pair>,
+    clients: Option<Arc<ClientVerifier>>,
 }
 
 /// What reading the files again has come to.
 #[derive(Debug)]
 pub struct Reloaded {
-    /// Whether any certificate is another one now.
+    /// Whether any certificate or list is another one now.
     pub changed: bool,
     /// What is wrong with which file. What was there in its place stays.
     pub faults: Vec<TlsServerError>,
 }
 
 impl TlsServer {
-    /// Reads the pairs of certificate and key.
+    /// Reads the pairs of certificate and key, and whose certificates are asked of clients.
     ///
     /// # Errors
     ///
     /// What is wrong with which file.
-    pub fn read(files: Vec<PairFiles>) -> Result<Self, TlsServerError> {
+    pub fn read(
+        files: Vec<PairFiles>,
+        client_files: Option<ClientFiles>,
+    ) -> Result<Self, TlsServerError> {
         let provider = Arc::new(ring::default_provider());
         let tickets = ring::Ticketer::new().map_err(TlsServerError::Rustls)?;
         let now = SystemTime::now();
@@ -61,35 +84,58 @@ impl TlsServer {
             .map(|files| Pair::read(&files.certificate, &files.key, &provider, now))
             .collect::<Result<Vec<_>, _>>()
             .map_err(TlsServerError::Pair)?;
-        let current = Current::new(pairs, &provider, &tickets)?;
+        let clients = client_files
+            .as_ref()
+            .map(|files| ClientVerifier::read(files, &provider).map(Arc::new))
+            .transpose()
+            .map_err(TlsServerError::Clients)?;
+        let current = Current::new(pairs, clients, &provider, &tickets)?;
         Ok(Self {
             files,
+            client_files,
             provider,
             tickets,
             current: RwLock::new(current),
+            admissions: AtomicU64::new(0),
         })
     }
 
-    /// Reads the pairs again, and has new connections use those that are good.
+    /// Reads the files again, and has new connections use those that are good.
     #[must_use]
     pub fn reload(&self) -> Reloaded {
         let now = SystemTime::now();
         let mut faults = Vec::new();
-        let old = self.pairs();
-        let read = |(files, old): (&PairFiles, &Pair)| {
-            Pair::read(&files.certificate, &files.key, &self.provider, now).unwrap_or_else(
-                |fault| {
+        let (old_pairs, old_clients) = {
+            let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+            (current.pairs.clone(), current.clients.clone())
+        };
+        let pairs: Vec<_> = (self.files.iter().zip(&old_pairs))
+            .map(|(files, old)| {
+                let read = Pair::read(&files.certificate, &files.key, &self.provider, now);
+                read.unwrap_or_else(|fault| {
                     faults.push(TlsServerError::Pair(fault));
                     old.clone()
-                },
-            )
+                })
+            })
+            .collect();
+        let mut clients = old_clients.clone();
+        if let Some(files) = &self.client_files {
+            match ClientVerifier::read(files, &self.provider) {
+                Ok(fresh) if clients.as_deref() == Some(&fresh) => {}
+                Ok(fresh) => clients = Some(Arc::new(fresh)),
+                Err(fault) => faults.push(TlsServerError::Clients(fault)),
+            }
+        }
+        let same_clients = match (&clients, &old_clients) {
+            (Some(clients), Some(old)) => Arc::ptr_eq(clients, old),
+            _ => true,
         };
-        let pairs: Vec<_> = self.files.iter().zip(&old).map(read).collect();
-        let changed = pairs != old;
+        let changed = pairs != old_pairs || !same_clients;
         if changed {
-            match Current::new(pairs, &self.provider, &self.tickets) {
+            match Current::new(pairs, clients, &self.provider, &self.tickets) {
                 Ok(fresh) => {
                     *self.current.write().unwrap_or_else(PoisonError::into_inner) = fresh;
+                    self.admissions.fetch_add(u64::from(!same_clients), Release);
                 }
                 Err(fault) => faults.push(fault),
             }
@@ -102,13 +148,40 @@ impl TlsServer {
     /// # Errors
     ///
     /// What rustls says of its own configuration.
-    pub fn session(&self) -> Result<TlsSession, rustls::Error> {
+    pub fn session(&self, certificate: ClientCertificate) -> Result<TlsSession, rustls::Error> {
+        // Before the configuration is taken, so that a change in between is seen.
+        let admissions = self.admissions.load(Acquire);
         let config = {
             let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(&current.config)
+            match (&current.asking, certificate) {
+                (Some(asking), ClientCertificate::Asked) => Arc::clone(asking),
+                _ => Arc::clone(&current.config),
+            }
         };
         let connection = UnbufferedServerConnection::new(config)?;
-        Ok(TlsSession::server(connection))
+        Ok(TlsSession::server(connection, admissions))
+    }
+
+    /// Verifies the client's certificate again, where it has changed since which clients
+    /// are let in.
+    ///
+    /// # Errors
+    ///
+    /// Why the client is not let in any more.
+    pub fn verify_again(&self, session: &mut TlsSession) -> Result<(), rustls::Error> {
+        let admissions = self.admissions.load(Acquire);
+        if session.admissions == admissions {
+            return Ok(());
+        }
+        let clients = {
+            let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+            current.clients.clone()
+        };
+        if let (Some(clients), Some(chain)) = (clients, session.state().peer_certificates()) {
+            clients.verify(chain)?;
+        }
+        session.admissions = admissions;
+        Ok(())
     }
 
     /// The pairs that are used now.
@@ -121,7 +194,8 @@ impl TlsServer {
     /// The files that all this is read from.
     pub fn files(&self) -> impl Iterator<Item = &Path> {
         let pairs = self.files.iter();
-        pairs.flat_map(|pair| [&*pair.certificate, &*pair.key])
+        let pairs = pairs.flat_map(|pair| [&*pair.certificate, &*pair.key]);
+        pairs.chain(self.client_files.iter().flat_map(ClientFiles::paths))
     }
 }
 
@@ -130,6 +204,8 @@ impl TlsServer {
 pub enum TlsServerError {
     /// A pair cannot be used.
     Pair(PairError),
+    /// Clients cannot be verified.
+    Clients(ClientFilesError),
     /// What rustls says of its own configuration.
     Rustls(rustls::Error),
 }
@@ -146,6 +222,7 @@ impl std::fmt::Display for TlsServerError {
     fn fmt(&self, to: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Pair(error) => error.fmt(to),
+            Self::Clients(error) => error.fmt(to),
             Self::Rustls(error) => error.fmt(to),
         }
     }
@@ -155,6 +232,7 @@ impl std::error::Error for TlsServerError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Pair(error) => Some(error),
+            Self::Clients(error) => Some(error),
             Self::Rustls(error) => Some(error),
         }
     }
@@ -163,21 +241,43 @@ impl std::error::Error for TlsServerError {
 impl Current {
     fn new(
         pairs: Vec<Pair>,
+        clients: Option<Arc<ClientVerifier>>,
         provider: &Arc<CryptoProvider>,
         tickets: &Arc<dyn ProducesTickets>,
     ) -> Result<Self, TlsServerError> {
-        let mut config = ServerConfig::builder_with_provider(Arc::clone(provider))
-            .with_safe_default_protocol_versions()
-            .map_err(TlsServerError::Rustls)?
+        let by_name = Arc::new(ByName(pairs.clone()));
+        let builder = || {
+            ServerConfig::builder_with_provider(Arc::clone(provider))
+                .with_safe_default_protocol_versions()
+                .map_err(TlsServerError::Rustls)
+        };
+        let mut config = builder()?
             .with_no_client_auth()
-            .with_cert_resolver(Arc::new(ByName(pairs.clone())));
-        config.alpn_protocols = vec![ALPN.to_vec()];
+            .with_cert_resolver(by_name.clone());
         config.ticketer = Arc::clone(tickets);
-        // Tickets are stateless; a store of sessions would grow with the clients.
-        config.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
+        let asking = match &clients {
+            None => None,
+            Some(clients) => {
+                let mut config = builder()?
+                    .with_client_cert_verifier(clients.clone())
+                    .with_cert_resolver(by_name);
+                // rustls does not verify the certificate again when a session is resumed.
+                config.send_tls13_tickets = 0;
+                Some(settled(config))
+            }
+        };
         Ok(Self {
-            config: Arc::new(config),
+            config: settled(config),
+            asking,
             pairs,
+            clients,
         })
     }
+}
+
+fn settled(mut config: ServerConfig) -> Arc<ServerConfig> {
+    config.alpn_protocols = vec![ALPN.to_vec()];
+    // Tickets are stateless; a store of sessions would grow with the clients.
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    Arc::new(config)
 }

@@ -150,6 +150,9 @@ impl Session {
         self.unparsed = !self.input.is_empty();
         self.forwarded_waits = self.waits_for_peer();
         self.enter(next, context.now);
+        if next == State::Idle {
+            self.is_let_in(context);
+        }
         match self.write(context.now) {
             Action::Wait if next == State::Idle && self.output.is_empty() => Action::RunAgain,
             // What came before is read off too, and no event need tell of it again.

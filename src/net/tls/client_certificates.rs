@@ -1,0 +1,239 @@
+//! Which clients a listener lets in by their certificates.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::client::danger::HandshakeSignatureValid;
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, UnixTime};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
+use rustls::{
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error, RootCertStore,
+    SignatureScheme,
+};
+use x509_cert::Certificate;
+use x509_cert::der::Decode as _;
+use x509_cert::ext::pkix::SubjectAltName;
+use x509_cert::ext::pkix::name::GeneralName;
+
+use super::certificates::{PairError, read_file};
+
+/// Whose certificates are good.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientFiles {
+    /// `TLS_CLIENT_CA`: who issues them.
+    pub authorities: PathBuf,
+    /// `TLS_CLIENT_NAMES`: DNS names and URIs, of which a certificate holds one; every
+    /// certificate is good where there are none.
+    pub names: Vec<String>,
+    /// `TLS_CLIENT_CRL`: which ones have been revoked.
+    pub revocations: Vec<PathBuf>,
+}
+
+impl ClientFiles {
+    pub(super) fn paths(&self) -> impl Iterator<Item = &Path> {
+        let first = [&*self.authorities].into_iter();
+        first.chain(self.revocations.iter().map(|path| &**path))
+    }
+}
+
+/// Why no client can be verified.
+#[derive(Debug)]
+pub enum ClientFilesError {
+    /// A file cannot be read, or is not PEM.
+    File(PairError),
+    /// The file of authorities holds none.
+    NoAuthority(PathBuf),
+    /// The file of revocations holds none.
+    NoList(PathBuf),
+    /// An authority's certificate cannot be used.
+    Authority(PathBuf, Error),
+    /// What rustls says of all of them.
+    Rejected(VerifierBuilderError),
+}
+
+impl fmt::Display for ClientFilesError {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(error) => error.fmt(to),
+            Self::NoAuthority(path) => write!(
+                to,
+                "{} holds no certificate of an authority; write it in PEM",
+                path.display()
+            ),
+            Self::NoList(path) => write!(
+                to,
+                "{} holds no list of revoked certificates; write it in PEM (openssl crl \
+                 -inform DER)",
+                path.display()
+            ),
+            Self::Authority(path, error) => write!(
+                to,
+                "a certificate in {} is no authority's: {error}",
+                path.display()
+            ),
+            Self::Rejected(error) => write!(
+                to,
+                "a list of revoked certificates cannot be used: {error}; fetch it again"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for ClientFilesError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::File(error) => Some(error),
+            Self::Authority(_, error) => Some(error),
+            Self::Rejected(error) => Some(error),
+            Self::NoAuthority(_) | Self::NoList(_) => None,
+        }
+    }
+}
+
+/// Verifies what clients present: the chain, the revocations of all of it, and the name.
+#[derive(Debug)]
+pub(super) struct ClientVerifier {
+    chain: Arc<dyn ClientCertVerifier>,
+    names: Vec<String>,
+    /// What the files held.
+    read: Vec<Vec<u8>>,
+}
+
+/// Two are the same where they let the same clients in.
+impl PartialEq for ClientVerifier {
+    fn eq(&self, other: &Self) -> bool {
+        self.read == other.read && self.names == other.names
+    }
+}
+
+impl ClientVerifier {
+    pub(super) fn read(
+        files: &ClientFiles,
+        provider: &Arc<CryptoProvider>,
+    ) -> Result<Self, ClientFilesError> {
+        let mut read = Vec::new();
+        let mut roots = RootCertStore::empty();
+        let text = read_file(&files.authorities).map_err(ClientFilesError::File)?;
+        for certificate in CertificateDer::pem_slice_iter(&text) {
+            let certificate = certificate.map_err(|error| not_pem(&files.authorities, error))?;
+            read.push(certificate.to_vec());
+            roots
+                .add(certificate)
+                .map_err(|error| ClientFilesError::Authority(files.authorities.clone(), error))?;
+        }
+        if roots.is_empty() {
+            return Err(ClientFilesError::NoAuthority(files.authorities.clone()));
+        }
+        let mut lists = Vec::new();
+        for path in &files.revocations {
+            let text = read_file(path).map_err(ClientFilesError::File)?;
+            let before = lists.len();
+            for list in CertificateRevocationListDer::pem_slice_iter(&text) {
+                let list = list.map_err(|error| not_pem(path, error))?;
+                read.push(list.to_vec());
+                lists.push(list);
+            }
+            if lists.len() == before {
+                return Err(ClientFilesError::NoList(path.clone()));
+            }
+        }
+        // A status that no list tells, and a list that has ended, deny.
+        let builder =
+            WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));
+        let chain = builder
+            .with_crls(lists)
+            .enforce_revocation_expiration()
+            .build()
+            .map_err(ClientFilesError::Rejected)?;
+        Ok(Self {
+            chain,
+            names: files.names.clone(),
+            read,
+        })
+    }
+
+    /// Whether it would let a client in that has presented `chain`.
+    pub(super) fn verify(&self, chain: &[CertificateDer<'_>]) -> Result<(), Error> {
+        let (own, others) = chain.split_first().ok_or(Error::NoCertificatesPresented)?;
+        self.verify_client_cert(own, others, UnixTime::now())
+            .map(drop)
+    }
+
+    fn verify_name(&self, certificate: &CertificateDer<'_>) -> Result<(), Error> {
+        if self.names.is_empty() {
+            return Ok(());
+        }
+        let certificate = Certificate::from_der(certificate)
+            .map_err(|_| Error::InvalidCertificate(CertificateError::BadEncoding))?;
+        let names = certificate
+            .tbs_certificate()
+            .get_extension::<SubjectAltName>();
+        let is_good = |name: &GeneralName| match name {
+            GeneralName::DnsName(name) => {
+                let wanted = |wanted: &String| wanted.eq_ignore_ascii_case(name.as_str());
+                self.names.iter().any(wanted)
+            }
+            GeneralName::UniformResourceIdentifier(uri) => {
+                self.names.iter().any(|wanted| wanted == uri.as_str())
+            }
+            _ => false,
+        };
+        match names {
+            Ok(Some((_, names))) if names.0.iter().any(is_good) => Ok(()),
+            _ => Err(Error::InvalidCertificate(
+                CertificateError::ApplicationVerificationFailure,
+            )),
+        }
+    }
+}
+
+fn not_pem(path: &Path, error: rustls::pki_types::pem::Error) -> ClientFilesError {
+    ClientFilesError::File(PairError::NotPem(path.to_owned(), error))
+}
+
+impl ClientCertVerifier for ClientVerifier {
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        self.chain.root_hint_subjects()
+    }
+
+    fn verify_client_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        let verified = self
+            .chain
+            .verify_client_cert(end_entity, intermediates, now)?;
+        self.verify_name(end_entity)?;
+        Ok(verified)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.chain
+            .verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.chain
+            .verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.chain.supported_verify_schemes()
+    }
+}
