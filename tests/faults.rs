@@ -9,6 +9,8 @@ mod accepting;
 mod backlog;
 #[path = "faults/budget.rs"]
 mod budget;
+#[path = "faults/cgroup.rs"]
+mod cgroup;
 #[path = "faults/clock.rs"]
 mod clock;
 #[path = "faults/crowds.rs"]

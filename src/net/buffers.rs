@@ -19,7 +19,7 @@ const UNIX_LARGE: usize = 64 * 1024;
 const NOT_SENT: u32 = 128 * 1024;
 
 /// What a send buffer is set to when memory is short. The kernel doubles it.
-const FIXED: usize = 96 * 1024;
+const FIXED: usize = 48 * 1024;
 /// Sizes at which a send buffer is tried, to find out what is in it.
 const TRIED: [usize; 5] = [192 * 1024, 144 * 1024, 96 * 1024, 48 * 1024, 24 * 1024];
 /// A send buffer is counted as no more than this, until memory is short: what waits is
@@ -73,10 +73,17 @@ pub fn limit_not_sent(socket: &impl AsFd) -> io::Result<()> {
     SockRef::from(socket).set_tcp_notsent_lowat(NOT_SENT)
 }
 
-/// Bytes that have come and are not read (`FIONREAD`, tcp(7)).
+/// What bytes that have come and are not read (`FIONREAD`, tcp(7)) cost: up to twice as
+/// many for the kernel's own bookkeeping, and no more than `SO_RCVBUF`, by which it counts
+/// them itself.
 pub(super) fn unread(socket: impl AsFd) -> usize {
-    let bytes = ioctl_fionread(socket).unwrap_or_default();
-    usize::try_from(bytes).unwrap_or(usize::MAX)
+    let bytes = ioctl_fionread(&socket).unwrap_or_default();
+    let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+    if bytes == 0 {
+        return 0;
+    }
+    let most = sockopt::socket_recv_buffer_size(socket).unwrap_or(usize::MAX);
+    bytes.saturating_mul(2).min(most)
 }
 
 /// Bytes that the kernel may hold of what has been written to a socket that takes no more
@@ -102,6 +109,7 @@ pub(super) fn bound_untaken(socket: impl AsFd) -> usize {
         held = size / 3 * 2;
     }
     let _ = sockopt::set_socket_send_buffer_size(&socket, FIXED);
+    let _ = limit_not_sent(&socket);
     held.min(before)
 }
 

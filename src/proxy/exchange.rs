@@ -342,12 +342,16 @@ impl Exchange {
     /// Gives up the connection, which is kept where nothing is under way on it, and reports
     /// how the exchange has ended.
     pub fn finish(&mut self, end: End, context: &mut AttemptContext<'_>) {
-        let keep = self.answer == Answer::Body
-            && self.backend_keeps
+        let is_whole = self.answer != Answer::Head
             && self.response.is_done()
             && self.request.is_done()
             && self.to_backend.is_empty()
             && !self.request_broken;
+        let keep = is_whole && self.answer == Answer::Body && self.backend_keeps;
+        if !is_whole && let Some(connection) = self.attempt.connection() {
+            // What the backend does not take would stay in the kernel, counted by nobody.
+            connection.transport.reset_on_close();
+        }
         let (relay, now) = (context.relay, context.now);
         self.count_bytes(relay);
         let backend = self.attempt.backend();

@@ -77,7 +77,7 @@ impl Limits {
     /// A long head always has room.
     fn held_bytes(&self, forwards: bool) -> usize {
         const ALONE: usize = 8 * 1024 * 1024;
-        const IN_FRONT: usize = 96 * 1024 * 1024;
+        const IN_FRONT: usize = 80 * 1024 * 1024;
         let least = if forwards { IN_FRONT } else { ALONE };
         least.max(16 * self.head_bytes)
     }

@@ -113,6 +113,8 @@ pub(crate) struct SessionContext<'a> {
     pub(crate) draining: bool,
     /// Whether memory is short, so that little is to be read at once.
     pub(crate) is_short: bool,
+    /// Whether there is none left, so that nothing new is to be forwarded.
+    pub(crate) is_full: bool,
     /// Where requests are forwarded to, if they are.
     pub(crate) relay: Option<&'a Relay>,
     /// What TLS is answered with.
@@ -554,6 +556,10 @@ impl Session {
             None => respond::decide(context.handler, head, self.peer),
         };
         match (decision, context.relay) {
+            (Ok(Decision::Forward(..)), Some(_)) if context.is_full => {
+                let error = RequestError::new(503, "memory");
+                respond::refuse(context.handler, &error, self.peer, is_head, keep_alive, out);
+            }
             (Ok(Decision::Forward(edits, entry)), Some(relay)) => {
                 return self.start_exchange(head, &edits, entry, relay, context);
             }

@@ -389,6 +389,10 @@ impl Worker {
             self.slots.set_idle(slot, None);
         }
         self.with_session(slot, now, Session::on_ready);
+        // At once: what hundreds of turns add in one pass would be past all limits.
+        if self.budget.excess() > 0 {
+            self.give_back(now);
+        }
     }
 
     /// Lets `act` do something with a session, and draws the consequences.
@@ -426,6 +430,7 @@ impl Worker {
             now,
             draining: self.draining.is_some(),
             is_short: self.budget.is_short(),
+            is_full: self.budget.excess() > 0,
             slot,
         };
         let held = session.held();

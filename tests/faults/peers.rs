@@ -78,10 +78,19 @@ pub(crate) fn cpu_ticks(pid: u32) -> u64 {
 
 /// Resident memory in KiB.
 pub(crate) fn resident_kib(pid: u32) -> u64 {
+    status_kib(pid, "VmRSS:")
+}
+
+/// Resident memory in KiB without the pages of files, which the system can drop.
+pub(crate) fn resident_own_kib(pid: u32) -> u64 {
+    status_kib(pid, "RssAnon:")
+}
+
+fn status_kib(pid: u32, field: &str) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("its status");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let line = status.lines().find_map(|line| line.strip_prefix(field));
     let value = line.and_then(|line| line.split_whitespace().next());
-    value.expect("VmRSS").parse().expect("KiB")
+    value.expect(field).parse().expect("KiB")
 }
 
 /// The numbers of the files that the process holds open.
