@@ -3,18 +3,19 @@
 use std::error::Error;
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
 use crate::auth::secrets::Secrets;
 use crate::auth::shared_secret::Guard;
-use crate::config::Config;
+use crate::config::{Config, InheritedRoles};
 use crate::handler::Handler;
 use crate::handlers::admin::Admin;
 use crate::handlers::edge::Edge;
 use crate::handlers::front::Front;
 use crate::handlers::gateway::Gateway;
 use crate::handlers::origin::Origin;
+use crate::handlers::redirect::Redirect;
 use crate::net::tls::client::TlsClient;
 use crate::net::tls::server::ClientCertificate;
 use crate::net::{Address, Inherited, SelfCheckSocket};
@@ -26,10 +27,14 @@ use crate::random;
 use crate::server::ListenerGroup;
 use crate::systemd::InheritedSocket;
 
-/// The `FileDescriptorName=` of sockets for the operator and for the gateway; any other
-/// leads to the origin.
-const ADMIN: &str = "admin";
+/// The `FileDescriptorName=` of sockets, by what they lead to. Any other leads to the
+/// origin, in plain HTTP.
+const PLAIN: &str = "plain";
+const TLS: &str = "tls";
 const GATEWAY: &str = "gateway";
+const GATEWAY_TLS: &str = "gateway-tls";
+const REDIRECT: &str = "redirect";
+const ADMIN: &str = "admin";
 
 /// Sockets of a socket unit, by what they lead to.
 #[derive(Default)]
@@ -37,33 +42,71 @@ pub struct InheritedSockets {
     origin: Vec<Inherited>,
     admin: Vec<Inherited>,
     gateway: Vec<Inherited>,
+    redirect: Vec<Inherited>,
+    /// What is likely a mistake.
+    pub warnings: Vec<String>,
 }
 
 impl InheritedSockets {
     /// Sorts them by name.
-    #[must_use]
-    pub fn sort(sockets: Vec<InheritedSocket>) -> Self {
+    ///
+    /// # Errors
+    ///
+    /// If TLS is to be spoken at a Unix socket.
+    pub fn sort(sockets: Vec<InheritedSocket>) -> Result<Self, InheritedError> {
         let mut sorted = Self::default();
         for InheritedSocket { name, socket } in sockets {
             match name.as_str() {
                 ADMIN => sorted.admin.push(socket),
                 GATEWAY => sorted.gateway.push(socket),
-                _ => sorted.origin.push(socket),
+                GATEWAY_TLS => sorted
+                    .gateway
+                    .push(over_tcp(socket, &name, Inherited::Tls)?),
+                TLS => sorted.origin.push(over_tcp(socket, &name, Inherited::Tls)?),
+                REDIRECT => sorted
+                    .redirect
+                    .push(over_tcp(socket, &name, Inherited::Redirect)?),
+                _ => {
+                    // systemd's own names are that of the unit, and these.
+                    let own = ["", PLAIN, "connection", "stored", "unknown"];
+                    if !own.contains(&&*name) && !name.ends_with(".socket") {
+                        sorted.warnings.push(format!(
+                            "FileDescriptorName={name} is unknown, so plain HTTP is served \
+                             there; write {PLAIN}, {TLS}, {GATEWAY}, {GATEWAY_TLS}, {REDIRECT} \
+                             or {ADMIN}"
+                        ));
+                    }
+                    sorted.origin.push(socket);
+                }
             }
         }
-        sorted
+        Ok(sorted)
     }
 
-    /// Whether one of them leads to the origin.
+    /// What the configuration has to know of them.
     #[must_use]
-    pub fn has_origin(&self) -> bool {
-        !self.origin.is_empty()
+    pub fn roles(&self) -> InheritedRoles {
+        let is_tls = |socket: &Inherited| matches!(socket, Inherited::Tls(_));
+        InheritedRoles {
+            plain: self.origin.iter().any(|socket| !is_tls(socket)),
+            tls: self.origin.iter().any(is_tls),
+            gateway: !self.gateway.is_empty(),
+            gateway_tls: self.gateway.iter().any(is_tls),
+            redirect: !self.redirect.is_empty(),
+            open: remote(&self.origin),
+        }
     }
+}
 
-    /// Whether one of them leads to the gateway.
-    #[must_use]
-    pub fn has_gateway(&self) -> bool {
-        !self.gateway.is_empty()
+/// A socket of TCP as another kind.
+fn over_tcp(
+    socket: Inherited,
+    name: &str,
+    kind: fn(TcpListener) -> Inherited,
+) -> Result<Inherited, InheritedError> {
+    match socket {
+        Inherited::Tcp(socket) => Ok(kind(socket)),
+        _ => Err(InheritedError::NotTcp(name.to_owned())),
     }
 }
 
@@ -74,6 +117,8 @@ pub enum InheritedError {
     RemoteGateway(SocketAddr),
     /// The operator's can be reached from other machines.
     RemoteAdmin(SocketAddr),
+    /// A Unix socket is to speak TLS, or to redirect.
+    NotTcp(String),
 }
 
 impl fmt::Display for InheritedError {
@@ -84,6 +129,11 @@ impl fmt::Display for InheritedError {
                 "the socket unit with FileDescriptorName={GATEWAY} listens on {address}, which \
                  other machines can reach, and its answers hold the secret; set its \
                  ListenStream= to a path or to a loopback address"
+            ),
+            Self::NotTcp(name) => write!(
+                to,
+                "a Unix socket has FileDescriptorName={name}, which is for TCP; set its \
+                 ListenStream= to an address and a port"
             ),
             Self::RemoteAdmin(address) => write!(
                 to,
@@ -130,17 +180,19 @@ pub fn listener_groups(
     };
     let origin = origin(config, inherited.origin, secrets, relays.backend.as_ref());
     let gateway = gateway(config, inherited.gateway, secrets, relays.origin.as_ref());
-    Ok([origin, admin].into_iter().chain(gateway).collect())
+    let redirect = redirect(config, inherited.redirect, secrets);
+    let groups = [origin, admin].into_iter().chain(gateway).chain(redirect);
+    Ok(groups.collect())
 }
 
-/// The address of the first one that other machines can reach.
+/// The address of the first plain one that other machines can reach.
 fn remote(sockets: &[Inherited]) -> Option<SocketAddr> {
     sockets.iter().find_map(|socket| match socket {
         Inherited::Tcp(socket) => socket
             .local_addr()
             .ok()
             .filter(|&address| !Address::Tcp(address).is_local()),
-        Inherited::Unix(_) => None,
+        Inherited::Tls(_) | Inherited::Redirect(_) | Inherited::Unix(_) => None,
     })
 }
 
@@ -185,6 +237,42 @@ fn origin(
         client_certificate: ClientCertificate::Asked,
         handler,
     }
+}
+
+/// Where clients are sent to https.
+fn redirect(
+    config: &Config,
+    inherited: Vec<Inherited>,
+    secrets: &Arc<Secrets>,
+) -> Option<ListenerGroup> {
+    let tls = config.tls.as_ref()?;
+    if config.redirect.is_empty() && inherited.is_empty() {
+        return None;
+    }
+    let gateway = config.gateway.as_ref();
+    let keys = gateway.and_then(|gateway| Some((gateway, gateway.keys.clone()?)));
+    let mut ports = config.listen.iter().filter(|address| address.is_tls());
+    let port = ports.find_map(Address::socket_addr);
+    Some(ListenerGroup {
+        addresses: config.redirect.clone(),
+        access: config.socket_access,
+        inherited,
+        private: None,
+        relay: None,
+        tls: None,
+        client_certificate: ClientCertificate::NotAsked,
+        handler: Arc::new(Redirect {
+            tls: Arc::clone(tls),
+            port: port
+                .map(|address| address.port())
+                .filter(|&port| port != 443),
+            guard: Guard::new(&config.header, Arc::clone(secrets)),
+            keys: keys.map(|(gateway, keys)| (gateway.key_header.clone(), keys)),
+            webroot: config.acme_webroot.clone(),
+            trusted_proxies: config.trusted_proxies.clone(),
+            access_log: config.access_log,
+        }),
+    })
 }
 
 /// The ways that lead to others; no name of a host is resolved yet.

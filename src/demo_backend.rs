@@ -61,7 +61,7 @@ pub fn run(address: &Address, ready: impl FnOnce(&str)) -> Result<(), DemoError>
     let server = match address {
         Address::Tcp(tcp) if address.is_local() => Server::http(tcp),
         Address::Unix(path) => Server::http_unix(path),
-        Address::Tcp(_) | Address::Tls(_) => {
+        Address::Tcp(_) | Address::Tls(_) | Address::Redirect(_) => {
             return Err(DemoError::NotLoopback(address.clone()));
         }
     };

@@ -61,7 +61,10 @@ fn serve() -> ExitCode {
                 .iter()
                 .filter_map(InheritedSocket::warning)
                 .collect();
-            (InheritedSockets::sort(sockets), warnings)
+            match InheritedSockets::sort(sockets) {
+                Ok(sockets) => (sockets, warnings),
+                Err(error) => return fail(1, &error),
+            }
         }
         Err(error) => return fail(1, &error),
     };
@@ -70,6 +73,7 @@ fn serve() -> ExitCode {
         Err(faults) => return fail(EX_CONFIG, &faults),
     };
     config.warnings.extend(warnings);
+    config.warnings.extend(inherited.warnings.clone());
     let prefix = if systemd::stderr_is_journal() {
         Prefix::Priority
     } else {
@@ -173,8 +177,7 @@ fn bind_and_run(mut config: Config, inherited: InheritedSockets) -> Result<usize
 
 fn read_config(inherited: &InheritedSockets) -> Result<Config, ConfigError> {
     Config::read(&Environment {
-        inherits_gateway: inherited.has_gateway(),
-        inherits_origin: inherited.has_origin(),
+        inherited: inherited.roles(),
         ..Environment::of_process()
     })
 }

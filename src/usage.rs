@@ -65,6 +65,11 @@ pub const COMMANDS: &[Usage] = &[
             option("cert", "FILE", "the certificate, with --key"),
             option("key", "FILE", "the certificate's key"),
             option("socket", "PATH", "the guard's socket"),
+            option(
+                "role",
+                "ROLE",
+                "for socket: tls, gateway, gateway-tls, redirect or admin",
+            ),
         ],
     },
     Usage {

@@ -129,6 +129,7 @@ fn check_prints_what_is_guarded_and_what_is_open() {
         ),
         ("PUBLIC_PATHS", "/healthz, /favicon.ico"),
         ("MAX_BODY_BYTES", "1000000"),
+        ("PLAINTEXT", "allow"),
     ]);
     assert_eq!((status, errors.as_str()), (Some(0), ""));
     for line in [

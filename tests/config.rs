@@ -111,7 +111,11 @@ fn a_short_secret_earns_a_warning() {
         errors.contains("shorter than 16 bytes") && !errors.contains("fifteen"),
         "{errors}"
     );
-    let (_, _, errors) = run(&["check"], &[("SHARED_SECRET", "sixteen-bytes-..")]);
+    let variables = [
+        ("SHARED_SECRET", "sixteen-bytes-.."),
+        ("PLAINTEXT", "allow"),
+    ];
+    let (_, _, errors) = run(&["check"], &variables);
     assert_eq!(errors, "");
 }
 
@@ -201,6 +205,7 @@ fn a_misspelt_variable_earns_a_warning_that_names_the_right_one() {
     ] {
         let variables = [
             ("SHARED_SECRET", SECRET),
+            ("PLAINTEXT", "allow"),
             (written, "hush-0123456789abcdef"),
         ];
         let (status, _, errors) = run(&["check"], &variables);
@@ -210,6 +215,7 @@ fn a_misspelt_variable_earns_a_warning_that_names_the_right_one() {
     }
     let foreign = [
         ("SHARED_SECRET", SECRET),
+        ("PLAINTEXT", "allow"),
         ("PATH", "/bin"),
         ("LISTEN_FDS", "0"),
     ];

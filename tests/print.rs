@@ -102,7 +102,7 @@ fn what_does_not_fit_is_refused_and_explained() {
         (&["envoy", "--key", "/a"], "--cert"),
         (&["haproxy", "--key", "/a"], "no place"),
         (&["haproxy-lua", "--socket", "/a"], "fitted to nothing"),
-        (&["socket", "--name", "a"], "fitted to nothing"),
+        (&["socket", "--name", "a"], "--role"),
         (&["unit", "--name", "a"], "it takes --backend"),
         (&["unit", "--backend", "127.0.0.1:3000"], "http://HOST:PORT"),
         (&["unit", "--backend", "http://unix:/run/a b"], "plain path"),

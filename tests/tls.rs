@@ -14,6 +14,8 @@ mod clients;
 mod connections;
 #[path = "tls/handshakes.rs"]
 mod handshakes;
+#[path = "tls/redirects.rs"]
+mod redirects;
 #[path = "tls/reloads.rs"]
 mod reloads;
 #[path = "tls/transfers.rs"]

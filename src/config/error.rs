@@ -35,6 +35,10 @@ pub enum ValueError {
     BothWildcards(u16),
     /// `none`, and no gateway.
     NoListener,
+    /// Nothing answers but what sends clients elsewhere.
+    RedirectAlone,
+    /// An address that sends clients to https, where none can be.
+    RedirectElsewhere(Address),
     /// The operator's address can be reached from other machines.
     RemoteAdmin(Address),
     /// The gateway's address can be reached from other machines.
@@ -93,6 +97,13 @@ impl Display for ValueError {
                 to,
                 "[::]:{port} takes IPv4 too, so 0.0.0.0:{port} is taken; leave 0.0.0.0:{port} out"
             ),
+            Self::RedirectAlone => to.write_str(
+                "redirect: sends clients to https, and nothing listens there; add an address \
+                 that begins with tls:",
+            ),
+            Self::RedirectElsewhere(address) => {
+                write!(to, "{address} can be in LISTEN alone; write it there")
+            }
             Self::NoListener => to
                 .write_str("none leaves nothing to listen at; leave it out, or set GATEWAY_LISTEN"),
             Self::RemoteAdmin(address) => write!(

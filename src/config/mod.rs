@@ -12,6 +12,8 @@ mod values;
 pub mod variables;
 
 use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,7 +26,7 @@ use crate::proxy::limits::Limits as RelayLimits;
 use crate::server::Limits;
 
 use reader::Reader;
-use values::{addresses, field_name, is_fixed};
+use values::{addresses, field_name, is_fixed, listen_addresses};
 
 pub use backend::Backend;
 pub use error::{ConfigError, ValueError};
@@ -37,10 +39,26 @@ pub struct Environment<'a> {
     pub variable: &'a dyn Fn(&str) -> Option<OsString>,
     /// The names of all variables.
     pub names: Vec<String>,
-    /// Whether a socket unit opens the gateway's listener.
-    pub inherits_gateway: bool,
-    /// Whether a socket unit opens the origin's, so that the default of `LISTEN` gives way.
-    pub inherits_origin: bool,
+    /// What socket units open.
+    pub inherited: InheritedRoles,
+}
+
+/// What the sockets of socket units lead to.
+#[derive(Clone, Copy, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a role of its own")]
+pub struct InheritedRoles {
+    /// The origin, in plain HTTP. Then the default of `LISTEN` gives way.
+    pub plain: bool,
+    /// The origin, in TLS. Then it gives way too.
+    pub tls: bool,
+    /// The gateway.
+    pub gateway: bool,
+    /// The gateway, in TLS.
+    pub gateway_tls: bool,
+    /// To https.
+    pub redirect: bool,
+    /// A plain one of the origin that other machines can reach.
+    pub open: Option<SocketAddr>,
 }
 
 impl Environment<'_> {
@@ -51,8 +69,7 @@ impl Environment<'_> {
         Self {
             variable: &|name| std::env::var_os(name),
             names: names.collect(),
-            inherits_gateway: false,
-            inherits_origin: false,
+            inherited: InheritedRoles::default(),
         }
     }
 }
@@ -92,6 +109,10 @@ pub struct Config {
     pub origin: Option<Origin>,
     /// What TLS listeners answer with: `TLS_CERT` and `TLS_KEY`.
     pub tls: Option<Arc<TlsServer>>,
+    /// The addresses of `LISTEN` where clients are sent to https.
+    pub redirect: Vec<Address>,
+    /// `ACME_WEBROOT`.
+    pub acme_webroot: Option<PathBuf>,
     /// `REQUIRE=certificate`.
     pub requires_certificate_alone: bool,
     /// `WRITE_TIMEOUT` for what is forwarded, or its own default.
@@ -119,26 +140,38 @@ impl Config {
     ///
     /// Every fault of every variable.
     pub fn read(environment: &Environment<'_>) -> Result<Self, ConfigError> {
-        let mut reader = Reader::new(environment.variable);
+        let mut reader = Reader::new(environment.variable, environment.inherited);
         let (source, loaded) = reader.secrets();
         let header = reader.value("SECRET_HEADER", field_name);
         let origin = reader.origin();
-        let gateway = reader.gateway(&header, environment.inherits_gateway, origin.is_some());
+        let gateway = reader.gateway(&header, environment.inherited.gateway, origin.is_some());
         let listen_is_set = reader.is_set("LISTEN");
         let listen = reader.value("LISTEN", |list| match list {
             "none" if gateway.is_some() => Ok(Vec::new()),
             "none" => Err(ValueError::NoListener),
-            _ => addresses(list),
+            _ => listen_addresses(list),
         });
+        let is_redirect = |address: &Address| matches!(address, Address::Redirect(_));
+        let (redirect, listen): (Vec<_>, Vec<_>) = listen.into_iter().partition(is_redirect);
+        if listen.is_empty() && !redirect.is_empty() && gateway.is_none() {
+            reader.fault("LISTEN", ValueError::RedirectAlone);
+        }
         let socket_access = reader.socket_access();
         let admin_allow_remote = reader.switch("ADMIN_ALLOW_REMOTE");
         let admin_listen = reader.admin_listen(admin_allow_remote);
         reader.each_address_once(&listen, gateway.as_ref(), &admin_listen);
         let gateway_listen = gateway.as_ref().map_or(&[][..], |gateway| &gateway.listen);
-        let tls = reader.tls(&listen, gateway_listen);
+        let tls = reader.tls(&listen, gateway_listen, &redirect);
+        let acme_webroot = reader.acme_webroot(&redirect);
         let requires_certificate_alone = reader.requires_certificate_alone(&listen);
+        let opens_listen =
+            listen_is_set || !(environment.inherited.plain || environment.inherited.tls);
+        reader.warn_of_plaintext(
+            if opens_listen { &listen } else { &[] },
+            gateway.as_ref(),
+            origin.is_some(),
+        );
         let backend = reader.backend(&header);
-        let opens_listen = listen_is_set || !environment.inherits_origin;
         reader.backend_is_elsewhere(
             backend.as_ref(),
             &[
@@ -185,6 +218,8 @@ impl Config {
             backend,
             tls,
             requires_certificate_alone,
+            redirect,
+            acme_webroot,
             origin,
             relay_limits,
             relay_write_timeout,

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::fmt::Display;
 use std::time::Duration;
 
+use super::InheritedRoles;
 use super::error::{ConfigError, ValueError};
 use super::variables::{Fallback, Form, Variable, find};
 use super::{spelling, values};
@@ -12,9 +13,8 @@ use super::{spelling, values};
 pub(super) struct Reader<'a> {
     pub(super) variable: &'a dyn Fn(&str) -> Option<OsString>,
     pub(super) cores: usize,
-    /// Whether a socket unit opens addresses of LISTEN that speak TLS, or others.
-    pub(super) inherits_tls: bool,
-    pub(super) inherits_plain: bool,
+    /// What socket units open.
+    pub(super) inherited: InheritedRoles,
     faults: Vec<String>,
     pub(super) warnings: Vec<String>,
     /// Each variable and its effective value, as it is shown.
@@ -22,12 +22,14 @@ pub(super) struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(variable: &'a dyn Fn(&str) -> Option<OsString>) -> Self {
+    pub(super) fn new(
+        variable: &'a dyn Fn(&str) -> Option<OsString>,
+        inherited: InheritedRoles,
+    ) -> Self {
         Self {
             variable,
             cores: std::thread::available_parallelism().map_or(1, usize::from),
-            inherits_tls: false,
-            inherits_plain: false,
+            inherited,
             faults: Vec::new(),
             warnings: Vec::new(),
             effective: Vec::new(),

@@ -10,6 +10,7 @@ use crate::net::tls::client_certificates::ClientFiles;
 use crate::net::tls::server::{PairFiles, TlsServer, TlsServerError};
 
 use super::error::ValueError;
+use super::gateway::Gateway;
 use super::reader::Reader;
 
 const CERT: &str = "TLS_CERT";
@@ -18,6 +19,8 @@ const CLIENT_CA: &str = "TLS_CLIENT_CA";
 const CLIENT_NAMES: &str = "TLS_CLIENT_NAMES";
 const CLIENT_CRL: &str = "TLS_CLIENT_CRL";
 const REQUIRE: &str = "REQUIRE";
+const WEBROOT: &str = "ACME_WEBROOT";
+const PLAINTEXT: &str = "PLAINTEXT";
 
 /// How long before a certificate ends a warning says so.
 const RENEWAL: Duration = Duration::from_secs(14 * 86_400);
@@ -33,6 +36,10 @@ enum TlsFault {
     Require(String),
     PlainBeside(Address),
     PlainSocketUnit,
+    MissingForSocketUnit,
+    MissingForRedirect,
+    NoRedirect,
+    Plaintext(String),
 }
 
 impl fmt::Display for TlsFault {
@@ -48,6 +55,19 @@ impl fmt::Display for TlsFault {
                 to,
                 "{address} speaks TLS and there is no certificate; set {CERT} and {KEY}"
             ),
+            Self::MissingForSocketUnit => write!(
+                to,
+                "a socket unit opens an address that speaks TLS, and there is no certificate; \
+                 set {CERT} and {KEY}"
+            ),
+            Self::MissingForRedirect => write!(
+                to,
+                "clients are sent to https under the names of a certificate; set {CERT} and {KEY}"
+            ),
+            Self::NoRedirect => {
+                to.write_str("no address answers for it; write redirect:0.0.0.0:80 into LISTEN")
+            }
+            Self::Plaintext(text) => write!(to, "{text:?} is not allow"),
             Self::Several => to.write_str("it is one file; put all authorities into it"),
             Self::NoAuthority => {
                 write!(to, "no certificate is asked of clients; set {CLIENT_CA}")
@@ -76,6 +96,7 @@ impl Reader<'_> {
         &mut self,
         listen: &[Address],
         gateway: &[Address],
+        redirect: &[Address],
     ) -> Option<Arc<TlsServer>> {
         let certificates = self.value(CERT, paths);
         let keys = self.value(KEY, paths);
@@ -91,10 +112,15 @@ impl Reader<'_> {
         if certificates.is_empty() {
             if let Some(address) = listener {
                 self.fault("LISTEN", TlsFault::Missing(address.clone()));
+            } else if self.inherited.tls || self.inherited.gateway_tls {
+                self.fault(CERT, TlsFault::MissingForSocketUnit);
+            } else if self.inherited.redirect || !redirect.is_empty() {
+                self.fault(CERT, TlsFault::MissingForRedirect);
             }
             return None;
         }
-        if listener.is_none() && !self.inherits_tls {
+        let inherits = self.inherited.tls || self.inherited.gateway_tls;
+        if listener.is_none() && !inherits {
             self.warn(
                 CERT,
                 "no address of LISTEN or GATEWAY_LISTEN begins with tls:, so nothing uses it",
@@ -115,6 +141,56 @@ impl Reader<'_> {
                 self.fault(CERT, error);
                 None
             }
+        }
+    }
+
+    /// `ACME_WEBROOT`.
+    pub(super) fn acme_webroot(&mut self, redirect: &[Address]) -> Option<PathBuf> {
+        let paths = self.value(WEBROOT, paths);
+        let webroot = paths.first().cloned();
+        if webroot.is_some() && redirect.is_empty() && !self.inherited.redirect {
+            self.fault(WEBROOT, TlsFault::NoRedirect);
+        }
+        webroot
+    }
+
+    /// Warns of what other machines can reach without TLS.
+    pub(super) fn warn_of_plaintext(
+        &mut self,
+        listen: &[Address],
+        gateway: Option<&Gateway>,
+        forwards: bool,
+    ) {
+        let allowed = self.value(PLAINTEXT, |text| match text {
+            "" => Ok(false),
+            "allow" => Ok(true),
+            _ => {
+                let fault = TlsFault::Plaintext(text.to_owned());
+                Err(ValueError::Other(Box::new(fault)))
+            }
+        });
+        if allowed {
+            return;
+        }
+        let is_open = |address: &&Address| !address.is_tls() && !address.is_local();
+        let remedy = format!(
+            "write tls: before it and set {CERT} and {KEY}, listen at 127.0.0.1 behind a proxy, \
+             or set {PLAINTEXT}=allow"
+        );
+        let inherited = self.inherited.open.map(Address::Tcp);
+        if let Some(address) = listen.iter().chain(&inherited).find(is_open) {
+            self.warn(
+                "LISTEN",
+                format_args!("the secret crosses the network in the clear to {address}; {remedy}"),
+            );
+        }
+        let gateway = gateway.filter(|_| forwards);
+        let gateway = gateway.map_or(&[][..], |gateway| &gateway.listen);
+        if let Some(address) = gateway.iter().find(is_open) {
+            self.warn(
+                "GATEWAY_LISTEN",
+                format_args!("API keys cross the network in the clear to {address}; {remedy}"),
+            );
         }
     }
 
@@ -172,7 +248,7 @@ impl Reader<'_> {
         if let Some(plain) = listen.iter().find(|address| !address.is_tls()) {
             self.fault(REQUIRE, TlsFault::PlainBeside(plain.clone()));
         }
-        if self.inherits_plain {
+        if self.inherited.plain {
             self.fault(REQUIRE, TlsFault::PlainSocketUnit);
         }
         true

@@ -25,11 +25,21 @@ pub(super) fn field_name(name: &str) -> Result<String, ValueError> {
 
 /// Whether no other address is it: with port 0 the system chooses one.
 pub(super) fn is_fixed(address: &Address) -> bool {
-    !matches!(address, Address::Tcp(address) | Address::Tls(address) if address.port() == 0)
+    !matches!(address, Address::Tcp(address) | Address::Tls(address) | Address::Redirect(address) if address.port() == 0)
+}
+
+/// Addresses with commas, none of which sends clients elsewhere.
+pub(super) fn addresses(list: &str) -> Result<Vec<Address>, ValueError> {
+    let addresses = listen_addresses(list)?;
+    let is_redirect = |address: &&Address| matches!(address, Address::Redirect(_));
+    match addresses.iter().find(is_redirect) {
+        Some(redirect) => Err(ValueError::RedirectElsewhere(redirect.clone())),
+        None => Ok(addresses),
+    }
 }
 
 /// Addresses with commas; none where nothing is written.
-pub(super) fn addresses(list: &str) -> Result<Vec<Address>, ValueError> {
+pub(super) fn listen_addresses(list: &str) -> Result<Vec<Address>, ValueError> {
     let mut addresses = Vec::new();
     if list.is_empty() {
         return Ok(addresses);
@@ -43,7 +53,9 @@ pub(super) fn addresses(list: &str) -> Result<Vec<Address>, ValueError> {
     }
     let wildcard_port = |v6: bool| {
         addresses.iter().find_map(|address| match address {
-            Address::Tcp(a) | Address::Tls(a) if a.ip().is_unspecified() && a.is_ipv6() == v6 => {
+            Address::Tcp(a) | Address::Tls(a) | Address::Redirect(a)
+                if a.ip().is_unspecified() && a.is_ipv6() == v6 =>
+            {
                 Some(a.port())
             }
             _ => None,
@@ -57,9 +69,10 @@ pub(super) fn addresses(list: &str) -> Result<Vec<Address>, ValueError> {
 
 fn address(member: &str) -> Result<Address, ValueError> {
     let Some(path) = member.strip_prefix("unix:") else {
-        let (kind, text): (fn(SocketAddr) -> Address, _) = match member.strip_prefix("tls:") {
-            Some(text) => (Address::Tls, text),
-            None => (Address::Tcp, member),
+        let (kind, text): (fn(SocketAddr) -> Address, _) = match member.split_once(':') {
+            Some(("tls", text)) => (Address::Tls, text),
+            Some(("redirect", text)) => (Address::Redirect, text),
+            _ => (Address::Tcp, member),
         };
         return SocketAddr::from_str(text)
             .map(kind)

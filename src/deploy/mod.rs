@@ -1,6 +1,7 @@
 //! The files that the binary carries, for `origin-guard print`.
 
 mod proxy;
+mod socket;
 mod template;
 mod unit;
 mod values;
@@ -10,6 +11,7 @@ use std::fmt::{self, Display};
 
 pub use proxy::PrintFault;
 use proxy::{Language, Options, ProxyFile, Role};
+use socket::{ROLES, SocketRole};
 use unit::UnitBackend;
 
 /// A file that the binary carries.
@@ -28,6 +30,8 @@ enum Fits {
     Nothing,
     /// The unit: to a backend.
     Unit,
+    /// The socket unit: to a role.
+    Socket,
     Proxy(ProxyFile),
 }
 
@@ -38,11 +42,12 @@ static FILES: [File; 17] = [
         text: include_str!("origin-guard.service"),
         fits: Fits::Unit,
     },
-    plain(
-        "socket",
-        "origin-guard.socket, for systemd",
-        include_str!("origin-guard.socket"),
-    ),
+    File {
+        name: "socket",
+        purpose: "origin-guard.socket, for systemd; --role ROLE is another one",
+        text: include_str!("origin-guard.socket"),
+        fits: Fits::Socket,
+    },
     plain(
         "no-network",
         "a drop-in for the service with the socket unit",
@@ -190,6 +195,7 @@ pub struct Print {
     file: &'static File,
     options: Options,
     backend: Option<UnitBackend>,
+    role: Option<SocketRole>,
 }
 
 impl Print {
@@ -204,6 +210,7 @@ impl Print {
             file,
             options: Options::default(),
             backend: None,
+            role: None,
         })
         .ok_or_else(|| UnknownFile {
             name: name.to_owned(),
@@ -226,6 +233,15 @@ impl Print {
                     return Err(PrintFault::Repeated(name.to_owned()));
                 }
             }
+            (Fits::Socket, "role") => {
+                let role = SocketRole::parse(value).ok_or_else(|| {
+                    PrintFault::Value(name.to_owned(), format!("{value:?} is none; write {ROLES}"))
+                })?;
+                if self.role.replace(role).is_some() {
+                    return Err(PrintFault::Repeated(name.to_owned()));
+                }
+            }
+            (Fits::Socket, _) => return Err(PrintFault::NoPlace(name.to_owned(), "--role")),
             (Fits::Unit, _) => return Err(PrintFault::NoPlace(name.to_owned(), "--backend")),
             (Fits::Nothing, _) => return Err(PrintFault::NoPlace(name.to_owned(), "")),
         }
@@ -253,6 +269,7 @@ impl Print {
         match self.file.fits {
             Fits::Proxy(proxy) => proxy.text(self.file.text, &self.options, variable),
             Fits::Unit => Ok(unit::text(self.file.text, self.backend.as_ref())),
+            Fits::Socket => Ok(socket::text(self.role.unwrap_or(SocketRole::Plain))),
             Fits::Nothing => Ok(self.file.text.to_owned()),
         }
     }

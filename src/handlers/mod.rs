@@ -7,16 +7,18 @@ pub mod edge;
 pub mod front;
 pub mod gateway;
 pub mod origin;
+pub mod redirect;
 mod request_log;
 pub mod responses;
 
 use crate::metrics::Series;
 
 /// What the handlers count.
-pub(crate) static TABLES: [&[Series]; 5] = [
+pub(crate) static TABLES: [&[Series]; 6] = [
     origin::COUNTERS,
     front::COUNTERS,
     counters::TABLE,
     api_key::COUNTERS,
     edge::COUNTERS,
+    redirect::COUNTERS,
 ];

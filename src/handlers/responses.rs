@@ -51,6 +51,8 @@ pub static METHOD_NOT_ALLOWED_NO_STORE: StaticResponse =
 pub static TRACE_NOT_ALLOWED: StaticResponse = StaticResponse::new(|| {
     no_store(error(405, NOT_ALLOWED)).with_header(header("Allow", FORWARDED))
 });
+/// 403 to who has sent a credential in the clear.
+pub static USE_HTTPS: StaticResponse = StaticResponse::new(|| no_store(error(403, "Use https")));
 /// 204 to `OPTIONS *` at a listener where paths are only read.
 pub static OPTIONS_READING: StaticResponse = StaticResponse::new(|| options(READING));
 /// 204 to `OPTIONS *` at a listener where any method is served.
@@ -177,6 +179,22 @@ pub fn data_field(name: &str, value: &str) -> Option<Header> {
     is_printable
         .then(|| Header::from_bytes(name, value).ok())
         .flatten()
+}
+
+/// 308 to `location`, which is printable ASCII.
+#[must_use]
+pub fn redirect(location: &str) -> Reply {
+    let reply = json_reply(308, &body("message", "Use https"));
+    match data_field("Location", location) {
+        Some(field) => reply.with_header(field),
+        None => refusal(400),
+    }
+}
+
+/// The answer to a challenge of ACME.
+#[must_use]
+pub fn challenge(text: Vec<u8>) -> Reply {
+    no_store(bare(200, text)).with_header(header("Content-Type", "application/octet-stream"))
 }
 
 /// `text` in the text format of Prometheus.

@@ -33,11 +33,31 @@ pub enum Address {
     Tcp(SocketAddr),
     /// `tls:ADDR:PORT`: TCP that speaks TLS.
     Tls(SocketAddr),
+    /// `redirect:ADDR:PORT`: TCP where clients are sent to https.
+    Redirect(SocketAddr),
     /// `unix:/path`.
     Unix(PathBuf),
 }
 
 impl Address {
+    /// The address of TCP.
+    #[must_use]
+    pub fn socket_addr(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(address) | Self::Tls(address) | Self::Redirect(address) => Some(*address),
+            Self::Unix(_) => None,
+        }
+    }
+
+    /// The same at another port, as the system has chosen it.
+    fn at(&self, address: SocketAddr) -> Self {
+        match self {
+            Self::Tls(_) => Self::Tls(address),
+            Self::Redirect(_) => Self::Redirect(address),
+            _ => Self::Tcp(address),
+        }
+    }
+
     /// Whether it speaks TLS.
     #[must_use]
     pub fn is_tls(&self) -> bool {
@@ -47,10 +67,8 @@ impl Address {
     /// Whether only this machine can reach it.
     #[must_use]
     pub fn is_local(&self) -> bool {
-        match self {
-            Self::Tcp(address) | Self::Tls(address) => address.ip().to_canonical().is_loopback(),
-            Self::Unix(_) => true,
-        }
+        let address = self.socket_addr();
+        address.is_none_or(|address| address.ip().to_canonical().is_loopback())
     }
 }
 
@@ -59,6 +77,7 @@ impl fmt::Display for Address {
         match self {
             Self::Tcp(address) => address.fmt(to),
             Self::Tls(address) => write!(to, "tls:{address}"),
+            Self::Redirect(address) => write!(to, "redirect:{address}"),
             Self::Unix(path) => write!(to, "unix:{}", path.display()),
         }
     }
@@ -69,6 +88,10 @@ impl fmt::Display for Address {
 pub enum Inherited {
     /// A TCP socket.
     Tcp(std::net::TcpListener),
+    /// One whose connections speak TLS.
+    Tls(std::net::TcpListener),
+    /// One whose clients are sent to https.
+    Redirect(std::net::TcpListener),
     /// A Unix socket, whose file is not this process's to remove.
     Unix(std::os::unix::net::UnixListener),
 }
@@ -123,14 +146,11 @@ impl Listener {
         patience: Duration,
     ) -> io::Result<Self> {
         match address {
-            Address::Tcp(wanted) | Address::Tls(wanted) => {
-                let listener = listen_tcp(*wanted)?;
+            Address::Tcp(wanted) | Address::Tls(wanted) | Address::Redirect(wanted) => {
+                let listener = listen_tcp(*wanted).map_err(|error| explain(error, address))?;
                 buffers.settle_tcp(&listener, patience)?;
                 let bound = listener.local_addr()?;
-                let address = Some(match address {
-                    Address::Tls(_) => Address::Tls(bound),
-                    _ => Address::Tcp(bound),
-                });
+                let address = Some(address.at(bound));
                 let socket = Socket::Tcp(listener);
                 Ok(Self {
                     socket,
@@ -159,12 +179,17 @@ impl Listener {
         buffers: SocketBuffers,
         patience: Duration,
     ) -> io::Result<Self> {
+        let kind = match inherited {
+            Inherited::Tls(_) => Address::Tls,
+            Inherited::Redirect(_) => Address::Redirect,
+            _ => Address::Tcp,
+        };
         match inherited {
-            Inherited::Tcp(listener) => {
+            Inherited::Tcp(listener) | Inherited::Tls(listener) | Inherited::Redirect(listener) => {
                 buffers.settle_tcp(&listener, patience)?;
                 rustix::net::listen(&listener, BACKLOG)?;
                 listener.set_nonblocking(true)?;
-                let address = Some(Address::Tcp(listener.local_addr()?));
+                let address = Some(kind(listener.local_addr()?));
                 let socket = Socket::Tcp(TcpListener::from_std(listener));
                 Ok(Self {
                     socket,
@@ -278,6 +303,24 @@ fn listen_tcp(address: SocketAddr) -> io::Result<TcpListener> {
     bind(&socket, &address)?;
     rustix::net::listen(&socket, BACKLOG)?;
     Ok(TcpListener::from_std(socket.into()))
+}
+
+/// Says what to do about a port that is not this process's to have.
+fn explain(error: io::Error, address: &Address) -> io::Error {
+    let port = address.socket_addr().map_or(0, |address| address.port());
+    if error.kind() != io::ErrorKind::PermissionDenied || port >= 1024 {
+        return error;
+    }
+    let role = match address {
+        Address::Tls(_) => "tls",
+        Address::Redirect(_) => "redirect",
+        _ => "plain",
+    };
+    let message = format!(
+        "{error}; a port below 1024 takes a privilege that a service should not have, so let \
+         systemd open it: origin-guard print socket --role {role}"
+    );
+    io::Error::new(io::ErrorKind::PermissionDenied, message)
 }
 
 fn listen_unix(path: &Path) -> io::Result<UnixListener> {

@@ -119,7 +119,9 @@ fn inherited_socket(passed: &mut ListenFd, index: usize) -> io::Result<Option<In
     };
     let listens = match &socket {
         Some(Inherited::Unix(socket)) => socket_acceptconn(socket)?,
-        Some(Inherited::Tcp(socket)) => socket_acceptconn(socket)?,
+        Some(Inherited::Tcp(socket) | Inherited::Tls(socket) | Inherited::Redirect(socket)) => {
+            socket_acceptconn(socket)?
+        }
         None => true,
     };
     if listens {

@@ -191,6 +191,13 @@ impl TlsServer {
         current.pairs.clone()
     }
 
+    /// Whether one of the certificates is for `name`, which is in lower case.
+    #[must_use]
+    pub fn is_for(&self, name: &str) -> bool {
+        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+        current.pairs.iter().any(|pair| pair.is_for(name))
+    }
+
     /// The files that all this is read from.
     pub fn files(&self) -> impl Iterator<Item = &Path> {
         let pairs = self.files.iter();

@@ -15,7 +15,7 @@ use crate::net::{Address, Stream, limit_not_sent};
 /// tries again after a while.
 pub fn connect(address: &Address) -> io::Result<Stream> {
     match address {
-        Address::Tcp(address) | Address::Tls(address) => {
+        Address::Tcp(address) | Address::Tls(address) | Address::Redirect(address) => {
             let stream = TcpStream::connect(*address)?;
             // A request is one write; it must not wait for the ACK of the last.
             stream.set_nodelay(true)?;

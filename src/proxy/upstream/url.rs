@@ -157,9 +157,9 @@ impl BackendUrl {
     pub fn host_name(&self) -> Option<String> {
         match &self.place {
             Place::Address(Address::Unix(_)) => None,
-            Place::Address(Address::Tcp(address) | Address::Tls(address)) => {
-                Some(address.ip().to_string())
-            }
+            Place::Address(
+                Address::Tcp(address) | Address::Tls(address) | Address::Redirect(address),
+            ) => Some(address.ip().to_string()),
             Place::Name { host, .. } => Some(host.clone()),
         }
     }
@@ -170,7 +170,9 @@ impl BackendUrl {
         let implied = if self.is_https { TLS_PORT } else { PORT };
         match &self.place {
             Place::Address(Address::Unix(_)) => "localhost".into(),
-            Place::Address(Address::Tcp(address) | Address::Tls(address)) => {
+            Place::Address(
+                Address::Tcp(address) | Address::Tls(address) | Address::Redirect(address),
+            ) => {
                 let name = address.to_string();
                 let bare = name.strip_suffix(&format!(":{implied}"));
                 bare.map_or(name.clone(), str::to_owned)
@@ -293,10 +295,14 @@ impl BackendUrl {
     pub fn is_at(&self, listener: &Address) -> bool {
         match (&self.place, listener) {
             (Place::Address(Address::Unix(path)), Address::Unix(own)) => path == own,
-            (Place::Address(Address::Tcp(backend)), Address::Tcp(own) | Address::Tls(own)) => {
-                backend.port() == own.port() && reaches(backend.ip(), own.ip())
-            }
-            (Place::Name { host, port }, Address::Tcp(own) | Address::Tls(own)) => {
+            (
+                Place::Address(Address::Tcp(backend)),
+                Address::Tcp(own) | Address::Tls(own) | Address::Redirect(own),
+            ) => backend.port() == own.port() && reaches(backend.ip(), own.ip()),
+            (
+                Place::Name { host, port },
+                Address::Tcp(own) | Address::Tls(own) | Address::Redirect(own),
+            ) => {
                 let ip = own.ip().to_canonical();
                 *port == own.port()
                     && is_localhost(host)

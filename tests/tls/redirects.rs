@@ -1,0 +1,249 @@
+//! `redirect:` addresses, plaintext that is warned of, and sockets of socket units.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::process::Command;
+
+use crate::authority::{Authority, Key};
+use crate::guard;
+use crate::support::{Guard, SECRET, command, installed};
+
+/// A guard with TLS first and a redirect second; what is asked of the second.
+struct Setup {
+    guard: Guard,
+}
+
+impl Setup {
+    fn new(name: &str, more: &[(&str, &str)]) -> Self {
+        let authority = Authority::new(name);
+        let issued = authority.issue(Key::EcdsaPkcs8, &["one.test", "*.two.test"]);
+        let listen = format!("tls:{},redirect:127.0.0.1:0", free());
+        let guard = guard(&issued, &[&[("LISTEN", &*listen)], more].concat());
+        Self { guard }
+    }
+
+    fn ask(&self, request: &str) -> crate::support::Answer {
+        use std::io::Write as _;
+        let address = self.guard.second_address();
+        let mut stream = std::net::TcpStream::connect(address).expect("connects");
+        stream
+            .set_read_timeout(Some(crate::support::PATIENCE))
+            .expect("a timeout");
+        stream.write_all(request.as_bytes()).expect("sent");
+        let is_head = request.starts_with("HEAD");
+        crate::support::Answer::read(&mut stream, is_head).expect("an answer")
+    }
+
+    fn get(&self, host: &str, target: &str, fields: &str) -> crate::support::Answer {
+        self.ask(&format!(
+            "GET {target} HTTP/1.1\r\nHost: {host}\r\n{fields}\r\n"
+        ))
+    }
+}
+
+/// An address that nothing listens at.
+fn free() -> std::net::SocketAddr {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("bound");
+    listener.local_addr().expect("an address")
+}
+
+#[test]
+fn who_asks_for_a_name_of_ours_is_sent_to_https_and_others_are_not() {
+    let setup = Setup::new("redirect", &[]);
+    let wanted = "address=redirect:127.0.0.1:";
+    setup.guard.wait_for_log(|line| line.contains(wanted));
+    for (host, target, location) in [
+        ("one.test", "/a?b=c", Some("https://one.test/a?b=c")),
+        ("ONE.test:80", "/", Some("https://one.test/")),
+        ("one.test.", "/", Some("https://one.test/")),
+        (
+            "a.two.test:8080",
+            "/[x]|\"",
+            Some("https://a.two.test/[x]|\""),
+        ),
+        ("one.test", "http://one.test/p", Some("https://one.test/p")),
+        ("one.test", "/\u{e4}", Some("https://one.test/%C3%A4")),
+        ("two.test", "/", None),
+        ("a.b.two.test", "/", None),
+        ("other.test", "/", None),
+        ("one.test.evil.test", "/", None),
+        ("127.0.0.1", "/", None),
+        ("[::1]", "/", None),
+    ] {
+        let answer = setup.get(host, target, "");
+        let got = answer.header("location").map(str::to_owned);
+        // The port is that of the listener with TLS, which is not 443 here.
+        let port = format!(":{}", setup.guard.address.port());
+        let got = got.map(|got| got.replacen(&port, "", 1));
+        assert_eq!(got.as_deref(), location, "{host} {target}");
+        let status = if location.is_some() { 308 } else { 421 };
+        assert_eq!(answer.status, status, "{host} {target}");
+        assert_eq!(answer.header("content-type"), Some("application/json"));
+    }
+    let answer = setup.ask("POST /x HTTP/1.1\r\nHost: one.test\r\nContent-Length: 2\r\n\r\nhi");
+    assert_eq!(answer.status, 308);
+    assert_eq!(setup.ask("GET / HTTP/1.0\r\n\r\n").status, 421);
+    assert_eq!(
+        setup.get("one.test", "/healthz", "").status,
+        308,
+        "nothing is served"
+    );
+}
+
+#[test]
+fn a_credential_in_the_clear_is_refused_and_said() {
+    let setup = Setup::new("leaked", &[]);
+    let field = format!("X-Shared-Secret: {SECRET}\r\n");
+    let answer = setup.get("one.test", "/", &field);
+    assert_eq!(answer.status, 403);
+    assert_eq!(answer.body, br#"{"error":"Use https"}"#);
+    let line = setup
+        .guard
+        .wait_for_log(|line| line.contains("leaked what=secret"));
+    assert!(
+        line.contains("replace the secret") && !line.contains(SECRET),
+        "{line}"
+    );
+    assert_eq!(
+        setup
+            .get("one.test", "/", "X-Shared-Secret: wrong\r\n")
+            .status,
+        308
+    );
+}
+
+#[test]
+fn challenges_are_served_from_the_webroot_and_nothing_else_is() {
+    let webroot = std::env::temp_dir().join(format!("origin-guard-acme-{}", std::process::id()));
+    let folder = webroot.join(".well-known/acme-challenge");
+    fs::create_dir_all(&folder).expect("a folder");
+    fs::write(webroot.join("secret"), "secret").expect("written");
+    fs::write(folder.join("token-_1"), "token.print").expect("written");
+    fs::write(folder.join("large"), vec![b'x'; 5000]).expect("written");
+    fs::write(folder.join("with.dot"), "x").expect("written");
+    fs::create_dir_all(folder.join("folder")).expect("a folder");
+    symlink(webroot.join("secret"), folder.join("link")).expect("a link");
+    let setup = Setup::new(
+        "acme",
+        &[("ACME_WEBROOT", webroot.to_str().expect("UTF-8"))],
+    );
+    let get = |path: &str| setup.get("other.test", path, "");
+    let answer = get("/.well-known/acme-challenge/token-_1");
+    assert_eq!((answer.status, &*answer.body), (200, &b"token.print"[..]));
+    assert_eq!(get("/.well-known/acme-challenge/token-_1?a").status, 200);
+    for name in [
+        "missing",
+        "large",
+        "with.dot",
+        "folder",
+        "link",
+        "",
+        "../secret",
+        "..%2fsecret",
+    ] {
+        let answer = get(&format!("/.well-known/acme-challenge/{name}"));
+        assert_eq!(answer.status, 404, "{name}");
+    }
+    for path in ["/secret", "/.well-known/secret", "/../secret"] {
+        assert_eq!(get(path).status, 421, "{path}");
+    }
+    drop(setup);
+    let _ = fs::remove_dir_all(&webroot);
+}
+
+fn check(variables: &[(&str, &str)]) -> (Option<i32>, String) {
+    let output = command()
+        .arg("check")
+        .env("SHARED_SECRET", SECRET)
+        .envs(variables.iter().copied())
+        .output()
+        .expect("runs");
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    (output.status.code(), errors)
+}
+
+#[test]
+fn plaintext_beyond_this_machine_is_warned_of_unless_it_is_allowed() {
+    for (listen, warns) in [
+        ("0.0.0.0:8888", true),
+        ("[::]:8888", true),
+        ("192.0.2.1:80,127.0.0.1:81", true),
+        ("127.0.0.1:8888", false),
+        ("[::1]:8888", false),
+        ("unix:/run/x.sock", false),
+    ] {
+        let (status, errors) = check(&[("LISTEN", listen)]);
+        assert_eq!(status, Some(0), "{errors}");
+        let said = errors.contains("LISTEN: the secret crosses the network in the clear");
+        assert_eq!(said, warns, "{listen}: {errors}");
+        let (_, errors) = check(&[("LISTEN", listen), ("PLAINTEXT", "allow")]);
+        assert!(!errors.contains("in the clear"), "{listen}: {errors}");
+    }
+    // The default is no exception.
+    assert!(check(&[]).1.contains("to 0.0.0.0:8888"));
+    let (status, errors) = check(&[("PLAINTEXT", "yes")]);
+    assert_eq!(status, Some(78), "{errors}");
+}
+
+#[test]
+fn what_cannot_redirect_is_said() {
+    let (status, errors) = check(&[("LISTEN", "127.0.0.1:1,redirect:127.0.0.1:2")]);
+    assert_eq!(status, Some(78));
+    assert!(
+        errors.contains("TLS_CERT: clients are sent to https"),
+        "{errors}"
+    );
+    let (_, errors) = check(&[("LISTEN", "redirect:127.0.0.1:2")]);
+    assert!(
+        errors.contains("LISTEN: redirect: sends clients to https"),
+        "{errors}"
+    );
+    let (_, errors) = check(&[("ADMIN_LISTEN", "redirect:127.0.0.1:2")]);
+    assert!(errors.contains("can be in LISTEN alone"), "{errors}");
+    let (_, errors) = check(&[("ACME_WEBROOT", "/srv")]);
+    assert!(
+        errors.contains("ACME_WEBROOT: no address answers for it"),
+        "{errors}"
+    );
+}
+
+#[test]
+fn sockets_of_socket_units_have_roles() {
+    if !installed("systemd-socket-activate", "run: apt-get install systemd") {
+        return;
+    }
+    let authority = Authority::new("inherited");
+    let issued = authority.issue(Key::EcdsaPkcs8, &["localhost"]);
+    let (plain, tls, redirect) = (free(), free(), free());
+    let mut activate = Command::new("systemd-socket-activate");
+    activate.arg("--fdname=odd:tls:redirect");
+    for address in [plain, tls, redirect] {
+        activate.args(["-l", &address.to_string()]);
+    }
+    for (name, value) in issued.variables() {
+        activate.args(["-E", &format!("{name}={value}")]);
+    }
+    activate.args(["-E", &format!("SHARED_SECRET={SECRET}")]);
+    activate.arg(env!("CARGO_BIN_EXE_origin-guard"));
+    // It starts the guard with the first connection.
+    let first = std::thread::spawn(move || {
+        let deadline = std::time::Instant::now() + crate::support::PATIENCE;
+        while std::net::TcpStream::connect(plain).is_err() {
+            assert!(std::time::Instant::now() < deadline, "nothing listens");
+            std::thread::yield_now();
+        }
+    });
+    let mut guard = Guard::spawn(&mut activate);
+    first.join().expect("connected");
+    guard.wait_for_log(|line| line.contains("FileDescriptorName=odd is unknown"));
+    guard.wait_for_log(|line| line.contains(&format!("listening address=tls:{tls}")));
+    guard.wait_for_log(|line| line.contains(&format!("listening address=redirect:{redirect}")));
+    guard.address = tls;
+    let mut client = crate::client::TlsClient::plain(&guard, &authority);
+    assert_eq!(client.ask(crate::support::granted_request()).status, 200);
+    guard.address = redirect;
+    let answer = guard.ask("GET /a HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    assert_eq!(answer.header("location"), Some("https://localhost/a"));
+    guard.address = plain;
+    guard.assert_serves();
+}
