@@ -40,7 +40,7 @@ pub(crate) struct App {
 impl App {
     /// Starts it, and waits until it accepts. `None`, with a visible line, where it is not
     /// installed.
-    fn start(program: Program, prepare: impl FnOnce(&Path)) -> Option<Self> {
+    pub(crate) fn start(program: Program, prepare: impl FnOnce(&Path)) -> Option<Self> {
         static NUMBER: AtomicU16 = AtomicU16::new(0);
         let is_there = match program {
             Program::Tornado | Program::Uvicorn | Program::Gunicorn => has_venv(),

@@ -144,6 +144,14 @@ impl<S: Read + Write> Peer<S> {
         Head { line, fields }
     }
 
+    /// The next head; `None` where the connection ends before it.
+    pub(crate) fn try_head(&mut self) -> Option<Head> {
+        if self.ahead.is_empty() && self.fill().is_err() {
+            return None;
+        }
+        Some(self.head())
+    }
+
     /// A chunked body and its trailers.
     pub(crate) fn chunks(&mut self) -> (Vec<u8>, Vec<String>) {
         let mut body = Vec::new();

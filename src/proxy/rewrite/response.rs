@@ -57,7 +57,9 @@ pub fn response_head(
     out.extend_from_slice(b"HTTP/1.1 ");
     number(out, head.status);
     out.push(b' ');
-    out.extend_from_slice(head.reason);
+    if !shows(client.secret, "reason-phrase", head.reason) {
+        out.extend_from_slice(head.reason);
+    }
     out.extend_from_slice(b"\r\n");
     let nominations = Nominations::of(head.fields);
     let mut has_date = false;
@@ -68,7 +70,9 @@ pub fn response_head(
             Kind::Trailer => body == ClientBody::Chunked && head.body == ResponseBody::Chunked,
             _ => !nominations.drop(name),
         };
-        if passes && !shows(client.secret, name, value) {
+        // It is told of whether the field passes or not.
+        let shows = shows(client.secret, name, value);
+        if passes && !shows {
             has_date |= name.eq_ignore_ascii_case("date");
             field(out, name.as_bytes(), value);
         }
@@ -148,8 +152,8 @@ const NO_TRAILERS: [&str; 16] = [
     "www-authenticate",
 ];
 
-/// Whether the value shows the secret. An origin that sends it back would hand it to the
-/// client.
+/// Whether a field shows the secret, in its value or as its name, whose case does not
+/// count; logs it. An origin that sends it back would hand it to the client.
 fn shows(secret: Option<&str>, name: &str, value: &[u8]) -> bool {
     let Some(secret) = secret
         .map(str::as_bytes)
@@ -157,9 +161,12 @@ fn shows(secret: Option<&str>, name: &str, value: &[u8]) -> bool {
     else {
         return false;
     };
-    let found = value.windows(secret.len()).any(|part| part == secret);
+    let in_name = |part: &[u8]| part.eq_ignore_ascii_case(secret);
+    let is_name = name.as_bytes().windows(secret.len()).any(in_name);
+    let found = is_name || value.windows(secret.len()).any(|part| part == secret);
     if found {
-        let event = format_args!("secret_in_answer field={name} dropped=yes");
+        let shown = if is_name { "(the secret)" } else { name };
+        let event = format_args!("secret_in_answer field={shown} dropped=yes");
         crate::log::refusal(None, event);
     }
     found
@@ -175,7 +182,8 @@ pub fn trailers(out: &mut Vec<u8>, raw: &[u8], own: &OwnFields, secret: Option<&
             for Field { name, value } in fields {
                 let is_ours = own.find(name.as_bytes()).kind != Kind::Plain;
                 let is_refused = NO_TRAILERS.iter().any(|no| name.eq_ignore_ascii_case(no));
-                if !is_ours && !is_refused && !shows(secret, name, value) {
+                let shows = shows(secret, name, value);
+                if !is_ours && !is_refused && !shows {
                     field(out, name.as_bytes(), value);
                 }
             }

@@ -1,0 +1,107 @@
+//! Both halves, with TLS in front of each.
+
+use std::sync::Arc;
+
+use rustls::ClientConfig;
+
+use crate::authority::{Authority, Issued, Key};
+use crate::support::keys::KeyFile;
+use crate::support::{Answer, Guard, SECRET};
+use crate::tls_client::{self, TlsClient};
+
+/// The name that both halves show a certificate of.
+pub(crate) const NAME: &str = "localhost";
+
+/// A gateway and an origin, and a key of the consumer alice.
+pub(crate) struct Both {
+    _authority: Authority,
+    pub(crate) keys: KeyFile,
+    pub(crate) key: String,
+    pub(crate) gateway: Guard,
+    pub(crate) origin: Guard,
+    config: Arc<ClientConfig>,
+}
+
+/// The origin's half in front of the backend at `url`.
+pub(crate) fn origin(issued: &Issued, url: &str, more: &[(&str, &str)]) -> Guard {
+    let variables = [
+        &[
+            ("SHARED_SECRET", SECRET),
+            ("LISTEN", "tls:127.0.0.1:0"),
+            ("BACKEND", url),
+        ],
+        &issued.variables()[..],
+        more,
+    ];
+    Guard::with(&variables.concat())
+}
+
+/// The gateway's half in front of what listens at these URLs.
+pub(crate) fn gateway(keys: &KeyFile, urls: &str, more: &[(&str, &str)]) -> Guard {
+    keys.gateway(&[&[("ORIGIN", urls)], more].concat())
+}
+
+impl Both {
+    pub(crate) fn start(name: &str, backend: &str) -> Self {
+        Self::with(name, backend, &[], &[])
+    }
+
+    /// With more variables of the gateway and of the origin.
+    pub(crate) fn with(
+        name: &str,
+        backend: &str,
+        of_gateway: &[(&str, &str)],
+        of_origin: &[(&str, &str)],
+    ) -> Self {
+        let authority = Authority::new(&format!("edge-{name}"));
+        let issued = authority.issue(Key::EcdsaPkcs8, &[NAME]);
+        let keys = KeyFile::new(&format!("edge-{name}"));
+        let key = keys.add("alice", &["--metadata", r#"{"plan":"pro"}"#]);
+        let origin = origin(&issued, backend, of_origin);
+        let url = format!("https://{}", origin.address);
+        let variables = [
+            &[
+                ("GATEWAY_LISTEN", "tls:127.0.0.1:0"),
+                ("ORIGIN_CA", authority.certificate.to_str().expect("UTF-8")),
+                ("ORIGIN_SERVER_NAME", NAME),
+            ],
+            &issued.variables()[..],
+            of_gateway,
+        ];
+        let gateway = gateway(&keys, &url, &variables.concat());
+        let config = tls_client::config(&authority, &[&rustls::version::TLS13], None);
+        Self {
+            _authority: authority,
+            keys,
+            key,
+            gateway,
+            origin,
+            config: Arc::new(config),
+        }
+    }
+
+    /// A client of the gateway.
+    pub(crate) fn client(&self) -> TlsClient {
+        TlsClient::connect(&self.gateway, &self.config, NAME)
+    }
+
+    /// One that goes past the gateway.
+    pub(crate) fn straight(&self) -> TlsClient {
+        TlsClient::connect(&self.origin, &self.config, NAME)
+    }
+
+    /// A GET by alice, with more field lines.
+    pub(crate) fn get(&self, target: &str, fields: &str) -> String {
+        request(&format!("GET {target}"), &self.key, fields)
+    }
+
+    /// Asks by alice on a fresh connection.
+    pub(crate) fn ask(&self, target: &str, fields: &str) -> Answer {
+        self.client().ask(self.get(target, fields))
+    }
+}
+
+/// A request with `key`; its body follows.
+pub(crate) fn request(line: &str, key: &str, fields: &str) -> String {
+    format!("{line} HTTP/1.1\r\nHost: api.example\r\nAuthorization: Bearer {key}\r\n{fields}\r\n")
+}

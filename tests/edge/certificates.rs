@@ -1,0 +1,76 @@
+//! An origin that cannot show that it is the origin is sent nothing.
+
+use crate::authority::{Authority, Key};
+use crate::both::{gateway, request};
+use crate::support::keys::KeyFile;
+use crate::support::{Guard, SECRET};
+use crate::tls_server::TlsServer;
+
+const NAME: &str = "origin.example";
+
+fn toward(keys: &KeyFile, server: &TlsServer, ca: &Authority, more: &[(&str, &str)]) -> Guard {
+    let ca = ca.certificate.to_str().expect("UTF-8");
+    let variables = [("ORIGIN_CA", ca), ("ORIGIN_SERVER_NAME", NAME)];
+    gateway(keys, &server.url(), &[&variables, more].concat())
+}
+
+#[test]
+fn an_origin_whose_certificate_is_not_believed_gets_nothing_of_a_request() {
+    let keys = KeyFile::new("edge-certificates");
+    let key = keys.add("alice", &[]);
+    let (good, other) = (Authority::new("edge-good"), Authority::new("edge-other"));
+    let of_another_name = good.issue(Key::EcdsaPkcs8, &["another.example"]);
+    let of_nobody = other.issue(Key::EcdsaPkcs8, &[NAME]);
+    let expired = good.issue_expired(NAME);
+    for (issued, reason) in [
+        (of_another_name, "certificate_of_another_name"),
+        (of_nobody, "unknown_issuer"),
+        (expired, "expired_certificate"),
+    ] {
+        let server = TlsServer::start(&issued, None);
+        let gateway = toward(&keys, &server, &good, &[]);
+        for line in ["GET /", "POST /"] {
+            let answer = gateway.ask(request(line, &key, "Content-Length: 0\r\n"));
+            assert_eq!(answer.status, 502, "{reason}: {answer:?}");
+            assert_eq!(answer.body, br#"{"error":"Bad gateway"}"#);
+        }
+        let line = gateway.wait_for_log(|line| line.contains("backend_failed"));
+        assert!(line.contains("reason=tls"), "{line}");
+        assert!(line.contains(&format!("detail=\"{reason}\"")), "{line}");
+        assert!(server.connections() > 0 && server.received().is_empty());
+    }
+    // Or nothing would have come anyway.
+    let server = TlsServer::start(&good.issue(Key::EcdsaPkcs8, &[NAME]), None);
+    let gateway = toward(&keys, &server, &good, &[]);
+    assert_eq!(gateway.ask(request("GET /", &key, "")).status, 200);
+    assert!(server.received().contains(SECRET));
+}
+
+#[test]
+fn an_origin_may_want_a_certificate_of_the_gateway() {
+    let keys = KeyFile::new("edge-mutual");
+    let key = keys.add("alice", &[]);
+    let (of_origin, of_clients) = (
+        Authority::new("edge-origin"),
+        Authority::new("edge-clients"),
+    );
+    let server = TlsServer::start(
+        &of_origin.issue(Key::EcdsaPkcs8, &[NAME]),
+        Some(&of_clients),
+    );
+    let own = of_clients.issue(Key::EcdsaPkcs8, &["gateway.example"]);
+    let path = |path: &std::path::Path| path.to_str().expect("UTF-8").to_owned();
+    let (certificate, own_key) = (path(&own.certificate), path(&own.key));
+    let pair = [
+        ("ORIGIN_CLIENT_CERT", &*certificate),
+        ("ORIGIN_CLIENT_KEY", &*own_key),
+    ];
+    let gateway = toward(&keys, &server, &of_origin, &pair);
+    assert_eq!(gateway.ask(request("GET /", &key, "")).status, 200);
+    let received = server.received();
+    assert!(received.contains(SECRET), "{received}");
+
+    let without = toward(&keys, &server, &of_origin, &[]);
+    assert_eq!(without.ask(request("GET /", &key, "")).status, 502);
+    assert_eq!(server.received(), received);
+}

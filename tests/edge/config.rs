@@ -1,0 +1,126 @@
+//! The variables of ORIGIN.
+
+use crate::both::{gateway, request};
+use crate::scripted::{Backend, accept_either, ok};
+use crate::support::keys::{KeyFile, Said};
+use crate::support::{SECRET, command};
+
+fn check(keys: &KeyFile, variables: &[(&str, &str)]) -> Said {
+    let mut check = command();
+    check
+        .arg("check")
+        .envs([
+            ("SHARED_SECRET", SECRET),
+            ("LISTEN", "none"),
+            ("GATEWAY_LISTEN", "127.0.0.1:8443"),
+            ("API_KEYS_FILE", keys.text()),
+        ])
+        .envs(variables.iter().copied());
+    check.output().expect("runs").into()
+}
+
+#[test]
+fn the_secret_crosses_no_network_in_the_clear_unless_somebody_says_so() {
+    let keys = KeyFile::new("edge-config");
+    keys.add("alice", &[]);
+    for plain in [
+        "http://192.0.2.1",
+        "http://origin.example:8080",
+        "http://[2001:db8::1]",
+        "https://origin.example,http://192.0.2.1:80",
+    ] {
+        let said = check(&keys, &[("ORIGIN", plain)]);
+        assert_eq!(said.status, Some(78), "{plain}: {said:?}");
+        assert!(said.err.contains("ORIGIN: "), "{said:?}");
+        assert!(said.err.contains("https://"), "{said:?}");
+        assert!(said.err.contains("ORIGIN_PLAINTEXT=allow"), "{said:?}");
+        let said = check(&keys, &[("ORIGIN", plain), ("ORIGIN_PLAINTEXT", "allow")]);
+        assert_eq!(said.status, Some(0), "{plain}: {said:?}");
+    }
+    for local in [
+        "http://127.0.0.1:1",
+        "http://[::1]:1",
+        "http://unix:/run/x.sock",
+    ] {
+        let said = check(&keys, &[("ORIGIN", local)]);
+        assert_eq!(said.status, Some(0), "{local}: {said:?}");
+    }
+    for (name, bad) in [
+        ("ORIGIN_PLAINTEXT", "1"),
+        ("ORIGIN_HOST", "a b"),
+        ("ORIGIN_SERVER_NAME", "a b"),
+        ("ORIGIN_CLIENT_CERT", "/nowhere.pem"),
+    ] {
+        let said = check(&keys, &[("ORIGIN", "https://127.0.0.1:1"), (name, bad)]);
+        assert_eq!(said.status, Some(78), "{name}: {said:?}");
+        assert!(said.err.contains(&format!("{name}: ")), "{said:?}");
+    }
+}
+
+#[test]
+fn any_address_may_be_listened_at_where_the_secret_leaves_for_the_origin_alone() {
+    let keys = KeyFile::new("edge-config-listen");
+    keys.add("alice", &[]);
+    let everywhere = ("GATEWAY_LISTEN", "0.0.0.0:8443");
+    let said = check(&keys, &[everywhere]);
+    assert_eq!(said.status, Some(78), "{said:?}");
+    assert!(said.err.contains("GATEWAY_LISTEN: "), "{said:?}");
+    let said = check(&keys, &[everywhere, ("ORIGIN", "http://127.0.0.1:1")]);
+    assert_eq!(said.status, Some(0), "{said:?}");
+}
+
+#[test]
+fn the_origin_is_asked_for_its_own_name_or_another_one() {
+    let keys = KeyFile::new("edge-host");
+    let key = keys.add("alice", &[]);
+    for (rule, name) in [
+        ("", None),
+        ("keep", Some("api.example")),
+        ("inner.example:81", Some("inner.example:81")),
+    ] {
+        let backend = Backend::new();
+        let gateway = gateway(&keys, &backend.url(), &[("ORIGIN_HOST", rule)]);
+        std::thread::scope(|scope| {
+            scope.spawn(|| assert_eq!(gateway.ask(request("GET /", &key, "")).status, 200));
+            let (mut peer, head) = backend.accept_head();
+            let own = backend.address().to_string();
+            assert_eq!(head.field("host"), Some(name.unwrap_or(&own)), "{rule}");
+            assert_eq!(head.field("x-forwarded-host"), Some("api.example"));
+            peer.send(ok(""));
+        });
+    }
+}
+
+#[test]
+fn several_origins_share_the_requests_and_one_that_is_down_is_passed_over() {
+    let keys = KeyFile::new("edge-several");
+    let key = keys.add("alice", &[]);
+    let (first, second) = (Backend::new(), Backend::new());
+    let urls = format!("{},{}", first.url(), second.url());
+    let gateway = gateway(&keys, &urls, &[("WORKERS", "1")]);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| assert_eq!(gateway.ask(request("GET /", &key, "")).status, 200));
+        }
+        // Both are under way at once.
+        let mut peers = [
+            accept_either(&first, &second),
+            accept_either(&first, &second),
+        ];
+        assert_ne!(peers[0].0, peers[1].0);
+        for (_, peer) in &mut peers {
+            assert_eq!(peer.head().field("x-shared-secret"), Some(SECRET));
+            peer.send(ok(""));
+        }
+    });
+    drop(first);
+    second.serve(|mut peer| {
+        while peer.try_head().is_some() {
+            peer.send(ok("the second"));
+        }
+    });
+    for _ in 0..4 {
+        let answer = gateway.ask(request("GET /", &key, ""));
+        assert_eq!((answer.status, &*answer.body), (200, &b"the second"[..]));
+    }
+}
