@@ -372,6 +372,8 @@ fn gateway(
         }),
         Some(_) => Arc::new(Edge {
             key_header,
+            key_parameter: gateway.key_parameter.clone(),
+            cors_origins: gateway.cors_origins.clone(),
             secret_header,
             keys,
             secrets,

@@ -93,6 +93,12 @@ pub const COMMANDS: &[Usage] = &[
         ],
     },
     Usage {
+        command: "keys import",
+        arguments: "",
+        help: "take in keys that a consumer has, one a line on standard input",
+        options: &[option("consumer", "CONSUMER", "whose they are"), KEYS_FILE],
+    },
+    Usage {
         command: "keys list",
         arguments: "",
         help: "print id, state, times and consumer of each key",

@@ -25,11 +25,15 @@ mod client;
 mod config;
 #[path = "edge/corpus.rs"]
 mod corpus;
+#[path = "edge/cors.rs"]
+mod cors;
 #[path = "edge/hostile.rs"]
 mod hostile;
 #[allow(dead_code, reason = "other tests use the rest of it")]
 #[path = "apps/pattern.rs"]
 mod pattern;
+#[path = "edge/query.rs"]
+mod query;
 #[allow(dead_code, reason = "other tests use the rest of it")]
 #[path = "relay/scripted.rs"]
 mod scripted;

@@ -51,6 +51,10 @@ pub enum ValueError {
     NameOfHttp(String),
     /// The secret has this header already.
     NameOfSecret(String),
+    /// A query cannot hold a parameter of this name as it is.
+    NotAParameter(String),
+    /// It says something of what is forwarded, and nothing is.
+    NeedsOrigin,
     /// The answers hold this header already.
     NameOfAnswers(String),
     /// There is no such group.
@@ -133,6 +137,11 @@ impl Display for ValueError {
                 to,
                 "{name} is the secret's header too; a key and the secret need one each"
             ),
+            Self::NotAParameter(name) => write!(
+                to,
+                "{name:?} is no plain name of a parameter; use letters, digits, - . _ and ~"
+            ),
+            Self::NeedsOrigin => to.write_str("it holds where ORIGIN is set alone; set both"),
             Self::NameOfAnswers(name) => write!(
                 to,
                 "the gateway's answers use {name} themselves; choose another"

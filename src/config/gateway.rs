@@ -7,6 +7,7 @@ use crate::http1::names::is_own_field;
 use crate::keys::{Keys, Opened};
 use crate::net::Address;
 
+use super::cors;
 use super::error::ValueError;
 use super::reader::Reader;
 use super::values::{addresses, field_name};
@@ -20,6 +21,10 @@ pub struct Gateway {
     pub listen: Vec<Address>,
     /// `API_KEY_HEADER`.
     pub key_header: String,
+    /// `API_KEY_QUERY`: the parameter that may hold the key.
+    pub key_parameter: Option<Arc<str>>,
+    /// `CORS_ORIGINS`.
+    pub cors_origins: Vec<String>,
     /// The keys of `API_KEYS_FILE`, where it is set.
     pub keys: Option<Arc<Keys>>,
 }
@@ -62,10 +67,28 @@ impl Reader<'_> {
             let fault = ValueError::NameOfAnswers(secret_header.to_owned());
             self.fault("SECRET_HEADER", fault);
         }
+        let key_parameter = self.value("API_KEY_QUERY", |name| match name {
+            "" => Ok(None),
+            name if is_parameter(name) => Ok(Some(name.into())),
+            _ => Err(ValueError::NotAParameter(name.to_owned())),
+        });
+        let cors_origins = self.value("CORS_ORIGINS", |list| {
+            cors::origins(list).map_err(|error| ValueError::Other(error.into()))
+        });
+        for (name, is_set) in [
+            ("API_KEY_QUERY", key_parameter.is_some()),
+            ("CORS_ORIGINS", !cors_origins.is_empty()),
+        ] {
+            if is_set && !forwards {
+                self.fault(name, ValueError::NeedsOrigin);
+            }
+        }
         let keys = self.keys();
         Some(Gateway {
             listen,
             key_header,
+            key_parameter,
+            cors_origins,
             keys,
         })
     }
@@ -94,6 +117,12 @@ impl Reader<'_> {
             }
         }
     }
+}
+
+/// Whether a query can hold a parameter of this name as it is.
+fn is_parameter(name: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    name.bytes().all(is_plain)
 }
 
 /// Addresses that only this machine reaches.

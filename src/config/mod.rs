@@ -1,6 +1,7 @@
 //! The environment -> [`Config`]; every fault named at once.
 
 mod backend;
+mod cors;
 mod error;
 mod gateway;
 mod group;

@@ -61,6 +61,10 @@ pub enum Form {
     Origins,
     /// The name of a host.
     Host,
+    /// The name of a parameter of a query.
+    Parameter,
+    /// Origins of web pages, with commas.
+    WebOrigins,
     /// `allow`.
     Allow,
     /// DNS names or URIs, with commas.
@@ -100,7 +104,7 @@ pub const SECONDS: (f64, f64) = (0.001, 31_536_000.0);
 use Fallback::{Cores, Nothing, Value};
 use Form::{
     Addresses, Allow, Backends, Bytes, Count, FieldName, Group, Host, Mode, Names, Networks,
-    Origins, Path, Paths, Require, Seconds, Secret, Switch, UrlPaths,
+    Origins, Parameter, Path, Paths, Require, Seconds, Secret, Switch, UrlPaths, WebOrigins,
 };
 
 /// All variables, by topic.
@@ -179,6 +183,10 @@ pub const VARIABLES: &[Variable] = &[
         help: "the file of API keys that `origin-guard keys` makes" },
     Variable { name: "API_KEY_HEADER", topic: Topic::Gateway, form: FieldName, default: Value("Authorization"),
         help: "the header that holds the key; Authorization with the scheme Bearer" },
+    Variable { name: "API_KEY_QUERY", topic: Topic::Gateway, form: Parameter, default: Nothing("none"),
+        help: "a parameter of the query that may hold the key; needs ORIGIN" },
+    Variable { name: "CORS_ORIGINS", topic: Topic::Gateway, form: WebOrigins, default: Nothing("none"),
+        help: "whose pages may read the answers; needs ORIGIN" },
 
     Variable { name: "TRUSTED_PROXIES", topic: Topic::Logs, form: Networks, default: Nothing("none"),
         help: "whose X-Forwarded-For names the client in the log" },
@@ -235,6 +243,8 @@ impl Display for Form {
             Self::Host => to.write_str("name of a host"),
             Self::Names => to.write_str("DNS names or URIs (spiffe://...), with commas"),
             Self::Require => to.write_str("secret or certificate"),
+            Self::Parameter => to.write_str("letters, digits, - . _ and ~"),
+            Self::WebOrigins => to.write_str("such as https://app.example, with commas"),
             Self::Allow => to.write_str("allow"),
             Self::UrlPaths => to.write_str("paths, such as /healthz,/favicon.ico"),
             Self::Switch => to.write_str("0 or 1"),

@@ -4,15 +4,17 @@
 use std::sync::Arc;
 
 use super::api_key::{self, Presented, presented};
+use super::cors;
 use super::counters::{self as shared, REQUESTS};
 use super::request_log::{self, counted, respond};
 use crate::auth::secrets::Secrets;
 use crate::handler::{Answer, Decision, Handler};
 use crate::handlers::responses as reply;
-use crate::http1::edits::{ConsumerFields, Edits};
+use crate::http1::edits::{AnswerEdits, ConsumerFields, CorsFields, Edits};
 use crate::http1::encode::Reply;
 use crate::http1::error::RequestError;
 use crate::http1::forwarded::TrustedProxies;
+use crate::http1::query;
 use crate::http1::request::RequestHead;
 use crate::keys::{Id, KeyVerdict, Keys};
 use crate::metrics::declare_counters;
@@ -28,6 +30,10 @@ declare_counters! {
 pub struct Edge {
     /// The field that holds the key; see [`super::gateway::Gateway::key_header`].
     pub key_header: String,
+    /// The parameter of the query that may hold the key.
+    pub key_parameter: Option<Arc<str>>,
+    /// Whose pages may read the answers (`CORS_ORIGINS`).
+    pub cors_origins: Vec<String>,
     /// The field that is to hold the secret.
     pub secret_header: String,
     /// The keys, where a file of them is configured.
@@ -46,12 +52,25 @@ impl Edge {
     fn judge(
         &self,
         head: &RequestHead<'_, '_>,
+        cors: Option<CorsFields>,
     ) -> Result<ConsumerFields, (KeyVerdict, Option<Id>)> {
         let (Some(keys), Some(secret)) = (&self.keys, self.secrets.current()) else {
             return Err((KeyVerdict::Misconfigured, None));
         };
+        let target = &head.target.path_and_query;
+        let parameter = self.key_parameter.as_ref();
+        let in_query = parameter.and_then(|name| query::take(target, name.as_bytes()));
         let fields = head.fields.iter().map(|field| (field.name, field.value));
-        let text = match presented(&self.key_header, fields) {
+        let in_field = presented(&self.key_header, fields);
+        let values = in_query.as_ref().map_or(&[][..], |taken| &taken.values);
+        let presented = match (in_field, values) {
+            (in_field, []) => in_field,
+            (Presented::Nothing, [value]) if value.is_empty() => Presented::Nothing,
+            (Presented::Nothing, [value]) => Presented::Text(value),
+            // Of two keys the origin could be told of another one than is judged.
+            _ => Presented::Nonsense,
+        };
+        let text = match presented {
             Presented::Nothing => return Err((KeyVerdict::NoKey, None)),
             Presented::Nonsense => return Err((KeyVerdict::Malformed, None)),
             Presented::Text(text) => text,
@@ -59,9 +78,15 @@ impl Edge {
         keys.judge(text, |judgement| match judgement.verdict {
             KeyVerdict::Granted => Ok(ConsumerFields {
                 secret_header: self.secret_header.clone(),
-                secret,
                 consumer: judgement.consumer.to_owned(),
                 metadata: judgement.metadata.to_owned(),
+                key_parameter: self.key_parameter.clone(),
+                answer: AnswerEdits {
+                    secret: Some(secret),
+                    is_private: !values.is_empty(),
+                    cors,
+                    held: None,
+                },
             }),
             verdict => Err((verdict, judgement.id)),
         })
@@ -71,6 +96,29 @@ impl Edge {
         respond(head, peer, |request| {
             if self.access_log {
                 request_log::log_request(request, &answer, &self.trusted_proxies);
+            }
+            answer
+        })
+    }
+
+    fn deny(
+        &self,
+        head: &RequestHead<'_, '_>,
+        peer: Peer,
+        (verdict, id): (KeyVerdict, Option<Id>),
+        cors: Option<&CorsFields>,
+    ) -> Decision {
+        api_key::counter(verdict).increment();
+        respond(head, peer, |request| {
+            let trusted = &self.trusted_proxies;
+            request_log::log_denial(request, verdict.reason(), id, trusted);
+            let denial = reply::key_denial(verdict);
+            let answer = match cors {
+                None => Answer::from(denial),
+                Some(cors) => cors::with_fields(denial.response(), cors).into(),
+            };
+            if self.access_log {
+                request_log::log_request(request, &answer, trusted);
             }
             answer
         })
@@ -86,7 +134,13 @@ impl Handler for Edge {
             }
             return Decision::Respond(self.refuse(&error, peer).into());
         }
-        match self.judge(head) {
+        let cors = cors::fields(head, &self.cors_origins);
+        let preflight = cors.as_ref().and_then(|cors| cors::preflight(head, cors));
+        if let Some(answer) = preflight {
+            shared::OPTIONS.increment();
+            return self.answer(head, peer, answer.into());
+        }
+        match self.judge(head, cors.clone()) {
             Ok(fields) => {
                 KEY_FORWARDED.increment();
                 let entry =
@@ -94,18 +148,7 @@ impl Handler for Edge {
                 let entry = self.access_log.then(|| Box::new(entry()));
                 Decision::Forward(Edits::Consumer(Box::new(fields)), entry)
             }
-            Err((verdict, id)) => {
-                api_key::counter(verdict).increment();
-                respond(head, peer, |request| {
-                    let trusted = &self.trusted_proxies;
-                    request_log::log_denial(request, verdict.reason(), id, trusted);
-                    let answer = Answer::from(reply::key_denial(verdict));
-                    if self.access_log {
-                        request_log::log_request(request, &answer, trusted);
-                    }
-                    answer
-                })
-            }
+            Err(denied) => self.deny(head, peer, denied, cors.as_ref()),
         }
     }
 

@@ -2,6 +2,7 @@
 
 pub mod admin;
 mod api_key;
+mod cors;
 pub(crate) mod counters;
 pub mod edge;
 pub mod front;

@@ -58,6 +58,9 @@ pub static OPTIONS_READING: StaticResponse = StaticResponse::new(|| options(READ
 /// 204 to `OPTIONS *` at a listener where any method is served.
 pub static OPTIONS_ANY: StaticResponse = StaticResponse::new(|| options(ANY));
 
+/// 204 that says nothing more.
+pub(super) static NO_CONTENT: StaticResponse = StaticResponse::new(|| bare(204, Vec::new()));
+
 static GRANTED: StaticResponse = StaticResponse::new(granted);
 static MISCONFIGURED: StaticResponse =
     StaticResponse::new(|| no_store(error(500, MISCONFIGURATION)));

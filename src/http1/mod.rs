@@ -11,6 +11,7 @@ pub mod forwarded;
 pub mod framing;
 pub mod method;
 pub mod names;
+pub mod query;
 pub mod request;
 pub mod response;
 pub mod scan;

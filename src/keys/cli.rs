@@ -26,6 +26,11 @@ pub enum Action {
         /// `--metadata`: a JSON object.
         metadata: Option<String>,
     },
+    /// `import --consumer CONSUMER`
+    Import {
+        /// Whose keys they are.
+        consumer: String,
+    },
     /// `list`
     List {
         /// `--json`.
@@ -53,7 +58,7 @@ pub enum Action {
 }
 
 const USAGE: &str = "\
-add CONSUMER [--expires 90d|DATE] [--metadata JSON], list [--json], revoke ID, \
+add CONSUMER [--expires 90d|DATE] [--metadata JSON], import --consumer CONSUMER, list [--json], revoke ID, \
 rotate ID --overlap 24h, rm CONSUMER, verify; each with [--file PATH]";
 
 /// The options and words behind `keys`.
@@ -64,6 +69,7 @@ struct Options {
     expires: Option<String>,
     metadata: Option<String>,
     overlap: Option<String>,
+    consumer: Option<String>,
     json: bool,
 }
 
@@ -88,6 +94,7 @@ pub fn parse(arguments: &mut lexopt::Parser) -> Result<Option<KeysArgs>, UsageEr
             Long("file") => ("--file", &mut given.file),
             Long("expires") => ("--expires", &mut given.expires),
             Long("metadata") => ("--metadata", &mut given.metadata),
+            Long("consumer") => ("--consumer", &mut given.consumer),
             Long("overlap") => ("--overlap", &mut given.overlap),
             flag => return Err(usage(&flag.unexpected())),
         };
@@ -117,6 +124,12 @@ impl Options {
                 expires: self.expires.take(),
                 metadata: self.metadata.take(),
             },
+            "import" => Action::Import {
+                consumer: self
+                    .consumer
+                    .take()
+                    .ok_or_else(|| usage(&"keys import needs --consumer, whose keys they are"))?,
+            },
             "list" => Action::List {
                 json: std::mem::take(&mut self.json),
             },
@@ -144,6 +157,7 @@ impl Options {
             ("--expires", self.expires.is_some()),
             ("--metadata", self.metadata.is_some()),
             ("--overlap", self.overlap.is_some()),
+            ("--consumer", self.consumer.is_some()),
             ("--json", self.json),
         ];
         if let Some((name, _)) = left.iter().find(|(_, is_left)| *is_left) {

@@ -16,7 +16,7 @@ use super::metadata::Metadata;
 use super::record::{self, Record};
 use super::text::{self, Key};
 use super::time::{Time, span};
-use super::{Error, Id, queries};
+use super::{Error, Id, import, queries};
 
 /// The variable that names the file.
 pub const FILE: &str = "API_KEYS_FILE";
@@ -40,6 +40,7 @@ pub fn run(command: KeysArgs, variable: impl Fn(&str) -> Option<OsString>) -> Re
             expires,
             metadata,
         } => add(&path, consumer, expires.as_deref(), metadata.as_deref()),
+        Action::Import { consumer } => import::import(&path, consumer),
         Action::List { json } => queries::list(&path, json),
         Action::Revoke { id } => revoke(&path, parse_id(&id)?),
         Action::Rotate { id, overlap } => rotate(&path, parse_id(&id)?, &overlap),
@@ -103,13 +104,13 @@ struct Add {
 }
 
 impl Change for Add {
-    fn added(&mut self, taken: &Ids) -> Result<Option<Record>, Error> {
+    fn added(&mut self, taken: &Ids) -> Result<Vec<Record>, Error> {
         let key = fresh(taken)?;
         if let Some(record) = &mut self.record {
             record.digest = key.digest();
             self.made = Some((key, described(record)));
         }
-        Ok(self.record.take())
+        Ok(self.record.take().into_iter().collect())
     }
 }
 
@@ -189,10 +190,10 @@ impl Change for Revoke {
         true
     }
 
-    fn added(&mut self, _: &Ids) -> Result<Option<Record>, Error> {
+    fn added(&mut self, _: &Ids) -> Result<Vec<Record>, Error> {
         self.found
             .as_ref()
-            .map(|_| None)
+            .map(|_| Vec::new())
             .ok_or(no_such_key(self.id))
     }
 }
@@ -267,12 +268,12 @@ impl Change for Rotate {
         true
     }
 
-    fn added(&mut self, taken: &Ids) -> Result<Option<Record>, Error> {
+    fn added(&mut self, taken: &Ids) -> Result<Vec<Record>, Error> {
         let mut record = self.found.take().ok_or(no_such_key(self.id))??;
         let key = fresh(taken)?;
         record.digest = key.digest();
         self.made = Some((key, described(&record)));
-        Ok(Some(record))
+        Ok(vec![record])
     }
 }
 
@@ -307,14 +308,14 @@ impl Change for Remove {
         keep
     }
 
-    fn added(&mut self, _: &Ids) -> Result<Option<Record>, Error> {
+    fn added(&mut self, _: &Ids) -> Result<Vec<Record>, Error> {
         if self.count == 0 {
             return Err(Error::Key(format!(
                 "{:?} has no key; `origin-guard keys list` shows who has",
                 self.consumer
             )));
         }
-        Ok(None)
+        Ok(Vec::new())
     }
 }
 

@@ -17,9 +17,9 @@ pub(super) trait Change {
         true
     }
 
-    /// The key to add at the end. Its id must not be among `taken`. An error leaves the
+    /// The keys to add at the end. Their ids must not be among `taken`. An error leaves the
     /// file as it is.
-    fn added(&mut self, taken: &Ids) -> Result<Option<Record>, Error>;
+    fn added(&mut self, taken: &Ids) -> Result<Vec<Record>, Error>;
 }
 
 /// Makes `change` to the file at `path`. `create` makes the file where there is none.
@@ -69,7 +69,7 @@ fn copy(
             reader::read(source, &mut each).map_err(|error| error.at(locked.path()))?
         }
     };
-    if let Some(record) = change.added(&rest.ids)? {
+    for record in change.added(&rest.ids)? {
         write(&record).map_err(unwritten)?;
     }
     finish(to, &rest.unknown).map_err(unwritten)

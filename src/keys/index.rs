@@ -9,7 +9,7 @@ use zeroize::Zeroize as _;
 use super::id::leading;
 use super::reader;
 use super::record::Record;
-use super::text::{self, LENGTH};
+use super::text::{self, LENGTH, LONGEST};
 use super::time::Time;
 use super::{Error, Id, KeyVerdict};
 
@@ -142,31 +142,34 @@ impl Index {
 
     /// Judges what is presented as a key, at the time `now`.
     ///
-    /// The same number of bytes is digested for every text, and at least one key compared.
+    /// At least one key is compared, and as many bytes are digested as are presented, up to
+    /// the longest key; so the time tells nothing that the client does not know.
     #[must_use]
     pub fn judge(&self, presented: &[u8], now: Time) -> Judgement<'_> {
         let mut text = [0; LENGTH];
         let length = presented.len().min(LENGTH);
         text[..length].copy_from_slice(&presented[..length]);
         let well_formed = text::check(&text).is_ok() && presented.len() == LENGTH;
-        let digest = text::digest(&text);
         text.zeroize();
+        let digest = text::digest(&presented[..presented.len().min(LONGEST)]);
         let found = self.find(&digest);
-        let (verdict, found) = match found {
-            _ if !well_formed => (KeyVerdict::Malformed, None),
+        // One that was imported has whatever form it has.
+        let (verdict, found) = match found.filter(|_| presented.len() <= LONGEST) {
+            None if !well_formed => (KeyVerdict::Malformed, None),
             None => (KeyVerdict::Unknown, None),
             Some(entry) if entry.revoked => (KeyVerdict::Revoked, Some(entry)),
             Some(entry) if now < entry.created => (KeyVerdict::ClockBeforeCreated, Some(entry)),
             Some(entry) if entry.expires <= now => (KeyVerdict::Expired, Some(entry)),
             Some(entry) => (KeyVerdict::Granted, Some(entry)),
         };
+        let is_known = found.is_some();
         let text = |bytes| std::str::from_utf8(bytes).expect("written as a text");
         let (consumer, metadata) = found.map_or(("", ""), |entry| {
             (text(entry.consumer), text(entry.metadata))
         });
         Judgement {
             verdict,
-            id: well_formed.then(|| Id::of(&digest)),
+            id: (well_formed || is_known).then(|| Id::of(&digest)),
             consumer,
             metadata,
         }

@@ -100,20 +100,22 @@ pub(super) fn verify(path: &Path) -> Result<(), Error> {
         .read_to_end(&mut input)
         .map_err(|error| Error::System("stdin cannot be read".into(), error))?;
     let presented = input.trim_ascii();
-    text::check(presented).map_err(|error| {
-        let length = match error {
-            Malformed::Length => format!(", and this has {} bytes", presented.len()),
-            _ => String::new(),
-        };
-        Error::Key(format!("{error}{length}"))
-    })?;
-    let Opened { keys, warning } = Keys::open(path)?;
+    let malformed = text::check(presented).err();
+    let read = match (Keys::open(path), malformed) {
+        // What is malformed is so, whatever the file is.
+        (Err(_), Some(error)) => return Err(no_key(error, presented)),
+        (read, _) => read?,
+    };
+    let Opened { keys, warning } = read;
     warn(warning);
     let (verdict, found) = keys.judge(presented, |judgement| {
         let id = judgement.id.map(|id| id.to_string()).unwrap_or_default();
         let found = format!("id={id} consumer={}", judgement.consumer);
         (judgement.verdict, found)
     });
+    if let (KeyVerdict::Malformed, Some(error)) = (verdict, malformed) {
+        return Err(no_key(error, presented));
+    }
     let fault = match verdict {
         KeyVerdict::Granted => {
             return writeln!(io::stdout(), "{found}")
@@ -131,4 +133,13 @@ pub(super) fn verify(path: &Path) -> Result<(), Error> {
         "{fault}: {}",
         found.trim_end_matches(" consumer=")
     )))
+}
+
+/// Why a text that is not imported is no key.
+fn no_key(error: Malformed, presented: &[u8]) -> Error {
+    let length = match error {
+        Malformed::Length => format!(", and this has {} bytes", presented.len()),
+        _ => String::new(),
+    };
+    Error::Key(format!("{error}{length}"))
 }

@@ -22,6 +22,11 @@ use zeroize::Zeroizing;
 /// Bytes of a key's text.
 pub const LENGTH: usize = 42;
 
+/// Fewest and most bytes of a key that was made elsewhere and imported.
+pub const SHORTEST: usize = 16;
+/// See [`SHORTEST`].
+pub const LONGEST: usize = 255;
+
 const PREFIX: &[u8] = b"og_";
 const SEPARATOR: u8 = b'_';
 /// Where the random part begins, where it ends and the separator stands, and where the
@@ -66,13 +71,19 @@ impl Key {
     /// SHA-256 of the text, all that is kept of it.
     #[must_use]
     pub fn digest(&self) -> [u8; 32] {
-        digest(&self.0)
+        digest(&*self.0)
     }
+}
+
+/// Whether it begins like a key that this program makes.
+#[must_use]
+pub fn is_prefixed(text: &[u8]) -> bool {
+    text.starts_with(PREFIX)
 }
 
 /// SHA-256 of a key's whole text.
 #[must_use]
-pub fn digest(text: &[u8; LENGTH]) -> [u8; 32] {
+pub fn digest(text: &[u8]) -> [u8; 32] {
     Sha256::digest(text).into()
 }
 

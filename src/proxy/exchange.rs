@@ -7,8 +7,6 @@ mod request;
 
 use std::time::Instant;
 
-use zeroize::Zeroizing;
-
 use super::attempt::{Attempt, AttemptContext};
 use super::body_pipe::BodyPipe;
 use super::client_end::ClientEnd;
@@ -17,7 +15,7 @@ use super::relay::Relay;
 use super::report::{End, Passed, Report};
 use super::rewrite::{self, ClientBody, Forwarding};
 use crate::http1::date::Date;
-use crate::http1::edits::Edits;
+use crate::http1::edits::{AnswerEdits, Edits};
 use crate::http1::framing::{BodyLength, KeepAlive};
 use crate::http1::request::RequestHead;
 use crate::http1::response::Asked;
@@ -90,8 +88,8 @@ pub struct Exchange {
     asked: Asked,
     version: Version,
     keep_alive: KeepAlive,
-    /// The secret that went with the request, which must not come back.
-    secret: Option<Zeroizing<String>>,
+    /// How the answer is changed.
+    edits: AnswerEdits,
     /// A request that is not idempotent is never sent twice.
     once_only: bool,
     retried: bool,
@@ -157,9 +155,7 @@ impl Exchange {
                 upgrades,
             },
             version: head.version,
-            secret: edits
-                .secret()
-                .map(|secret| Zeroizing::new(secret.to_owned())),
+            edits: edits.answer(),
             keep_alive: if is_public {
                 head.keep_alive_without_body()
             } else {
@@ -225,6 +221,12 @@ impl Exchange {
     #[must_use]
     pub fn keep_alive(&self) -> KeepAlive {
         self.keep_alive
+    }
+
+    /// How the answer is changed, whoever gives it.
+    #[must_use]
+    pub fn edits(&self) -> &AnswerEdits {
+        &self.edits
     }
 
     /// Whether the answer has no body because the request is a HEAD.

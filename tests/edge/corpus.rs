@@ -114,24 +114,16 @@ fn no_spelling_of_our_names_gets_through() {
     let (backend, both) = start("aliases");
     let mut client = both.client();
     for sign in SIGNS.chars().map(String::from) {
-        let fields: String = OWN
-            .iter()
-            .flat_map(|name| {
-                let last = name.rfind('-').expect("a hyphen");
-                let mut in_the_last = (*name).to_owned();
-                in_the_last.replace_range(last..=last, &sign);
-                [
-                    name.replace('-', &sign),
-                    name.replacen('-', &sign, 1),
-                    in_the_last,
-                ]
-            })
-            .map(|name| format!("{name}: forged\r\n"))
-            .collect();
-        let own: String = OWN
-            .iter()
-            .map(|name| format!("{name}: forged\r\n"))
-            .collect();
+        let spellings = OWN.iter().flat_map(|name| {
+            let last = name.rfind('-').expect("a hyphen");
+            let mut in_the_last = (*name).to_owned();
+            in_the_last.replace_range(last..=last, &sign);
+            let everywhere = name.replace('-', &sign);
+            [everywhere, name.replacen('-', &sign, 1), in_the_last]
+        });
+        let forged = |name: &str| [name, ": forged\r\n"].concat();
+        let fields: String = spellings.map(|name| forged(&name)).collect();
+        let own: String = OWN.iter().map(|name| forged(name)).collect();
         for fields in [&fields, &own, &(own.clone() + &fields)] {
             let answer = client.ask(both.get("/granted", fields));
             assert_eq!(answer.status, 200, "{fields}");

@@ -145,6 +145,7 @@ impl<S: Read + Write> Peer<S> {
     }
 
     /// The next head; `None` where the connection ends before it.
+    #[allow(dead_code, reason = "tests of the gateway use it")]
     pub(crate) fn try_head(&mut self) -> Option<Head> {
         if self.ahead.is_empty() && self.fill().is_err() {
             return None;

@@ -108,7 +108,7 @@ impl Exchange {
         }
         self.from_backend = Vec::new();
         self.backend_since = now;
-        let secret = self.secret.as_ref().map(|secret| secret.as_str());
+        let secret = self.edits.secret();
         let own = &to_client.relay.own;
         let taken = (self.response).take(&bytes[at..], client.output, own, secret);
         let (taken, data) = match taken {
@@ -194,7 +194,7 @@ impl Exchange {
             is_head: self.asked.is_head,
             keep_alive: self.keep_alive,
             own: &to_client.relay.own,
-            secret: self.secret.as_ref().map(|secret| secret.as_str()),
+            edits: &self.edits,
             date: to_client.date,
         }
     }

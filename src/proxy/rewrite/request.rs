@@ -1,5 +1,6 @@
 //! The head of a request for a backend.
 
+use std::borrow::Cow;
 use std::io::Write as _;
 use std::net::IpAddr;
 
@@ -10,6 +11,7 @@ use crate::http1::edits::Edits;
 use crate::http1::fields::{Field, list};
 use crate::http1::framing::BodyLength;
 use crate::http1::names::{CONSUMER, CONSUMER_METADATA};
+use crate::http1::query;
 use crate::http1::request::RequestHead;
 use crate::http1::target::is_host;
 use crate::net::{Peer, UNIX_PEER};
@@ -58,7 +60,12 @@ pub fn request_head(
     out.reserve(head.length + OWN_BYTES);
     out.extend_from_slice(head.method.as_str().as_bytes());
     out.push(b' ');
-    out.extend_from_slice(&head.target.path_and_query);
+    let key_parameter = match edits {
+        Edits::Consumer(consumer) => consumer.key_parameter.as_deref(),
+        Edits::Granted | Edits::Public => None,
+    };
+    let target = without(&head.target.path_and_query, key_parameter);
+    out.extend_from_slice(&target);
     out.extend_from_slice(b" HTTP/1.1\r\n");
     let host = match forwarding.host {
         HostRule::Client { otherwise } => head.host.unwrap_or(otherwise.as_bytes()),
@@ -88,7 +95,9 @@ pub fn request_head(
             }
             Kind::Settled | Kind::Trailer | Kind::Credential => false,
         };
-        if passes {
+        if passes && name.eq_ignore_ascii_case("referer") {
+            field(out, name.as_bytes(), &without(value, key_parameter));
+        } else if passes {
             field(out, name.as_bytes(), value);
         }
     }
@@ -96,7 +105,7 @@ pub fn request_head(
         field(
             out,
             consumer.secret_header.as_bytes(),
-            consumer.secret.as_bytes(),
+            consumer.answer.secret().unwrap_or_default().as_bytes(),
         );
         field(out, CONSUMER.as_bytes(), consumer.consumer.as_bytes());
         if !consumer.metadata.is_empty() {
@@ -110,6 +119,12 @@ pub fn request_head(
     framing(out, head, is_public);
     origin.print(out, head.host, forwarding);
     out.extend_from_slice(b"\r\n");
+}
+
+/// A target or a URI without the parameter that holds the API key.
+fn without<'t>(target: &'t [u8], parameter: Option<&str>) -> Cow<'t, [u8]> {
+    let taken = parameter.and_then(|name| query::take(target, name.as_bytes()));
+    taken.map_or(Cow::Borrowed(target), |taken| Cow::Owned(taken.rest))
 }
 
 /// A request of a public path loses its body, and opens no tunnel.

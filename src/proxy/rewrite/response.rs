@@ -3,13 +3,14 @@
 use super::nominations::Nominations;
 use super::own_fields::{Kind, OwnFields};
 use super::write::{content_length, field, number};
-use crate::http1::fields::{Field, with_fields};
+use crate::http1::edits::AnswerEdits;
+use crate::http1::fields::{Field, list, with_fields};
 use crate::http1::framing::KeepAlive;
 use crate::http1::response::{ResponseBody, ResponseHead};
 use crate::http1::version::Version;
 
 /// What the client can take, and what becomes of its connection.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct ClientSide<'a> {
     /// What its request was in.
     pub version: Version,
@@ -19,8 +20,8 @@ pub struct ClientSide<'a> {
     pub keep_alive: KeepAlive,
     /// The fields that are not simply passed on.
     pub own: &'a OwnFields,
-    /// The secret that went with the request, which must not come back.
-    pub secret: Option<&'a str>,
+    /// What else is changed.
+    pub edits: &'a AnswerEdits,
     /// For an answer that has no `Date` (RFC 9110, section 6.6.1).
     pub date: &'a str,
 }
@@ -57,7 +58,8 @@ pub fn response_head(
     out.extend_from_slice(b"HTTP/1.1 ");
     number(out, head.status);
     out.push(b' ');
-    if !shows(client.secret, "reason-phrase", head.reason) {
+    let edits = client.edits;
+    if !shows(edits.secret(), "reason-phrase", head.reason) {
         out.extend_from_slice(head.reason);
     }
     out.extend_from_slice(b"\r\n");
@@ -66,12 +68,13 @@ pub fn response_head(
     for Field { name, value } in head.fields {
         let known = client.own.find(name.as_bytes());
         let passes = match known.kind {
+            _ if is_replaced(name, value, edits) => false,
             Kind::Settled | Kind::Credential => false,
             Kind::Trailer => body == ClientBody::Chunked && head.body == ResponseBody::Chunked,
             _ => !nominations.drop(name),
         };
         // It is told of whether the field passes or not.
-        let shows = shows(client.secret, name, value);
+        let shows = shows(edits.secret(), name, value);
         if passes && !shows {
             has_date |= name.eq_ignore_ascii_case("date");
             field(out, name.as_bytes(), value);
@@ -79,6 +82,9 @@ pub fn response_head(
     }
     if !has_date && head.status >= 200 {
         field(out, b"Date", client.date.as_bytes());
+    }
+    if !is_interim {
+        edited(out, edits);
     }
     framing(out, head, body);
     if !is_interim {
@@ -131,6 +137,29 @@ fn connection(
     out.extend_from_slice(text);
 }
 
+/// Whether a field of the backend's gives way to ours.
+fn is_replaced(name: &str, value: &[u8], edits: &AnswerEdits) -> bool {
+    let begins = |start: &str| {
+        name.get(..start.len())
+            .is_some_and(|begin| begin.eq_ignore_ascii_case(start))
+    };
+    let is_no_store = || list(value).any(|directive| directive.eq_ignore_ascii_case(b"no-store"));
+    edits.cors.is_some() && begins("access-control-")
+        || edits.is_private && name.eq_ignore_ascii_case("cache-control") && !is_no_store()
+}
+
+/// The fields that an answer gets beside those of the backend.
+fn edited(out: &mut Vec<u8>, edits: &AnswerEdits) {
+    if edits.is_private {
+        field(out, b"Cache-Control", b"private");
+    }
+    if let Some(cors) = &edits.cors {
+        for (name, value) in cors.fields() {
+            field(out, name.as_bytes(), value.as_bytes());
+        }
+    }
+}
+
 /// What RFC 9110, section 6.5.1, keeps out of trailers: what frames, routes, authenticates
 /// or says how to read or keep the answer.
 const NO_TRAILERS: [&str; 16] = [
@@ -162,10 +191,10 @@ fn shows(secret: Option<&str>, name: &str, value: &[u8]) -> bool {
         return false;
     };
     let in_name = |part: &[u8]| part.eq_ignore_ascii_case(secret);
-    let is_name = name.as_bytes().windows(secret.len()).any(in_name);
-    let found = is_name || value.windows(secret.len()).any(|part| part == secret);
+    let named_so = name.as_bytes().windows(secret.len()).any(in_name);
+    let found = named_so || value.windows(secret.len()).any(|part| part == secret);
     if found {
-        let shown = if is_name { "(the secret)" } else { name };
+        let shown = if named_so { "(the secret)" } else { name };
         let event = format_args!("secret_in_answer field={shown} dropped=yes");
         crate::log::refusal(None, event);
     }

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::http1::edits::Edits;
+use crate::http1::edits::{AnswerEdits, Edits};
 use crate::http1::framing::{BodyLength, KeepAlive};
 use crate::http1::request::{Outcome, RequestHead, read};
 use crate::http1::response::{Asked, ResponseOutcome, read_response};
@@ -374,7 +374,7 @@ fn answer(
                 is_head,
                 keep_alive,
                 own: &own(),
-                secret: None,
+                edits: &AnswerEdits::default(),
                 date: DATE,
             };
             let mut out = Vec::new();

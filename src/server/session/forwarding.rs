@@ -1,7 +1,9 @@
 //! A session whose request a backend answers.
 
+use tiny_http::Header;
+
 use super::{Action, Session, SessionContext, State, WorkerResources};
-use crate::http1::edits::Edits;
+use crate::http1::edits::{CorsFields, Edits};
 use crate::http1::framing::{BodyLength, KeepAlive};
 use crate::http1::request::RequestHead;
 use crate::log::AccessEntry;
@@ -193,7 +195,12 @@ impl Session {
         } else {
             KeepAlive::Close
         };
-        let reply = context.handler.failed(failure.status());
+        let mut reply = context.handler.failed(failure.status());
+        for (name, value) in exchange.edits().cors.iter().flat_map(CorsFields::fields) {
+            if let Ok(header) = Header::from_bytes(name, value) {
+                reply = reply.with_header(header);
+            }
+        }
         let is_head = exchange.is_head();
         respond::print(reply, is_head, keep_alive, &mut self.output);
         let ending = match keep_alive {
