@@ -3,7 +3,7 @@
 pub mod attempt;
 mod body_pipe;
 pub mod client_end;
-pub(crate) mod counters;
+pub mod counters;
 pub mod exchange;
 pub mod failure;
 pub mod limits;

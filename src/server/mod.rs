@@ -10,6 +10,8 @@ pub(crate) mod counters;
 mod deadlines;
 mod eviction;
 mod file_limit;
+#[cfg(any(test, fuzzing))]
+pub mod in_place;
 mod respond;
 mod session;
 mod slots;

@@ -99,31 +99,7 @@ pub(crate) fn start(
     accept_waker: Arc<AcceptWaker>,
     budget: Arc<Budget>,
 ) -> io::Result<WorkerHandle> {
-    let poll = Poll::new()?;
-    let waker = Arc::new(Waker::new(poll.registry(), INBOX)?);
-    let (inbox, messages) = channel();
-    let slots = Arc::new(slots);
-    let resources = WorkerResources::new(&limits, poll.registry().try_clone()?);
-    let mut worker = Worker {
-        poll,
-        messages,
-        services,
-        resources,
-        limits,
-        slots: Arc::clone(&slots),
-        sessions: Vec::new(),
-        free: Vec::new(),
-        has_messages: false,
-        run_again: VecDeque::new(),
-        handshakes: 0,
-        deadlines: Deadlines::default(),
-        lingering: EvictionQueue::default(),
-        unproven: EvictionQueue::default(),
-        budget,
-        held: 0,
-        draining: None,
-        accept_waker,
-    };
+    let (mut worker, handle) = Worker::new(services, limits, slots, accept_waker, budget)?;
     std::thread::Builder::new().name(name).spawn(move || {
         let ended = catch_unwind(AssertUnwindSafe(|| worker.run()));
         if !matches!(ended, Ok(Ended::Drained)) {
@@ -133,11 +109,7 @@ pub(crate) fn start(
         worker.slots.close();
         worker.accept_waker.wake();
     })?;
-    Ok(WorkerHandle {
-        slots,
-        inbox,
-        waker,
-    })
+    Ok(handle)
 }
 
 /// A worker that is gone would leave its connections, and all that it is given from then
@@ -175,7 +147,7 @@ struct Slot {
     queued: bool,
 }
 
-struct Worker {
+pub(crate) struct Worker {
     poll: Poll,
     messages: Receiver<Message>,
     services: Arc<[Service]>,
@@ -202,33 +174,58 @@ struct Worker {
 }
 
 impl Worker {
+    /// One that has no thread yet.
+    pub(crate) fn new(
+        services: Arc<[Service]>,
+        limits: Limits,
+        slots: ConnectionSlots,
+        accept_waker: Arc<AcceptWaker>,
+        budget: Arc<Budget>,
+    ) -> io::Result<(Self, WorkerHandle)> {
+        let poll = Poll::new()?;
+        let waker = Arc::new(Waker::new(poll.registry(), INBOX)?);
+        let (inbox, messages) = channel();
+        let slots = Arc::new(slots);
+        let handle = WorkerHandle {
+            slots: Arc::clone(&slots),
+            inbox,
+            waker,
+        };
+        let resources = WorkerResources::new(&limits, poll.registry().try_clone()?);
+        let worker = Self {
+            poll,
+            messages,
+            services,
+            resources,
+            limits,
+            slots,
+            sessions: Vec::new(),
+            free: Vec::new(),
+            has_messages: false,
+            run_again: VecDeque::new(),
+            handshakes: 0,
+            deadlines: Deadlines::default(),
+            lingering: EvictionQueue::default(),
+            unproven: EvictionQueue::default(),
+            budget,
+            held: 0,
+            draining: None,
+            accept_waker,
+        };
+        Ok((worker, handle))
+    }
+
     fn run(&mut self) -> Ended {
         let mut events = Events::with_capacity(256);
         let mut now = Instant::now();
         loop {
             let timeout = self.timeout(now);
-            if let Err(error) = self.poll.poll(&mut events, timeout)
-                && error.kind() != io::ErrorKind::Interrupted
-            {
-                log::error!("poll_failed error=\"{error}\"");
-                return Ended::Failed;
-            }
-            now = Instant::now();
-            self.handshakes = 0;
-            for event in &events {
-                match event.token() {
-                    INBOX => self.has_messages = true,
-                    token => self.on_event(token.into(), event, now),
+            match self.turn(&mut events, timeout) {
+                Ok(began) => now = began,
+                Err(error) => {
+                    log::error!("poll_failed error=\"{error}\"");
+                    return Ended::Failed;
                 }
-            }
-            if self.has_messages {
-                self.read_inbox(now);
-            }
-            self.run_again(now);
-            self.expire(now);
-            self.resources.pool.expire(now);
-            if self.budget.excess() > 0 {
-                self.give_back(now);
             }
             if let Some(end) = self.draining
                 && (end <= now || self.free.len() == self.sessions.len())
@@ -236,6 +233,51 @@ impl Worker {
                 return Ended::Drained;
             }
         }
+    }
+
+    /// Waits for events for no longer than `timeout`, and does what there is to do. Returns
+    /// when that began.
+    pub(crate) fn turn(
+        &mut self,
+        events: &mut Events,
+        timeout: Option<Duration>,
+    ) -> io::Result<Instant> {
+        if let Err(error) = self.poll.poll(events, timeout)
+            && error.kind() != io::ErrorKind::Interrupted
+        {
+            return Err(error);
+        }
+        let now = Instant::now();
+        self.handshakes = 0;
+        for event in &*events {
+            match event.token() {
+                INBOX => self.has_messages = true,
+                token => self.on_event(token.into(), event, now),
+            }
+        }
+        if self.has_messages {
+            self.read_inbox(now);
+        }
+        self.run_again(now);
+        self.expire(now);
+        self.resources.pool.expire(now);
+        if self.budget.excess() > 0 {
+            self.give_back(now);
+        }
+        Ok(now)
+    }
+
+    /// Whether there is more to do without an event or a deadline.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn has_more_to_do(&self) -> bool {
+        self.has_messages || !self.run_again.is_empty()
+    }
+
+    /// Connections of clients, and to backends.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn connections(&self) -> (usize, usize) {
+        let (_, to_backends) = self.resources.pool.counts();
+        (self.sessions.len() - self.free.len(), to_backends)
     }
 
     fn timeout(&self, now: Instant) -> Option<Duration> {

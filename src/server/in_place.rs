@@ -1,0 +1,145 @@
+//! A worker without a thread of its own: its caller runs it, and so knows when it has done
+//! all that it can do. For tests and for the fuzz target of the whole session.
+
+use std::io;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use mio::{Events, Poll, Token, Waker};
+
+use super::budget::Budget;
+use super::slots::{AcceptWaker, ConnectionSlots};
+use super::worker::{Accepted, Worker, WorkerHandle};
+use super::{Limits, Service};
+use crate::handler::Handler;
+use crate::net::{Stream, UNIX_PEER};
+use crate::proxy::relay::Relay;
+
+/// More connections at once than any caller makes.
+const SLOTS: usize = 16;
+
+/// A worker that its caller runs.
+pub struct InPlaceWorker {
+    worker: Worker,
+    handle: WorkerHandle,
+    events: Events,
+    /// It owns the epoll instance that the waker of the accepting thread is in.
+    _acceptor: Poll,
+}
+
+impl InPlaceWorker {
+    /// One that has no connection yet.
+    ///
+    /// # Errors
+    ///
+    /// If the system denies an epoll instance or an eventfd.
+    pub fn new(
+        handler: Arc<dyn Handler>,
+        relay: Option<Arc<Relay>>,
+        limits: Limits,
+    ) -> io::Result<Self> {
+        let acceptor = Poll::new()?;
+        let waker = Waker::new(acceptor.registry(), Token(0))?;
+        let held = limits.held_bytes(relay.is_some());
+        let service = Service {
+            handler,
+            relay,
+            tls: None,
+        };
+        let (worker, handle) = Worker::new(
+            Arc::new([service]),
+            limits,
+            ConnectionSlots::new(Instant::now(), SLOTS),
+            Arc::new(AcceptWaker::new(waker)),
+            Arc::new(Budget::new(held)),
+        )?;
+        Ok(Self {
+            worker,
+            handle,
+            events: Events::with_capacity(64),
+            _acceptor: acceptor,
+        })
+    }
+
+    /// A client's end of a new connection; reads and writes of it do not block.
+    ///
+    /// # Errors
+    ///
+    /// If the system denies a socket.
+    pub fn connect(&mut self) -> io::Result<UnixStream> {
+        let (client, accepted) = UnixStream::pair()?;
+        client.set_nonblocking(true)?;
+        accepted.set_nonblocking(true)?;
+        self.handle.accept(Accepted {
+            stream: Stream::Unix(mio::net::UnixStream::from_std(accepted)),
+            peer: UNIX_PEER,
+            group: 0,
+            is_tls: false,
+            at: Instant::now(),
+        });
+        Ok(client)
+    }
+
+    /// Has it do all that it can do without waiting. `false` where that was nothing.
+    ///
+    /// # Errors
+    ///
+    /// What `epoll_wait(2)` says.
+    pub fn run(&mut self) -> io::Result<bool> {
+        let mut moved = false;
+        loop {
+            self.worker.turn(&mut self.events, Some(Duration::ZERO))?;
+            if self.events.is_empty() && !self.worker.has_more_to_do() {
+                return Ok(moved);
+            }
+            moved = true;
+        }
+    }
+
+    /// Connections of clients, and to backends, the idle ones included.
+    #[must_use]
+    pub fn connections(&self) -> (usize, usize) {
+        self.worker.connections()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{ErrorKind, Read as _, Write as _};
+
+    use super::*;
+    use crate::handlers::admin::Admin;
+
+    const LIMITS: Limits = Limits {
+        head_bytes: 65536,
+        head_timeout: Duration::from_secs(60),
+        idle_timeout: Duration::from_secs(60),
+        write_timeout: Duration::from_secs(60),
+        max_connections: SLOTS,
+    };
+
+    #[test]
+    fn it_does_all_that_it_can_and_then_nothing() {
+        let handler = Arc::new(Admin { is_local: true });
+        let mut worker = InPlaceWorker::new(handler, None, LIMITS).expect("a worker");
+        let mut client = worker.connect().expect("a connection");
+        assert!(worker.run().expect("runs"));
+        assert_eq!(worker.connections(), (1, 0));
+        let mut answer = [0; 4096];
+        client
+            .write_all(b"GET /healthz HTTP/1.1\r\nHo")
+            .expect("sent");
+        assert!(worker.run().expect("runs"));
+        let nothing = client.read(&mut answer).expect_err("no answer yet");
+        assert_eq!(nothing.kind(), ErrorKind::WouldBlock);
+        client.write_all(b"st: x\r\n\r\n").expect("sent");
+        assert!(worker.run().expect("runs"));
+        let read = client.read(&mut answer).expect("an answer");
+        assert!(answer[..read].starts_with(b"HTTP/1.1 200 OK\r\n"));
+        assert!(!worker.run().expect("runs"));
+        drop(client);
+        assert!(worker.run().expect("runs"));
+        assert_eq!(worker.connections(), (0, 0));
+    }
+}
