@@ -13,6 +13,7 @@ use super::slots::{AcceptWaker, ConnectionSlots};
 use super::worker::{Accepted, Worker, WorkerHandle};
 use super::{Limits, Service};
 use crate::handler::Handler;
+use crate::net::tls::server::ClientCertificate;
 use crate::net::{Stream, UNIX_PEER};
 use crate::proxy::relay::Relay;
 
@@ -46,6 +47,7 @@ impl InPlaceWorker {
             handler,
             relay,
             tls: None,
+            client_certificate: ClientCertificate::NotAsked,
         };
         let (worker, handle) = Worker::new(
             Arc::new([service]),
@@ -137,6 +139,8 @@ mod tests {
         assert!(worker.run().expect("runs"));
         let read = client.read(&mut answer).expect("an answer");
         assert!(answer[..read].starts_with(b"HTTP/1.1 200 OK\r\n"));
+        // There is room again in the socket, which is an event.
+        worker.run().expect("runs");
         assert!(!worker.run().expect("runs"));
         drop(client);
         assert!(worker.run().expect("runs"));
