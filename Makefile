@@ -4,7 +4,7 @@ CARGO ?= cargo
 TARGET := $(shell rustc -vV | sed -n 's/^host: //p')
 DIST := target/dist/origin-guard
 FUZZ_SECONDS ?= 600
-FUZZ_TARGETS ?= head response chunked session
+FUZZ_TARGETS ?= head response chunked session proxy_protocol
 FUZZ_FLAGS ?=
 # What `make run` runs once it is built.
 RUN ?= target/release/origin-guard

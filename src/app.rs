@@ -16,6 +16,7 @@ use crate::handlers::front::Front;
 use crate::handlers::gateway::Gateway;
 use crate::handlers::origin::Origin;
 use crate::handlers::redirect::Redirect;
+use crate::http1::forwarded::TrustedProxies;
 use crate::net::tls::client::TlsClient;
 use crate::net::tls::server::ClientCertificate;
 use crate::net::{Address, Inherited, SelfCheckSocket};
@@ -176,6 +177,7 @@ pub fn listener_groups(
         relay: None,
         tls: None,
         client_certificate: ClientCertificate::NotAsked,
+        proxies: TrustedProxies::default(),
         handler: Arc::new(Admin { is_local }),
     };
     let origin = origin(config, inherited.origin, secrets, relays.backend.as_ref());
@@ -235,6 +237,7 @@ fn origin(
         relay: relay.cloned(),
         tls: config.tls.clone(),
         client_certificate: ClientCertificate::Asked,
+        proxies: config.proxy_protocol.clone(),
         handler,
     }
 }
@@ -261,6 +264,7 @@ fn redirect(
         relay: None,
         tls: None,
         client_certificate: ClientCertificate::NotAsked,
+        proxies: config.proxy_protocol.clone(),
         handler: Arc::new(Redirect {
             tls: Arc::clone(tls),
             port: port
@@ -389,6 +393,7 @@ fn gateway(
         relay: relay.cloned(),
         tls: config.tls.clone(),
         client_certificate: ClientCertificate::NotAsked,
+        proxies: config.proxy_protocol.clone(),
         handler,
     })
 }

@@ -14,6 +14,8 @@ mod clients;
 mod connections;
 #[path = "tls/handshakes.rs"]
 mod handshakes;
+#[path = "tls/proxied.rs"]
+mod proxied;
 #[path = "tls/redirects.rs"]
 mod redirects;
 #[path = "tls/reloads.rs"]

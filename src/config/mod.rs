@@ -126,6 +126,8 @@ pub struct Config {
     pub drain_timeout: Duration,
     /// `TRUSTED_PROXIES`.
     pub trusted_proxies: TrustedProxies,
+    /// `PROXY_PROTOCOL`.
+    pub proxy_protocol: TrustedProxies,
     /// `ACCESS_LOG=1`.
     pub access_log: bool,
     /// What is legal and likely a mistake, a line each.
@@ -203,6 +205,9 @@ impl Config {
         let trusted_proxies = reader.value("TRUSTED_PROXIES", |list| {
             TrustedProxies::parse(list).map_err(|error| ValueError::Other(error.into()))
         });
+        let proxy_protocol = reader.value("PROXY_PROTOCOL", |list| {
+            TrustedProxies::parse(list).map_err(|error| ValueError::Other(error.into()))
+        });
         let access_log = reader.switch("ACCESS_LOG");
         reader.look_for_misspelt(&environment.names);
         reader.finish()?;
@@ -228,6 +233,7 @@ impl Config {
             limits,
             drain_timeout,
             trusted_proxies,
+            proxy_protocol,
             access_log,
             warnings: reader.warnings,
             effective: reader.effective,

@@ -125,6 +125,8 @@ pub const VARIABLES: &[Variable] = &[
         help: "where /metrics is answered: loopback or unix:" },
     Variable { name: "ADMIN_ALLOW_REMOTE", topic: Topic::Listeners, form: Switch, default: Value("0"),
         help: "1 lets ADMIN_LISTEN be reached from other machines" },
+    Variable { name: "PROXY_PROTOCOL", topic: Topic::Listeners, form: Networks, default: Nothing("none"),
+        help: "load balancers that have to begin with the PROXY protocol" },
     Variable { name: "SOCKET_MODE", topic: Topic::Listeners, form: Mode, default: Value("0660"),
         help: "who may connect to the Unix sockets that it makes" },
     Variable { name: "SOCKET_GROUP", topic: Topic::Listeners, form: Group, default: Nothing("its own"),

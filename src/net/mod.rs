@@ -3,6 +3,7 @@
 mod buffers;
 mod listener;
 mod peer;
+pub mod proxy_protocol;
 pub mod resolve;
 mod self_check;
 mod socket;

@@ -143,6 +143,30 @@ impl Socket {
         }
     }
 
+    /// Reads once without taking anything. The next event tells of more.
+    pub(super) fn peek(&mut self, buffer: &mut [u8]) -> Read {
+        match self.stream.peek(buffer) {
+            Ok(0) => Read::End,
+            Ok(count) => {
+                self.readable = self.ends;
+                Read::Bytes(count)
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                self.readable = false;
+                Read::Blocked
+            }
+            Err(error) => Read::Failed(error),
+        }
+    }
+
+    /// Takes `count` bytes that have been seen. There may be more.
+    pub(super) fn take(&mut self, count: usize) -> io::Result<()> {
+        let mut seen = [0; super::proxy_protocol::LONGEST];
+        self.stream.read_exact(&mut seen[..count])?;
+        self.readable = true;
+        Ok(())
+    }
+
     /// Writes until all is taken or the peer takes no more.
     pub(super) fn write(&mut self, bytes: &[u8]) -> Write {
         let mut sent = 0;

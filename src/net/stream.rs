@@ -25,6 +25,17 @@ impl Stream {
         }
     }
 
+    /// Reads without taking anything (`MSG_PEEK` in recv(2)).
+    pub(crate) fn peek(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        use rustix::net::{RecvFlags, recv};
+        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+        let peeked = match self {
+            Self::Tcp(stream) => recv(stream, buffer, flags),
+            Self::Unix(stream) => recv(stream, buffer, flags),
+        };
+        Ok(peeked.map(|(_, length)| length)?)
+    }
+
     /// Whether a read would block: no byte waits, and the peer has not closed its side.
     pub(crate) fn has_nothing_to_read(&self) -> bool {
         use rustix::io::Errno;

@@ -5,6 +5,7 @@ use std::io;
 use mio::Registry;
 use mio::event::Event;
 
+use super::proxy_protocol;
 use super::socket::{Read, Socket, Write};
 use super::stream::Stream;
 use super::tls::server::TlsServer;
@@ -167,6 +168,25 @@ impl Transport {
     #[must_use]
     pub fn is_open(&self) -> bool {
         self.socket.is_open()
+    }
+
+    /// Reads the PROXY protocol's header, which comes before anything else.
+    pub fn read_proxy_header(&mut self) -> proxy_protocol::Outcome {
+        use proxy_protocol::{Malformed, Outcome};
+        let mut bytes = [0; proxy_protocol::LONGEST];
+        let outcome = match self.socket.peek(&mut bytes) {
+            Read::Bytes(count) => proxy_protocol::read(&bytes[..count]),
+            Read::Blocked | Read::Nothing => return Outcome::Partial,
+            Read::End | Read::Failed(_) => return Outcome::Malformed(Malformed::Missing),
+        };
+        match outcome {
+            // What has ended brings no more.
+            Outcome::Partial if self.socket.is_readable() => Outcome::Malformed(Malformed::Missing),
+            Outcome::Complete(length, _) if self.socket.take(length).is_err() => {
+                Outcome::Malformed(Malformed::Missing)
+            }
+            outcome => outcome,
+        }
     }
 
     /// Verifies the client's certificate again, where `server` has changed whom it lets in.

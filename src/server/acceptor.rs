@@ -95,6 +95,7 @@ impl Server {
                 relay: opened.relay,
                 tls: opened.tls,
                 client_certificate: opened.client_certificate,
+                proxies: opened.proxies,
             });
             let bound = opened.addresses.iter().map(|address| {
                 let doing = format!("listen on {address}");

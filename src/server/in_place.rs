@@ -13,6 +13,7 @@ use super::slots::{AcceptWaker, ConnectionSlots};
 use super::worker::{Accepted, Worker, WorkerHandle};
 use super::{Limits, Service};
 use crate::handler::Handler;
+use crate::http1::forwarded::TrustedProxies;
 use crate::net::tls::server::ClientCertificate;
 use crate::net::{Stream, UNIX_PEER};
 use crate::proxy::relay::Relay;
@@ -48,6 +49,7 @@ impl InPlaceWorker {
             relay,
             tls: None,
             client_certificate: ClientCertificate::NotAsked,
+            proxies: TrustedProxies::default(),
         };
         let (worker, handle) = Worker::new(
             Arc::new([service]),

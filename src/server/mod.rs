@@ -23,6 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::handler::Handler;
+use crate::http1::forwarded::TrustedProxies;
 use crate::net::tls::server::{ClientCertificate, TlsServer};
 use crate::net::{Address, Inherited, SelfCheckSocket, SocketAccess};
 use crate::proxy::relay::Relay;
@@ -47,6 +48,8 @@ pub struct ListenerGroup {
     pub tls: Option<Arc<TlsServer>>,
     /// Whether they ask for a client's certificate.
     pub client_certificate: ClientCertificate,
+    /// Peers whose connections begin with the PROXY protocol's header.
+    pub proxies: TrustedProxies,
 }
 
 /// What stands behind a group of listeners.
@@ -55,6 +58,7 @@ struct Service {
     relay: Option<Arc<Relay>>,
     tls: Option<Arc<TlsServer>>,
     client_certificate: ClientCertificate,
+    proxies: TrustedProxies,
 }
 
 /// The limits of the loop.

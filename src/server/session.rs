@@ -11,10 +11,13 @@ use super::{Limits, counters, respond};
 use crate::handler::{Decision, Handler};
 use crate::http1::date::Date;
 use crate::http1::error::RequestError;
+use crate::http1::forwarded::TrustedProxies;
 use crate::http1::framing::KeepAlive;
 use crate::http1::request::{self, Outcome, RequestHead};
 use crate::http1::scan::Scan;
+use crate::log as events;
 use crate::metrics::Counter;
+use crate::net::proxy_protocol::Outcome as ProxyHeader;
 use crate::net::tls::server::TlsServer;
 use crate::net::tls::{HANDSHAKE, TlsError, TlsSession};
 use crate::net::{Peer, Read, Transport, Write};
@@ -127,6 +130,8 @@ pub(crate) struct SessionContext<'a> {
 pub(crate) struct Session {
     transport: Transport,
     peer: Peer,
+    /// Whether the PROXY protocol's header has yet to come.
+    awaits_proxy_header: bool,
     /// Which group of listeners it came by, and so which handler answers it.
     pub(crate) group: usize,
     state: State,
@@ -163,6 +168,7 @@ impl Session {
         Self {
             transport,
             peer,
+            awaits_proxy_header: false,
             group,
             state: State::AwaitingFirstByte,
             accepted,
@@ -181,6 +187,31 @@ impl Session {
             forwarded: 0,
             greedy: false,
             kernel_held: 0,
+        }
+    }
+
+    /// Takes the client from the PROXY protocol's header, which has to come first.
+    pub(crate) fn expect_proxy_header(&mut self) {
+        self.awaits_proxy_header = true;
+    }
+
+    /// Reads that header. `None` once it is there.
+    fn read_proxy_header(&mut self) -> Option<Action> {
+        match self.transport.read_proxy_header() {
+            ProxyHeader::Partial => Some(Action::Wait),
+            ProxyHeader::Complete(_, source) => {
+                self.peer = source.unwrap_or(self.peer);
+                self.awaits_proxy_header = false;
+                None
+            }
+            ProxyHeader::Malformed(error) => {
+                let peer = TrustedProxies::peer(self.peer);
+                events::refusal(
+                    peer.address(),
+                    format_args!("proxy_protocol_failed error=\"{error}\" peer={peer}"),
+                );
+                Some(Action::Close(&counters::CLOSED_REFUSED))
+            }
         }
     }
 
@@ -420,6 +451,11 @@ impl Session {
         }
         if self.read_closed || !self.transport.is_readable() {
             return self.write(context.now);
+        }
+        if self.awaits_proxy_header
+            && let Some(action) = self.read_proxy_header()
+        {
+            return action;
         }
         let held = self.input.len();
         buffer[..held].copy_from_slice(&self.input);

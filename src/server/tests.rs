@@ -14,6 +14,7 @@ use super::{Limits, ListenerGroup, Server};
 use crate::handler::{Decision, Handler};
 use crate::http1::encode::Reply;
 use crate::http1::error::RequestError;
+use crate::http1::forwarded::TrustedProxies;
 use crate::http1::request::RequestHead;
 use crate::net::tls::TlsError;
 use crate::net::tls::server::ClientCertificate;
@@ -70,6 +71,7 @@ fn serve(handler: Panics) -> SocketAddr {
         relay: None,
         tls: None,
         client_certificate: ClientCertificate::NotAsked,
+        proxies: TrustedProxies::default(),
     };
     let limits = Limits {
         head_bytes: 65_536,

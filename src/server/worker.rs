@@ -17,6 +17,7 @@ use super::eviction::EvictionQueue;
 use super::session::{Action, Session, SessionContext, WorkerResources};
 use super::slots::{AcceptWaker, ConnectionSlots, Standing, Victim};
 use super::{Limits, Service, counters};
+use crate::http1::forwarded::TrustedProxies;
 use crate::metrics::Counter;
 use crate::net::{ConnectionToken, Peer, Side, Stream, Transport};
 
@@ -345,7 +346,11 @@ impl Worker {
                 }
             }
         }
+        let is_proxy = service.proxies.trusts(TrustedProxies::peer(accepted.peer));
         let mut session = Session::new(transport, accepted.peer, accepted.group, accepted.at);
+        if is_proxy {
+            session.expect_proxy_header();
+        }
         let registered = session.transport().register(self.poll.registry(), token);
         self.sessions[slot].session = Some(session);
         if let Err(error) = registered {
