@@ -16,6 +16,8 @@ mod connections;
 mod handshakes;
 #[path = "tls/proxied.rs"]
 mod proxied;
+#[path = "tls/records.rs"]
+mod records;
 #[path = "tls/redirects.rs"]
 mod redirects;
 #[path = "tls/reloads.rs"]

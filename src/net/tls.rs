@@ -294,6 +294,9 @@ impl TlsSession {
 
     /// Encrypts and writes until all is taken or the peer takes no more.
     pub(super) fn write(&mut self, socket: &mut Socket, bytes: &[u8]) -> Write {
+        if self.failed.is_some() {
+            return Write::Failed(std::io::ErrorKind::InvalidData.into());
+        }
         let mut taken = 0;
         while taken < bytes.len() {
             match self.flush(socket) {
@@ -431,6 +434,9 @@ trait Records {
         &'c mut self,
         incoming: &'i mut [u8],
     ) -> UnbufferedStatus<'c, 'i, Self::Data>;
+
+    /// Whether it has something for the peer.
+    fn has_to_send(&self) -> bool;
 }
 
 impl Records for UnbufferedServerConnection {
@@ -442,6 +448,10 @@ impl Records for UnbufferedServerConnection {
     ) -> UnbufferedStatus<'c, 'i, Self::Data> {
         self.process_tls_records(incoming)
     }
+
+    fn has_to_send(&self) -> bool {
+        self.wants_write()
+    }
 }
 
 impl Records for UnbufferedClientConnection {
@@ -452,6 +462,10 @@ impl Records for UnbufferedClientConnection {
         incoming: &'i mut [u8],
     ) -> UnbufferedStatus<'c, 'i, Self::Data> {
         self.process_tls_records(incoming)
+    }
+
+    fn has_to_send(&self) -> bool {
+        self.wants_write()
     }
 }
 
@@ -465,6 +479,11 @@ fn drive<C: Records>(
 ) -> Driven {
     let mut driven = Driven::default();
     loop {
+        // After a failure the alert goes out, and nothing that follows is looked at: rustls
+        // does not expect to fail twice.
+        if driven.error.is_some() && !connection.has_to_send() {
+            return driven;
+        }
         let UnbufferedStatus { discard, state } =
             connection.process(&mut incoming[driven.consumed..]);
         let mut discard = discard;
@@ -528,7 +547,6 @@ fn drive<C: Records>(
                     driven.consumed += discard;
                     return driven;
                 }
-                // The alert that goes with it comes next.
                 driven.error = Some(error);
             }
         }
