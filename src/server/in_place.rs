@@ -11,12 +11,8 @@ use mio::{Events, Poll, Token, Waker};
 use super::budget::Budget;
 use super::slots::{AcceptWaker, ConnectionSlots};
 use super::worker::{Accepted, Worker, WorkerHandle};
-use super::{Limits, Service};
-use crate::handler::Handler;
-use crate::http1::forwarded::TrustedProxies;
-use crate::net::tls::server::ClientCertificate;
+use super::{Limits, ListenerGroup, Service};
 use crate::net::{Stream, UNIX_PEER};
-use crate::proxy::relay::Relay;
 
 /// More connections at once than any caller makes.
 const SLOTS: usize = 16;
@@ -31,25 +27,21 @@ pub struct InPlaceWorker {
 }
 
 impl InPlaceWorker {
-    /// One that has no connection yet.
+    /// One that has no connection yet; it listens at no address of `group`.
     ///
     /// # Errors
     ///
     /// If the system denies an epoll instance or an eventfd.
-    pub fn new(
-        handler: Arc<dyn Handler>,
-        relay: Option<Arc<Relay>>,
-        limits: Limits,
-    ) -> io::Result<Self> {
+    pub fn new(group: ListenerGroup, limits: Limits) -> io::Result<Self> {
         let acceptor = Poll::new()?;
         let waker = Waker::new(acceptor.registry(), Token(0))?;
-        let held = limits.held_bytes(relay.is_some());
+        let held = limits.held_bytes(group.relay.is_some());
         let service = Service {
-            handler,
-            relay,
-            tls: None,
-            client_certificate: ClientCertificate::NotAsked,
-            proxies: TrustedProxies::default(),
+            handler: group.handler,
+            relay: group.relay,
+            tls: group.tls,
+            client_certificate: group.client_certificate,
+            proxies: group.proxies,
         };
         let (worker, handle) = Worker::new(
             Arc::new([service]),
@@ -114,6 +106,9 @@ mod tests {
 
     use super::*;
     use crate::handlers::admin::Admin;
+    use crate::http1::forwarded::TrustedProxies;
+    use crate::net::SocketAccess;
+    use crate::net::tls::server::ClientCertificate;
 
     const LIMITS: Limits = Limits {
         head_bytes: 65536,
@@ -125,8 +120,18 @@ mod tests {
 
     #[test]
     fn it_does_all_that_it_can_and_then_nothing() {
-        let handler = Arc::new(Admin { is_local: true });
-        let mut worker = InPlaceWorker::new(handler, None, LIMITS).expect("a worker");
+        let group = ListenerGroup {
+            addresses: Vec::new(),
+            access: SocketAccess::default(),
+            inherited: Vec::new(),
+            private: None,
+            handler: Arc::new(Admin { is_local: true }),
+            relay: None,
+            tls: None,
+            client_certificate: ClientCertificate::NotAsked,
+            proxies: TrustedProxies::default(),
+        };
+        let mut worker = InPlaceWorker::new(group, LIMITS).expect("a worker");
         let mut client = worker.connect().expect("a connection");
         assert!(worker.run().expect("runs"));
         assert_eq!(worker.connections(), (1, 0));

@@ -23,36 +23,17 @@ use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::Shutdown;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::Arc;
-use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
-use origin_guard::auth::secrets::{Digest, Secrets};
-use origin_guard::auth::shared_secret::Guard;
-use origin_guard::handlers::front::Front;
-use origin_guard::http1::forwarded::TrustedProxies;
-use origin_guard::proxy::counters::RelayCounters;
-use origin_guard::proxy::limits::Limits as RelayLimits;
-use origin_guard::proxy::relay::Relay;
-use origin_guard::proxy::rewrite::OwnFields;
-use origin_guard::proxy::upstream::{BackendUrl, Upstream};
-use origin_guard::server::Limits;
+use origin_guard::app::{InheritedSockets, Relays, listener_groups};
+use origin_guard::config::{Config, Environment};
+use origin_guard::net::SelfCheckSocket;
 use origin_guard::server::in_place::InPlaceWorker;
 
 use asked::PUBLIC_PATH;
 use backend::Backend;
 use input::{End, Input, SECRET};
 use outcome::Outcome;
-
-/// Nothing waits for so long.
-const NEVER: Duration = Duration::from_secs(100_000);
-
-const LIMITS: Limits = Limits {
-    head_bytes: 65536,
-    head_timeout: NEVER,
-    idle_timeout: NEVER,
-    write_timeout: NEVER,
-    max_connections: 4,
-};
 
 struct Setup {
     worker: InPlaceWorker,
@@ -70,38 +51,25 @@ impl Setup {
         let _ = std::fs::remove_file(&path);
         let listener = UnixListener::bind(&path).expect("a socket");
         listener.set_nonblocking(true).expect("a mode");
-        let urls = format!("http://unix:{}", path.display());
-        let urls = BackendUrl::parse_list(&urls).expect("a URL");
-        let trusted_proxies = TrustedProxies::parse("").expect("an empty list");
-        let secrets = Secrets::new(vec![Digest::of(SECRET.as_bytes())]);
-        let handler = Front {
-            guard: Guard::new("X-Shared-Secret", Arc::new(secrets)),
-            public_paths: vec![PUBLIC_PATH.to_owned()],
-            trusted_proxies: trusted_proxies.clone(),
-            access_log: false,
-        };
-        let relay = Relay {
-            counters: RelayCounters::new(urls.iter().map(BackendUrl::name)),
-            upstream: Arc::new(Upstream::new(urls)),
-            own: OwnFields::new(&["X-Shared-Secret"]),
-            trusted_proxies,
-            loop_id: "og".to_owned(),
-            limits: RelayLimits {
-                body_bytes: None,
-                body_timeout: NEVER,
-                connect_timeout: NEVER,
-                answer_timeout: NEVER,
-                idle_timeout: NEVER,
-                tunnel_idle_timeout: NEVER,
+        let inherited = InheritedSockets::default();
+        let mut config = Config::read(&Environment {
+            variable: &|name| match name {
+                "SHARED_SECRET" => Some(SECRET.into()),
+                "BACKEND" => Some(format!("http://unix:{}", path.display()).into()),
+                "PUBLIC_PATHS" => Some(PUBLIC_PATH.into()),
+                _ => None,
             },
-            write_timeout: NEVER,
-            max_head: LIMITS.head_bytes,
-        };
-        let worker = InPlaceWorker::new(Arc::new(handler), Some(Arc::new(relay)), LIMITS);
-        Self {
-            worker: worker.expect("a worker"),
-            listener,
-        }
+            names: Vec::new(),
+            inherited: inherited.roles(),
+        })
+        .expect("a configuration");
+        let secrets = Arc::new(config.take_secrets());
+        let private = Arc::new(SelfCheckSocket::new().expect("a socket"));
+        let relays = Relays::new(&mut config).expect("a relay");
+        let groups = listener_groups(&config, inherited, &secrets, &private, &relays);
+        let front = groups.expect("listeners").remove(0);
+        let worker = InPlaceWorker::new(front, config.limits).expect("a worker");
+        Self { worker, listener }
     }
 
     /// Plays `input`, in pieces of so many bytes each way.
@@ -142,10 +110,12 @@ fn settle(
     given: &mut Vec<u8>,
 ) {
     loop {
-        let mut moved = worker.run().expect("epoll works");
-        moved |= backend.run();
-        moved |= read(client, given);
-        if !moved {
+        // Nobody else has anything new where the worker has done nothing.
+        if worker.run().expect("epoll works") {
+            read(client, given);
+            backend.receive();
+        }
+        if !backend.send() {
             return;
         }
     }
@@ -162,13 +132,14 @@ fn write(client: &mut UnixStream, bytes: &[u8]) -> bool {
     }
 }
 
-fn read(client: &mut UnixStream, given: &mut Vec<u8>) -> bool {
-    let (mut moved, mut bytes) = (false, [0; 16384]);
+fn read(client: &mut UnixStream, given: &mut Vec<u8>) {
+    let mut bytes = [0; 16384];
     while let Ok(count @ 1..) = client.read(&mut bytes) {
         given.extend_from_slice(&bytes[..count]);
-        moved = true;
+        if count < bytes.len() {
+            return;
+        }
     }
-    moved
 }
 
 fuzz_target!(|bytes: &[u8]| {

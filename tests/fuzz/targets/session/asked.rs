@@ -8,6 +8,8 @@ use origin_guard::http1::scan::Scan;
 
 use crate::input::SECRET;
 
+/// Longest head, the program's own.
+const LIMIT: usize = 65536;
 /// A path that needs no secret.
 pub const PUBLIC_PATH: &str = "/p";
 
@@ -38,12 +40,9 @@ pub fn asked(bytes: &[u8]) -> (Vec<Asked>, bool) {
     let (mut all, mut at) = (Vec::new(), 0);
     loop {
         let rest = &bytes[at..];
-        let outcome = read(
-            rest,
-            &mut Scan::default(),
-            crate::LIMITS.head_bytes,
-            |head| (one(head), head.length, head.body),
-        );
+        let outcome = read(rest, &mut Scan::default(), LIMIT, |head| {
+            (one(head), head.length, head.body)
+        });
         let Outcome::Complete((mut request, length, body)) = outcome else {
             return (all, is_head(rest));
         };

@@ -66,6 +66,8 @@ pub struct Backend<'a> {
     answers: &'a [Answer],
     piece: usize,
     connections: Vec<Connection>,
+    /// Whether it has closed a connection since the last [`Self::send`].
+    acted: bool,
     /// All requests that have reached it, in order.
     pub seen: Vec<Seen>,
 }
@@ -77,13 +79,13 @@ impl<'a> Backend<'a> {
             answers,
             piece,
             connections: Vec::new(),
+            acted: false,
             seen: Vec::new(),
         }
     }
 
-    /// Reads, and sends one piece on each connection. `false` where there was nothing to do.
-    pub fn run(&mut self) -> bool {
-        let mut moved = false;
+    /// Takes what has come.
+    pub fn receive(&mut self) {
         while let Ok((stream, _)) = self.listener.accept() {
             stream.set_nonblocking(true).expect("a mode");
             self.connections.push(Connection {
@@ -95,33 +97,37 @@ impl<'a> Backend<'a> {
                 closes: false,
                 is_closed: false,
             });
-            moved = true;
         }
         let (answers, piece) = (&mut self.answers, self.piece);
         for connection in &mut self.connections {
             if !connection.is_closed {
-                moved |= connection.receive();
+                connection.receive();
                 connection.understand(&mut self.seen, answers, piece);
-                moved |= connection.send();
+                self.acted |= connection.is_closed;
             }
         }
-        moved
+    }
+
+    /// Sends one piece on each connection. `false` where it has done nothing that the other
+    /// end could hear of.
+    pub fn send(&mut self) -> bool {
+        let mut acted = std::mem::take(&mut self.acted);
+        for connection in &mut self.connections {
+            acted |= connection.send();
+        }
+        acted
     }
 }
 
 impl Connection {
-    fn receive(&mut self) -> bool {
-        let (mut moved, mut bytes) = (false, [0; 8192]);
+    fn receive(&mut self) {
+        let mut bytes = [0; 16384];
         loop {
             match self.stream.read(&mut bytes) {
                 Ok(count @ 1..) => self.input.extend_from_slice(&bytes[..count]),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return moved,
-                Ok(_) | Err(_) => {
-                    self.close();
-                    return true;
-                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                Ok(_) | Err(_) => return self.close(),
             }
-            moved = true;
         }
     }
 

@@ -9,7 +9,7 @@
 pub const SECRET: &str = "s3cret";
 const SECRET_FIELD: &[u8] = b"X-Shared-Secret: s3cret\r\n";
 /// Most pieces that anything is sent in.
-const MOST_PIECES: usize = 24;
+const MOST_PIECES: usize = 12;
 
 /// When the client says that it has nothing more to send.
 #[derive(Clone, Copy, PartialEq, Eq)]
