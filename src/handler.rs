@@ -58,6 +58,17 @@ impl Answer {
         }
     }
 
+    /// The same with more fields.
+    #[must_use]
+    pub fn with_fields(self, more: impl FnOnce(Reply) -> Reply) -> Self {
+        let granted = self.granted;
+        let reply = more(self.into_reply());
+        Self {
+            response: AnswerKind::Made(reply),
+            granted,
+        }
+    }
+
     /// Whether the request has presented a good credential.
     #[must_use]
     pub fn is_granted(&self) -> bool {

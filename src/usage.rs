@@ -32,6 +32,13 @@ const KEYS_FILE: Opt = option(
     "the file of keys, in place of API_KEYS_FILE",
 );
 
+const RATE: Opt = option(
+    "rate",
+    "100/1m",
+    "requests in a span of time; limit takes none",
+);
+const BURST: Opt = option("burst", "20", "requests at once; else the rate's count");
+
 /// What the program is.
 pub const PURPOSE: &str = "lets an origin accept traffic from its gateway alone";
 
@@ -89,8 +96,16 @@ pub const COMMANDS: &[Usage] = &[
                 "90d, 12h, 30m; in UTC 2027-01-31 or 2027-01-31T12:00:00Z",
             ),
             option("metadata", "JSON", "an object, sent as X-Consumer-Metadata"),
+            RATE,
+            BURST,
             KEYS_FILE,
         ],
+    },
+    Usage {
+        command: "keys limit",
+        arguments: "CONSUMER",
+        help: "set how many requests the consumer may send, by all its keys",
+        options: &[RATE, BURST, KEYS_FILE],
     },
     Usage {
         command: "keys import",

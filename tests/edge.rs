@@ -29,6 +29,8 @@ mod corpus;
 mod cors;
 #[path = "edge/hostile.rs"]
 mod hostile;
+#[path = "edge/limits.rs"]
+mod limits;
 #[allow(dead_code, reason = "other tests use the rest of it")]
 #[path = "apps/pattern.rs"]
 mod pattern;

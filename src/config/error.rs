@@ -4,6 +4,7 @@ use std::error::Error;
 use std::fmt::{self, Display};
 use std::io;
 
+use crate::keys::RateError;
 use crate::net::{Address, LONGEST_UNIX_PATH};
 
 const ADDRESS_REMEDY: &str = "write ADDRESS:PORT (0.0.0.0:8888, [::]:8888) or unix:/path";
@@ -53,6 +54,8 @@ pub enum ValueError {
     NameOfSecret(String),
     /// A query cannot hold a parameter of this name as it is.
     NotAParameter(String),
+    /// The text is no rate.
+    Rate(String, RateError),
     /// It says something of what is forwarded, and nothing is.
     NeedsOrigin,
     /// The answers hold this header already.
@@ -141,6 +144,7 @@ impl Display for ValueError {
                 to,
                 "{name:?} is no plain name of a parameter; use letters, digits, - . _ and ~"
             ),
+            Self::Rate(text, error) => write!(to, "{text:?} {error}"),
             Self::NeedsOrigin => to.write_str("it holds where ORIGIN is set alone; set both"),
             Self::NameOfAnswers(name) => write!(
                 to,

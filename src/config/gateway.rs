@@ -4,13 +4,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::http1::names::is_own_field;
-use crate::keys::{Keys, Opened};
+use crate::keys::{Keys, Limits, Opened, Rate};
 use crate::net::Address;
 
 use super::cors;
 use super::error::ValueError;
 use super::reader::Reader;
-use super::values::{addresses, field_name};
+use super::values::{addresses, count, field_name};
 
 const LISTEN: &str = "GATEWAY_LISTEN";
 const FILE: &str = "API_KEYS_FILE";
@@ -75,7 +75,22 @@ impl Reader<'_> {
         let cors_origins = self.value("CORS_ORIGINS", |list| {
             cors::origins(list).map_err(|error| ValueError::Other(error.into()))
         });
+        let rate = self.value("RATE_LIMIT", |text| match text {
+            "" => Ok(None),
+            text => Rate::parse(text)
+                .map(Some)
+                .map_err(|error| ValueError::Rate(text.to_owned(), error)),
+        });
+        let most_under_way = self.value("MAX_CONCURRENT", |text| match text {
+            "" => Ok(None),
+            text => count(text, 1, 1_000_000).map(Some),
+        });
+        let limits = Limits {
+            rate,
+            most_under_way: most_under_way.and_then(|most| u32::try_from(most).ok()),
+        };
         for (name, is_set) in [
+            ("MAX_CONCURRENT", most_under_way.is_some()),
             ("API_KEY_QUERY", key_parameter.is_some()),
             ("CORS_ORIGINS", !cors_origins.is_empty()),
         ] {
@@ -83,7 +98,7 @@ impl Reader<'_> {
                 self.fault(name, ValueError::NeedsOrigin);
             }
         }
-        let keys = self.keys();
+        let keys = self.keys(limits);
         Some(Gateway {
             listen,
             key_header,
@@ -93,7 +108,7 @@ impl Reader<'_> {
         })
     }
 
-    fn keys(&mut self) -> Option<Arc<Keys>> {
+    fn keys(&mut self, limits: Limits) -> Option<Arc<Keys>> {
         let Some(path) = (self.variable)(FILE).filter(|path| !path.is_empty()) else {
             self.warnings.push(format!(
                 "{FILE} is not set: every request for /authorize is answered with 500; \
@@ -102,7 +117,7 @@ impl Reader<'_> {
             return None;
         };
         let path = Path::new(&path);
-        match Keys::open(path) {
+        match Keys::open_with(path, limits) {
             Ok(Opened { keys, warning }) => {
                 self.effective.push((FILE, path.display().to_string()));
                 self.effective.push(("keys", keys.len().to_string()));

@@ -65,6 +65,8 @@ pub enum Form {
     Parameter,
     /// Origins of web pages, with commas.
     WebOrigins,
+    /// A count of requests in a span of time.
+    Rate,
     /// `allow`.
     Allow,
     /// DNS names or URIs, with commas.
@@ -187,6 +189,10 @@ pub const VARIABLES: &[Variable] = &[
         help: "the header that holds the key; Authorization with the scheme Bearer" },
     Variable { name: "API_KEY_QUERY", topic: Topic::Gateway, form: Parameter, default: Nothing("none"),
         help: "a parameter of the query that may hold the key; needs ORIGIN" },
+    Variable { name: "RATE_LIMIT", topic: Topic::Gateway, form: Form::Rate, default: Nothing("none"),
+        help: "requests of each consumer that has no rate of its own" },
+    Variable { name: "MAX_CONCURRENT", topic: Topic::Gateway, form: Count(1, 1_000_000), default: Nothing("no limit"),
+        help: "requests that each consumer may have under way; needs ORIGIN" },
     Variable { name: "CORS_ORIGINS", topic: Topic::Gateway, form: WebOrigins, default: Nothing("none"),
         help: "whose pages may read the answers; needs ORIGIN" },
 
@@ -247,6 +253,7 @@ impl Display for Form {
             Self::Require => to.write_str("secret or certificate"),
             Self::Parameter => to.write_str("letters, digits, - . _ and ~"),
             Self::WebOrigins => to.write_str("such as https://app.example, with commas"),
+            Self::Rate => to.write_str("such as 100/1m or 5/1s burst=20"),
             Self::Allow => to.write_str("allow"),
             Self::UrlPaths => to.write_str("paths, such as /healthz,/favicon.ico"),
             Self::Switch => to.write_str("0 or 1"),

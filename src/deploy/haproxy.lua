@@ -12,8 +12,8 @@ local TIMEOUT = 2
 -- Connections to the guard that one thread keeps.
 local KEPT = 32
 -- Statuses that a client is to see as they are.
-local REFUSALS = { [400] = true, [401] = true, [414] = true, [431] = true, [500] = true }
-local PASSED_ON = { "content-type", "cache-control", "www-authenticate" }
+local REFUSALS = { [400] = true, [401] = true, [414] = true, [429] = true, [431] = true, [500] = true }
+local PASSED_ON = { "content-type", "cache-control", "www-authenticate", "retry-after", "ratelimit", "ratelimit-policy" }
 
 -- Idle connections of this thread, by the guard's address.
 local idle = {}

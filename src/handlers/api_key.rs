@@ -1,7 +1,7 @@
 //! The API key that a request presents, and what is counted of it.
 
 use super::counters::REQUESTS;
-use crate::keys::KeyVerdict;
+use crate::keys::{Exceeded, KeyVerdict};
 use crate::metrics::{Counter, declare_counters};
 
 /// The header whose value is a scheme and credentials (RFC 9110, section 11.6.2).
@@ -17,6 +17,8 @@ declare_counters! {
     KEY_REVOKED = REQUESTS r#"verdict="revoked_key",status="401""#;
     KEY_EXPIRED = REQUESTS r#"verdict="expired_key",status="401""#;
     KEY_CLOCK_BEFORE_CREATED = REQUESTS r#"verdict="clock_before_created",status="401""#;
+    KEY_RATE_LIMITED = REQUESTS r#"verdict="rate_limited",status="429""#;
+    KEY_CONCURRENT = REQUESTS r#"verdict="too_many_concurrent",status="429""#;
     KEY_MISCONFIGURED = REQUESTS r#"verdict="key_misconfigured",status="500""#;
 }
 
@@ -54,6 +56,14 @@ pub(super) fn presented<'a>(
     match credentials.trim_ascii_start() {
         [] => Presented::Nothing,
         key => Presented::Text(key),
+    }
+}
+
+/// What counts a request past a limit.
+pub(super) fn limit_counter(exceeded: Exceeded) -> &'static Counter {
+    match exceeded {
+        Exceeded::Rate(..) => &KEY_RATE_LIMITED,
+        Exceeded::Concurrent => &KEY_CONCURRENT,
     }
 }
 

@@ -16,7 +16,7 @@ use crate::http1::error::RequestError;
 use crate::http1::forwarded::TrustedProxies;
 use crate::http1::query;
 use crate::http1::request::RequestHead;
-use crate::keys::{Id, KeyVerdict, Keys};
+use crate::keys::{Exceeded, Id, KeyVerdict, Keys};
 use crate::metrics::declare_counters;
 use crate::net::Peer;
 use crate::net::tls::TlsError;
@@ -53,9 +53,9 @@ impl Edge {
         &self,
         head: &RequestHead<'_, '_>,
         cors: Option<CorsFields>,
-    ) -> Result<ConsumerFields, (KeyVerdict, Option<Id>)> {
+    ) -> Result<ConsumerFields, Denied> {
         let (Some(keys), Some(secret)) = (&self.keys, self.secrets.current()) else {
-            return Err((KeyVerdict::Misconfigured, None));
+            return Err(Denied::Key(KeyVerdict::Misconfigured, None));
         };
         let target = &head.target.path_and_query;
         let parameter = self.key_parameter.as_ref();
@@ -71,12 +71,17 @@ impl Edge {
             _ => Presented::Nonsense,
         };
         let text = match presented {
-            Presented::Nothing => return Err((KeyVerdict::NoKey, None)),
-            Presented::Nonsense => return Err((KeyVerdict::Malformed, None)),
+            Presented::Nothing => return Err(Denied::Key(KeyVerdict::NoKey, None)),
+            Presented::Nonsense => return Err(Denied::Key(KeyVerdict::Malformed, None)),
             Presented::Text(text) => text,
         };
-        keys.judge(text, |judgement| match judgement.verdict {
-            KeyVerdict::Granted => Ok(ConsumerFields {
+        keys.judge(text, |judgement| {
+            if judgement.verdict != KeyVerdict::Granted {
+                return Err(Denied::Key(judgement.verdict, judgement.id));
+            }
+            let admitted = judgement.admit();
+            let permit = admitted.map_err(|exceeded| Denied::Limit(exceeded, judgement.id))?;
+            Ok(ConsumerFields {
                 secret_header: self.secret_header.clone(),
                 consumer: judgement.consumer.to_owned(),
                 metadata: judgement.metadata.to_owned(),
@@ -85,10 +90,9 @@ impl Edge {
                     secret: Some(secret),
                     is_private: !values.is_empty(),
                     cors,
-                    held: None,
+                    held: permit.map(|permit| Arc::new(permit) as Arc<dyn Send + Sync>),
                 },
-            }),
-            verdict => Err((verdict, judgement.id)),
+            })
         })
     }
 
@@ -105,17 +109,26 @@ impl Edge {
         &self,
         head: &RequestHead<'_, '_>,
         peer: Peer,
-        (verdict, id): (KeyVerdict, Option<Id>),
+        denied: Denied,
         cors: Option<&CorsFields>,
     ) -> Decision {
-        api_key::counter(verdict).increment();
         respond(head, peer, |request| {
             let trusted = &self.trusted_proxies;
-            request_log::log_denial(request, verdict.reason(), id, trusted);
-            let denial = reply::key_denial(verdict);
+            let answer = match denied {
+                Denied::Key(verdict, id) => {
+                    api_key::counter(verdict).increment();
+                    request_log::log_denial(request, verdict.reason(), id, trusted);
+                    Answer::from(reply::key_denial(verdict))
+                }
+                Denied::Limit(exceeded, id) => {
+                    api_key::limit_counter(exceeded).increment();
+                    request_log::log_limited(request, exceeded, id, trusted);
+                    Answer::from(reply::too_many(exceeded)).granted()
+                }
+            };
             let answer = match cors {
-                None => Answer::from(denial),
-                Some(cors) => cors::with_fields(denial.response(), cors).into(),
+                None => answer,
+                Some(cors) => answer.with_fields(|reply| cors::with_fields(reply, cors)),
             };
             if self.access_log {
                 request_log::log_request(request, &answer, trusted);
@@ -123,6 +136,13 @@ impl Edge {
             answer
         })
     }
+}
+
+/// Why a request is not forwarded.
+#[derive(Clone, Copy)]
+enum Denied {
+    Key(KeyVerdict, Option<Id>),
+    Limit(Exceeded, Option<Id>),
 }
 
 impl Handler for Edge {

@@ -19,7 +19,7 @@ use crate::http1::forwarded::TrustedProxies;
 use crate::http1::names;
 use crate::http1::request::RequestHead;
 pub use crate::keys::KeyVerdict;
-use crate::keys::{Id, Keys};
+use crate::keys::{Exceeded, Id, Keys};
 use crate::net::Peer;
 use crate::net::tls::TlsError;
 
@@ -44,6 +44,8 @@ pub struct Gateway {
 struct Judged {
     verdict: KeyVerdict,
     id: Option<Id>,
+    /// Which limit the consumer has come to.
+    exceeded: Option<Exceeded>,
     /// What a granted request is to be forwarded with.
     fields: Vec<Header>,
 }
@@ -53,6 +55,7 @@ impl From<KeyVerdict> for Judged {
         Self {
             verdict,
             id: None,
+            exceeded: None,
             fields: Vec::new(),
         }
     }
@@ -84,8 +87,14 @@ impl Gateway {
         let Judged {
             verdict,
             id,
+            exceeded,
             fields,
         } = self.judge(request);
+        if let Some(exceeded) = exceeded {
+            api_key::limit_counter(exceeded).increment();
+            request_log::log_limited(request, exceeded, id, &self.trusted_proxies);
+            return Answer::from(reply::too_many_for_proxy(exceeded)).granted();
+        }
         api_key::counter(verdict).increment();
         if verdict != KeyVerdict::Granted {
             request_log::log_denial(request, verdict.reason(), id, &self.trusted_proxies);
@@ -113,6 +122,10 @@ impl Gateway {
             let mut judged = Judged::from(judgement.verdict);
             judged.id = judgement.id;
             if judgement.verdict == KeyVerdict::Granted {
+                if let Err(exceeded) = judgement.admit() {
+                    judged.exceeded = Some(exceeded);
+                    return judged;
+                }
                 let granted = [
                     (self.secret_header.as_str(), secret.as_str()),
                     (names::CONSUMER, judgement.consumer),

@@ -11,7 +11,7 @@ use crate::http1::error::RequestError;
 use crate::http1::forwarded::{Client, TrustedProxies};
 use crate::http1::request::RequestHead;
 use crate::http1::static_response::StaticResponse;
-use crate::keys::Id;
+use crate::keys::{Exceeded, Id};
 use crate::log::{self as events, AccessEntry};
 use crate::metrics::Counter;
 use crate::net::Peer;
@@ -147,6 +147,26 @@ pub(super) fn log_denial(
             uri.unwrap_or_default(),
             key.unwrap_or_default()
         ),
+    );
+}
+
+/// Logs that a consumer has come to a limit. It is no denial, for which a client is banned.
+pub(super) fn log_limited(
+    request: &Request,
+    exceeded: Exceeded,
+    key: Option<Id>,
+    trusted: &TrustedProxies,
+) {
+    let client = trusted.client(request);
+    let reason = match exceeded {
+        Exceeded::Rate(..) => "rate",
+        Exceeded::Concurrent => "concurrent",
+    };
+    let key = key.map(|key| format!(" key={key}")).unwrap_or_default();
+    let who = named(client, trusted);
+    events::refusal(
+        client.address(),
+        format_args!("limited reason={reason} {who}{key}"),
     );
 }
 

@@ -13,7 +13,7 @@ use crate::http1::encode::Reply;
 use crate::http1::error::RequestError;
 use crate::http1::names::GUARD_BODY;
 use crate::http1::static_response::StaticResponse;
-use crate::keys::KeyVerdict;
+use crate::keys::{Exceeded, KeyVerdict};
 
 const CHALLENGE: &str = "Shared-Secret realm=\"origin-guard\"";
 
@@ -30,6 +30,7 @@ const ANY: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, TRACE";
 const FORWARDED: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
 const NOT_ALLOWED: &str = "Method not allowed";
+const TOO_MANY: &str = "Too many requests";
 const MISCONFIGURATION: &str = "Server configuration error";
 
 /// `{"status":"ok"}`.
@@ -127,6 +128,34 @@ pub fn key_denial(verdict: KeyVerdict) -> &'static StaticResponse {
         KeyVerdict::NoKey => &NO_KEY,
         _ => &INVALID_KEY,
     }
+}
+
+/// The answer to a request past a limit of its consumer: when to come again (RFC 9110,
+/// section 10.2.3), and the fields of draft-ietf-httpapi-ratelimit-headers-11.
+#[must_use]
+pub fn too_many(exceeded: Exceeded) -> Reply {
+    let reply = no_store(error(429, TOO_MANY));
+    let (seconds, rate) = match exceeded {
+        // Nobody knows when one of those that are under way ends.
+        Exceeded::Concurrent => (1, None),
+        Exceeded::Rate(rate, seconds) => (seconds, Some(rate)),
+    };
+    let mut fields = vec![("Retry-After", seconds.to_string())];
+    if let Some(rate) = rate {
+        let policy = format!("\"consumer\";q={};w={}", rate.count(), rate.window());
+        fields.push(("RateLimit-Policy", policy));
+        fields.push(("RateLimit", format!("\"consumer\";r=0;t={seconds}")));
+    }
+    let fields = fields.iter();
+    fields
+        .filter_map(|(name, value)| data_field(name, value))
+        .fold(reply, Reply::with_header)
+}
+
+/// The same to a proxy that asks for a verdict.
+#[must_use]
+pub fn too_many_for_proxy(exceeded: Exceeded) -> Reply {
+    for_proxy(too_many(exceeded), TOO_MANY)
 }
 
 /// Why a client is not let in, and the challenge that RFC 9110, section 15.5.2, demands.

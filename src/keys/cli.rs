@@ -25,6 +25,15 @@ pub enum Action {
         expires: Option<String>,
         /// `--metadata`: a JSON object.
         metadata: Option<String>,
+        /// `--rate`, with `--burst`.
+        rate: Option<RateText>,
+    },
+    /// `limit CONSUMER`
+    Limit {
+        /// Whose rate it is.
+        consumer: String,
+        /// `--rate`, with `--burst`; `none` for none.
+        rate: RateText,
     },
     /// `import --consumer CONSUMER`
     Import {
@@ -57,8 +66,18 @@ pub enum Action {
     Verify,
 }
 
+/// A rate as it was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RateText {
+    /// `--rate`: `100/1m`, or `none`.
+    pub rate: String,
+    /// `--burst`.
+    pub burst: Option<String>,
+}
+
 const USAGE: &str = "\
-add CONSUMER [--expires 90d|DATE] [--metadata JSON], import --consumer CONSUMER, list [--json], revoke ID, \
+add CONSUMER [--expires 90d|DATE] [--metadata JSON] [--rate 100/1m [--burst 20]], \
+limit CONSUMER --rate 100/1m|none [--burst 20], import --consumer CONSUMER, list [--json], revoke ID, \
 rotate ID --overlap 24h, rm CONSUMER, verify; each with [--file PATH]";
 
 /// The options and words behind `keys`.
@@ -70,6 +89,8 @@ struct Options {
     metadata: Option<String>,
     overlap: Option<String>,
     consumer: Option<String>,
+    rate: Option<String>,
+    burst: Option<String>,
     json: bool,
 }
 
@@ -94,6 +115,8 @@ pub fn parse(arguments: &mut lexopt::Parser) -> Result<Option<KeysArgs>, UsageEr
             Long("file") => ("--file", &mut given.file),
             Long("expires") => ("--expires", &mut given.expires),
             Long("metadata") => ("--metadata", &mut given.metadata),
+            Long("rate") => ("--rate", &mut given.rate),
+            Long("burst") => ("--burst", &mut given.burst),
             Long("consumer") => ("--consumer", &mut given.consumer),
             Long("overlap") => ("--overlap", &mut given.overlap),
             flag => return Err(usage(&flag.unexpected())),
@@ -118,11 +141,23 @@ impl Options {
                 .next()
                 .ok_or_else(|| usage(&format!("keys {command} needs {what}")))
         };
+        let burst = self.burst.take();
+        if self.rate.is_none() && burst.is_some() {
+            return Err(usage(&"--burst needs --rate"));
+        }
+        let mut rate = self.rate.take().map(|rate| RateText { rate, burst });
         let action = match command.as_str() {
             "add" => Action::Add {
                 consumer: word("a consumer's name")?,
                 expires: self.expires.take(),
                 metadata: self.metadata.take(),
+                rate: rate.take(),
+            },
+            "limit" => Action::Limit {
+                consumer: word("a consumer's name")?,
+                rate: rate
+                    .take()
+                    .ok_or_else(|| usage(&"keys limit needs --rate, such as 100/1m, or none"))?,
             },
             "import" => Action::Import {
                 consumer: self
@@ -157,6 +192,7 @@ impl Options {
             ("--expires", self.expires.is_some()),
             ("--metadata", self.metadata.is_some()),
             ("--overlap", self.overlap.is_some()),
+            ("--rate", rate.is_some()),
             ("--consumer", self.consumer.is_some()),
             ("--json", self.json),
         ];

@@ -9,10 +9,11 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use zeroize::Zeroizing;
 
-use super::cli::{Action, KeysArgs};
+use super::cli::{Action, KeysArgs, RateText};
 use super::edit::{Change, edit};
 use super::id::Ids;
 use super::metadata::Metadata;
+use super::rate::{Rate, RateError};
 use super::record::{self, Record};
 use super::text::{self, Key};
 use super::time::{Time, span};
@@ -39,7 +40,18 @@ pub fn run(command: KeysArgs, variable: impl Fn(&str) -> Option<OsString>) -> Re
             consumer,
             expires,
             metadata,
-        } => add(&path, consumer, expires.as_deref(), metadata.as_deref()),
+            rate,
+        } => {
+            let rate = rate.map(|rate| parse_rate(&rate)).transpose()?.flatten();
+            add(
+                &path,
+                consumer,
+                expires.as_deref(),
+                metadata.as_deref(),
+                rate,
+            )
+        }
+        Action::Limit { consumer, rate } => limit(&path, consumer, parse_rate(&rate)?),
         Action::Import { consumer } => import::import(&path, consumer),
         Action::List { json } => queries::list(&path, json),
         Action::Revoke { id } => revoke(&path, parse_id(&id)?),
@@ -97,13 +109,94 @@ fn described(record: &Record) -> String {
     text + " consumer=" + &record.consumer
 }
 
+/// A rate, or `none`.
+fn parse_rate(text: &RateText) -> Result<Option<Rate>, Error> {
+    let fault = |name: &str, text: &str, error: RateError| {
+        Error::Usage(format!("{name}: {text:?} {error}"))
+    };
+    if text.rate == "none" && text.burst.is_none() {
+        return Ok(None);
+    }
+    let rate = Rate::parse(&text.rate).map_err(|error| fault("--rate", &text.rate, error))?;
+    match &text.burst {
+        None => Ok(Some(rate)),
+        Some(burst) => {
+            let rate = rate.with_burst(burst);
+            rate.map(Some)
+                .map_err(|error| fault("--burst", burst, error))
+        }
+    }
+}
+
+struct Limit {
+    consumer: String,
+    rate: Option<Rate>,
+    count: usize,
+}
+
+impl Change for Limit {
+    fn key(&mut self, record: &mut Record) -> bool {
+        if record.consumer == self.consumer {
+            record.rate = self.rate;
+            self.count += 1;
+        }
+        true
+    }
+
+    fn added(&mut self, _: &Ids) -> Result<Vec<Record>, Error> {
+        if self.count == 0 {
+            return Err(no_keys_of(&self.consumer));
+        }
+        Ok(Vec::new())
+    }
+}
+
+fn limit(path: &Path, consumer: String, rate: Option<Rate>) -> Result<(), Error> {
+    let mut change = Limit {
+        consumer,
+        rate,
+        count: 0,
+    };
+    edit(path, false, &mut change)?;
+    let rate = change
+        .rate
+        .map_or("none".to_owned(), |rate| rate.to_string());
+    eprintln!(
+        "rate={rate:?} keys={} consumer={}",
+        change.count, change.consumer
+    );
+    Ok(())
+}
+
+fn no_keys_of(consumer: &str) -> Error {
+    Error::Key(format!(
+        "{consumer:?} has no key; `origin-guard keys list` shows who has"
+    ))
+}
+
 struct Add {
     /// The new key, except for its digest.
     record: Option<Record>,
+    /// Whether the new key's rate is its consumer's from now on.
+    sets_rate: bool,
     made: Option<(Key, String)>,
 }
 
 impl Change for Add {
+    /// All keys of a consumer share its rate.
+    fn key(&mut self, record: &mut Record) -> bool {
+        if let Some(added) = &mut self.record
+            && added.consumer == record.consumer
+        {
+            if self.sets_rate {
+                record.rate = added.rate;
+            } else {
+                added.rate = record.rate;
+            }
+        }
+        true
+    }
+
     fn added(&mut self, taken: &Ids) -> Result<Vec<Record>, Error> {
         let key = fresh(taken)?;
         if let Some(record) = &mut self.record {
@@ -119,6 +212,7 @@ fn add(
     consumer: String,
     expires: Option<&str>,
     metadata: Option<&str>,
+    rate: Option<Rate>,
 ) -> Result<(), Error> {
     record::consumer(&consumer).map_err(|error| Error::Usage(error.to_string()))?;
     let now = Time::now();
@@ -131,11 +225,13 @@ fn add(
         expires,
         rotated: None,
         revoked: None,
+        rate,
         metadata,
         unknown: Vec::new(),
     };
     let mut change = Add {
         record: Some(record),
+        sets_rate: rate.is_some(),
         made: None,
     };
     edit(path, true, &mut change)?;
@@ -254,6 +350,7 @@ impl Rotate {
             expires: lifetime.and_then(|lifetime| now.after(lifetime)),
             rotated: None,
             revoked: None,
+            rate: old.rate,
             metadata: old.metadata.clone(),
             unknown: old.unknown.clone(),
         })
@@ -310,10 +407,7 @@ impl Change for Remove {
 
     fn added(&mut self, _: &Ids) -> Result<Vec<Record>, Error> {
         if self.count == 0 {
-            return Err(Error::Key(format!(
-                "{:?} has no key; `origin-guard keys list` shows who has",
-                self.consumer
-            )));
+            return Err(no_keys_of(&self.consumer));
         }
         Ok(Vec::new())
     }

@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::Id;
+use super::rate::RateError;
 use crate::private_file::OpenError;
 
 /// Why a command on keys failed, or why a file of keys was not read. Displays as the message
@@ -173,6 +174,8 @@ pub enum FieldError {
     ConsumerByte(usize),
     /// The consumer's name begins or ends with a space.
     ConsumerSpace,
+    /// The text is not a rate.
+    Rate(RateError),
     /// The metadata is not a JSON object.
     NotAnObject,
     /// The metadata takes this many bytes in a header.
@@ -198,6 +201,7 @@ impl fmt::Display for FieldError {
             Self::ConsumerSpace => {
                 to.write_str("the consumer's name begins or ends with a space; remove it")
             }
+            Self::Rate(error) => error.fmt(to),
             Self::NotAnObject => {
                 to.write_str("is no JSON object; write it like {\"plan\":\"pro\"}")
             }

@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 use super::Id;
 use super::error::{FieldError, KeyLocation};
 use super::metadata::Metadata;
+use super::rate::Rate;
 use super::record::{self, Record, Unknown};
 use super::time::Time;
 
@@ -36,6 +37,7 @@ struct Fields {
     expires: Option<Time>,
     rotated: Option<Time>,
     revoked: Option<Time>,
+    rate: Option<Rate>,
     metadata: Option<Metadata>,
     unknown: Vec<Unknown>,
 }
@@ -59,6 +61,7 @@ impl Fields {
             FieldName::Expires => key.text("expires", time, &mut self.expires, from),
             FieldName::Rotated => key.text("rotated", time, &mut self.rotated, from),
             FieldName::Revoked => key.text("revoked", time, &mut self.revoked, from),
+            FieldName::Rate => key.text("rate", rate, &mut self.rate, from),
             FieldName::Metadata => {
                 let json: Box<RawValue> = from.next_value()?;
                 let metadata = match json.get() {
@@ -98,6 +101,7 @@ impl Fields {
             expires: self.expires,
             rotated: self.rotated,
             revoked: self.revoked,
+            rate: self.rate,
             metadata: self.metadata,
             unknown: self.unknown,
         })
@@ -125,6 +129,10 @@ fn consumer(text: &str) -> Result<String, FieldError> {
 
 fn time(text: &str) -> Result<Time, FieldError> {
     Time::parse(text).ok_or(FieldError::NotATime)
+}
+
+fn rate(text: &str) -> Result<Rate, FieldError> {
+    Rate::parse(text).map_err(FieldError::Rate)
 }
 
 impl KeyLocation {
@@ -234,6 +242,7 @@ enum FieldName {
     Expires,
     Rotated,
     Revoked,
+    Rate,
     Metadata,
     Unknown(String),
 }
@@ -264,6 +273,7 @@ impl Visitor<'_> for Name {
             "expires" => FieldName::Expires,
             "rotated" => FieldName::Rotated,
             "revoked" => FieldName::Revoked,
+            "rate" => FieldName::Rate,
             "metadata" => FieldName::Metadata,
             _ => FieldName::Unknown(name.to_owned()),
         })

@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 use super::edit::{Change, edit};
 use super::guessable::{Guessable, guessable};
 use super::id::Ids;
+use super::rate::Rate;
 use super::record::{self, Record};
 use super::text::{self, LONGEST, Malformed, SHORTEST};
 use super::time::Time;
@@ -22,6 +23,8 @@ struct Import {
     consumer: String,
     /// The new records by their digests; those that the consumer has already are taken out.
     records: HashMap<[u8; 32], (usize, Record)>,
+    /// That of the consumer's other keys.
+    rate: Option<Rate>,
     already: usize,
     /// The line of a key that another consumer has, and the key's id.
     taken: Option<(usize, Id)>,
@@ -30,6 +33,9 @@ struct Import {
 
 impl Change for Import {
     fn key(&mut self, record: &mut Record) -> bool {
+        if record.consumer == self.consumer {
+            self.rate = record.rate;
+        }
         if let Some((line, _)) = self.records.get(&record.digest) {
             if record.consumer == self.consumer {
                 self.already += 1;
@@ -50,7 +56,8 @@ impl Change for Import {
         }
         let mut records: Vec<_> = self.records.drain().map(|(_, record)| record).collect();
         records.sort_by_key(|(line, _)| *line);
-        for (line, record) in &records {
+        for (line, record) in &mut records {
+            record.rate = self.rate;
             // Two different keys share an id once in a million million times.
             if taken.contains(&record.id()) || self.ids.contains(&record.id()) {
                 return Err(Error::Key(format!(
@@ -92,6 +99,7 @@ pub(super) fn import(path: &Path, consumer: String) -> Result<(), Error> {
             expires: None,
             rotated: None,
             revoked: None,
+            rate: None,
             metadata: None,
             unknown: Vec::new(),
         };
@@ -105,6 +113,7 @@ pub(super) fn import(path: &Path, consumer: String) -> Result<(), Error> {
     let mut change = Import {
         consumer,
         records,
+        rate: None,
         already: 0,
         taken: None,
         ids: Vec::new(),

@@ -1,12 +1,15 @@
 //! The keys as they are looked up: by digest, as fast among a million as among ten.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::path::Path;
+use std::sync::Arc;
 
 use constant_time_eq::constant_time_eq_32;
 use zeroize::Zeroize as _;
 
 use super::id::leading;
+use super::rate::{Exceeded, Rate, Usage};
 use super::reader;
 use super::record::Record;
 use super::text::{self, LENGTH, LONGEST};
@@ -27,6 +30,18 @@ pub struct Index {
     /// plus one.
     slots: Vec<u64>,
     count: usize,
+    /// What consumers have used up, where it is counted.
+    usages: Vec<Arc<Usage>>,
+    most_under_way: Option<u32>,
+}
+
+/// The limits of consumers.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Limits {
+    /// Of those that have none of their own (`RATE_LIMIT`).
+    pub rate: Option<Rate>,
+    /// Requests that each may have under way (`MAX_CONCURRENT`).
+    pub most_under_way: Option<u32>,
 }
 
 /// Bits of a slot that tell the place; the others are the digest's.
@@ -34,12 +49,13 @@ const PLACE_BITS: u32 = 40;
 
 /// A key as `entries` holds it: digest (32 bytes), time of creation and of expiry (8 each),
 /// whether it is revoked (1), length of the consumer's name (1), length of the metadata
-/// (2), the name and the metadata.
+/// (2), the consumer's place in `usages` plus one or 0 (4), the name and the metadata.
 struct Entry<'a> {
     digest: &'a [u8; 32],
     created: Time,
     expires: Time,
     revoked: bool,
+    usage: u32,
     consumer: &'a [u8],
     metadata: &'a [u8],
 }
@@ -51,6 +67,7 @@ impl<'a> Entry<'a> {
         let (created, rest) = rest.split_first_chunk()?;
         let (expires, rest) = rest.split_first_chunk()?;
         let (&[revoked, consumer, metadata @ ..], rest) = rest.split_first_chunk::<4>()?;
+        let (usage, rest) = rest.split_first_chunk()?;
         let (consumer, rest) = rest.split_at_checked(usize::from(consumer))?;
         let metadata = usize::from(u16::from_le_bytes(metadata));
         let (metadata, rest) = rest.split_at_checked(metadata)?;
@@ -59,6 +76,7 @@ impl<'a> Entry<'a> {
             created: Time::from_bytes(*created),
             expires: Time::from_bytes(*expires),
             revoked: revoked != 0,
+            usage: u32::from_le_bytes(*usage),
             consumer,
             metadata,
         };
@@ -75,13 +93,14 @@ impl<'a> Entry<'a> {
         to.extend_from_slice(&record.expires.unwrap_or(Time::NEVER).to_bytes());
         to.extend_from_slice(&[u8::from(record.revoked.is_some()), consumer_length]);
         to.extend_from_slice(&metadata_length.to_le_bytes());
+        to.extend_from_slice(&[0; 4]);
         to.extend_from_slice(record.consumer.as_bytes());
         to.extend_from_slice(metadata.as_bytes());
     }
 }
 
 /// What the index has to say of what was presented.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Judgement<'a> {
     /// What becomes of it.
     pub verdict: KeyVerdict,
@@ -91,21 +110,127 @@ pub struct Judgement<'a> {
     pub consumer: &'a str,
     /// What is to be sent along; empty where there is none.
     pub metadata: &'a str,
+    /// What the consumer has used up, and how many requests it may have under way.
+    usage: Option<(&'a Arc<Usage>, Option<u32>)>,
+}
+
+/// A request that a consumer has under way, until it is dropped.
+#[derive(Debug)]
+pub struct Permit(Arc<Usage>);
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}
+
+impl Judgement<'_> {
+    /// Takes note of a request that is granted. `None` where nobody counts those that are
+    /// under way.
+    ///
+    /// # Errors
+    ///
+    /// Why it is not let in now.
+    pub fn admit(&self) -> Result<Option<Permit>, Exceeded> {
+        let Some((usage, most)) = self.usage else {
+            return Ok(None);
+        };
+        let begin = |most| usage.begin(most).map(|()| Permit(Arc::clone(usage)));
+        let permit = most.map(begin).transpose()?;
+        usage.take()?;
+        Ok(permit)
+    }
 }
 
 impl Index {
     /// Reads a file of keys; `path` is for what is said of it.
-    pub(super) fn read(path: &Path, file: File) -> Result<Self, Error> {
-        let mut index = Self::default();
+    pub(super) fn read(path: &Path, file: File, limits: Limits) -> Result<Self, Error> {
+        let mut index = Self {
+            most_under_way: limits.most_under_way,
+            ..Self::default()
+        };
+        let mut rates = Vec::new();
         let mut each = |record: Record| {
             Entry::write(&record, &mut index.entries);
+            // Most files have no rate at all.
+            if let Some(rate) = record.rate {
+                rates.push((index.count, rate));
+            }
             index.count += 1;
             Ok(())
         };
         reader::read(file, &mut each).map_err(|error| error.at(path))?;
         index.entries.shrink_to_fit();
+        index.count_usages(&rates, limits);
         index.fill_slots();
         Ok(index)
+    }
+
+    /// Gives each consumer that has a limit its place among the usages. `rates` are those of
+    /// some keys, by their place in the file; all keys of a consumer share its last one.
+    fn count_usages(&mut self, rates: &[(usize, Rate)], limits: Limits) {
+        if rates.is_empty() && limits.rate.is_none() && limits.most_under_way.is_none() {
+            return;
+        }
+        let counts_all = limits.rate.is_some() || limits.most_under_way.is_some();
+        let mut places = Vec::with_capacity(self.count);
+        let mut numbers: HashMap<&[u8], u32> = HashMap::new();
+        let mut of_consumer: Vec<Option<Rate>> = Vec::new();
+        let mut rates = rates.iter().peekable();
+        let mut rest = self.entries.as_slice();
+        let mut key = 0;
+        while let Some((entry, behind)) = Entry::read(rest) {
+            let rate = rates.next_if(|(of, _)| *of == key).map(|(_, rate)| *rate);
+            if counts_all || rate.is_some() || numbers.contains_key(entry.consumer) {
+                let fresh = u32::try_from(of_consumer.len()).expect("fewer than 2^32 consumers");
+                let number = *numbers.entry(entry.consumer).or_insert(fresh);
+                if number == fresh {
+                    of_consumer.push(None);
+                }
+                if rate.is_some() {
+                    of_consumer[number as usize] = rate;
+                }
+                places.push((self.entries.len() - rest.len(), number + 1));
+            }
+            rest = behind;
+            key += 1;
+        }
+        for (place, number) in places {
+            self.entries[place + USAGE..][..4].copy_from_slice(&number.to_le_bytes());
+        }
+        self.usages = of_consumer
+            .into_iter()
+            .map(|rate| {
+                let usage = Usage::default();
+                usage.set(rate.or(limits.rate));
+                Arc::new(usage)
+            })
+            .collect();
+    }
+
+    /// Goes on with what the consumers of `old` have used up.
+    pub(super) fn go_on_from(&mut self, old: &Self) {
+        if old.usages.is_empty() || self.usages.is_empty() {
+            return;
+        }
+        let mut used: HashMap<&[u8], &Arc<Usage>> = HashMap::new();
+        let mut rest = old.entries.as_slice();
+        while let Some((entry, behind)) = Entry::read(rest) {
+            if let Some(usage) = usage_of(&old.usages, entry.usage) {
+                used.insert(entry.consumer, usage);
+            }
+            rest = behind;
+        }
+        let mut rest = self.entries.as_slice();
+        while let Some((entry, behind)) = Entry::read(rest) {
+            if let Some(usage) = used.remove(entry.consumer)
+                && let Some(place) = (entry.usage as usize).checked_sub(1)
+            {
+                usage.set(self.usages[place].rate());
+                self.usages[place] = Arc::clone(usage);
+            }
+            rest = behind;
+        }
     }
 
     fn fill_slots(&mut self) {
@@ -163,6 +288,10 @@ impl Index {
             Some(entry) => (KeyVerdict::Granted, Some(entry)),
         };
         let is_known = found.is_some();
+        let usage = found
+            .as_ref()
+            .and_then(|entry| usage_of(&self.usages, entry.usage));
+        let usage = usage.map(|usage| (usage, self.most_under_way));
         let text = |bytes| std::str::from_utf8(bytes).expect("written as a text");
         let (consumer, metadata) = found.map_or(("", ""), |entry| {
             (text(entry.consumer), text(entry.metadata))
@@ -172,6 +301,7 @@ impl Index {
             id: (well_formed || is_known).then(|| Id::of(&digest)),
             consumer,
             metadata,
+            usage,
         }
     }
 
@@ -199,6 +329,13 @@ impl Index {
         }
         found
     }
+}
+
+/// Where an entry holds its consumer's place in `usages`.
+const USAGE: usize = 32 + 8 + 8 + 1 + 1 + 2;
+
+fn usage_of(usages: &[Arc<Usage>], number: u32) -> Option<&Arc<Usage>> {
+    usages.get((number as usize).checked_sub(1)?)
 }
 
 /// The first slot to look at for a digest, and the part of the digest that a slot holds.

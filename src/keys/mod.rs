@@ -17,6 +17,7 @@ mod json_stream;
 mod metadata;
 mod permissions;
 mod queries;
+mod rate;
 mod reader;
 pub mod record;
 mod store;
@@ -26,6 +27,7 @@ mod verdict;
 
 pub use error::{Error, FieldError};
 pub use id::Id;
-pub use index::{Index, Judgement};
+pub use index::{Index, Judgement, Limits, Permit};
+pub use rate::{Exceeded, Rate, RateError, Usage};
 pub use store::{Keys, Opened};
 pub use verdict::KeyVerdict;

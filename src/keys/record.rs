@@ -17,6 +17,7 @@
 //! | `expires` | when it stops being good; absent or null: never |
 //! | `rotated` | when another key took its place |
 //! | `revoked` | when it was revoked; it is no longer good, whatever the time |
+//! | `rate` | how many requests the consumer may send: `100/1m`, `100/1m burst=20` |
 //! | `metadata` | a JSON object, at most 4096 bytes as a header holds it |
 //!
 //! The first four must be there. Times are UTC, `2026-11-24T07:00:00Z` (RFC 3339). Other
@@ -30,6 +31,7 @@ use serde_json::value::RawValue;
 use super::Id;
 use super::error::{FieldError, LONGEST_CONSUMER};
 use super::metadata::Metadata;
+use super::rate::Rate;
 use super::time::Time;
 
 /// The version of the file's shape that this program reads and writes.
@@ -50,6 +52,8 @@ pub struct Record {
     pub rotated: Option<Time>,
     /// When it was revoked.
     pub revoked: Option<Time>,
+    /// How many requests the consumer may send; the same for all its keys.
+    pub rate: Option<Rate>,
     /// What the gateway sends along.
     pub metadata: Option<Metadata>,
     /// Fields that this program does not know.
@@ -121,6 +125,9 @@ impl Record {
             if let Some(time) = time {
                 write!(to, ",\"{name}\":\"{time}\"")?;
             }
+        }
+        if let Some(rate) = &self.rate {
+            write!(to, ",\"rate\":\"{rate}\"")?;
         }
         if let Some(metadata) = &self.metadata {
             write!(to, ",\"metadata\":{}", metadata.as_str())?;

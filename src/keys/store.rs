@@ -4,13 +4,14 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError, RwLock};
 
 use super::time::Time;
-use super::{Error, Index, Judgement, file};
+use super::{Error, Index, Judgement, Limits, file};
 use crate::private_file::{Fingerprint, PrivateFile};
 
 /// The keys of one file.
 pub struct Keys {
     path: PathBuf,
     index: RwLock<Index>,
+    limits: Limits,
     /// The state of the file that was read last, faulty or not.
     seen: Mutex<Option<Fingerprint>>,
 }
@@ -30,11 +31,21 @@ impl Keys {
     ///
     /// What is wrong with the file, with line and column.
     pub fn open(path: &Path) -> Result<Opened<Self>, Error> {
+        Self::open_with(path, Limits::default())
+    }
+
+    /// The same with limits of consumers.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the file, with line and column.
+    pub fn open_with(path: &Path, limits: Limits) -> Result<Opened<Self>, Error> {
         let seen = Fingerprint::at(path);
-        let Opened { keys, warning } = read(path)?;
+        let Opened { keys, warning } = read(path, limits)?;
         let keys = Self {
             path: path.to_owned(),
             index: RwLock::new(keys),
+            limits,
             seen: Mutex::new(seen),
         };
         Ok(Opened { keys, warning })
@@ -83,8 +94,9 @@ impl Keys {
         // This comes before the file is opened, so that a later change is seen.
         let seen = Fingerprint::at(&self.path);
         *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = seen;
-        let Opened { keys, warning } = read(&self.path)?;
+        let Opened { mut keys, warning } = read(&self.path, self.limits)?;
         let count = keys.len();
+        keys.go_on_from(&self.index.read().unwrap_or_else(PoisonError::into_inner));
         let mut held = self.index.write().unwrap_or_else(PoisonError::into_inner);
         let old = std::mem::replace(&mut *held, keys);
         drop(held);
@@ -97,8 +109,8 @@ impl Keys {
     }
 }
 
-fn read(path: &Path) -> Result<Opened<Index>, Error> {
+fn read(path: &Path, limits: Limits) -> Result<Opened<Index>, Error> {
     let PrivateFile { file, warning } = file::open(path)?;
-    let keys = Index::read(path, file)?;
+    let keys = Index::read(path, file, limits)?;
     Ok(Opened { keys, warning })
 }

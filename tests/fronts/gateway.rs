@@ -29,6 +29,7 @@ const METADATA: &str =
 
 with_each_gateway! {
     a_key_decides
+    a_consumer_at_its_limit_is_told_when_to_come_again
     other_headers_hold_key_and_secret
     no_answer_of_the_origin_shows_the_secret
     no_answer_to_trace_shows_the_secret
@@ -170,6 +171,29 @@ fn a_key_decides(proxy: Proxy) {
         assert_eq!(answer.status, status, "{fields}: {answer:?}");
     }
     assert_eq!(gateway.front.seen().len(), count);
+}
+
+fn a_consumer_at_its_limit_is_told_when_to_come_again(proxy: Proxy) {
+    let Some(gateway) = Gateway::start(proxy, Role::Gateway, "limited") else {
+        return;
+    };
+    let bob = gateway.key("bob", &[]);
+    let alice = bearer(&gateway.keys.add("alice", &["--rate", "1/1h"]));
+    gateway.ask_until(200, &alice);
+    let count = gateway.front.seen().len();
+    let answer = gateway.ask("/forbidden", &alice);
+    assert_eq!(answer.status, 429, "{answer:?}");
+    assert_eq!(answer.body, br#"{"error":"Too many requests"}"#);
+    assert_eq!(answer.header("content-type"), Some("application/json"));
+    assert_eq!(answer.header("cache-control"), Some("no-store"));
+    let seconds = answer.header("retry-after").expect("when");
+    assert!((1..=3600).contains(&seconds.parse::<u32>().expect("a number")));
+    let policy = answer.header("ratelimit-policy");
+    assert_eq!(policy, Some("\"consumer\";q=1;w=3600"));
+    let left = format!("\"consumer\";r=0;t={seconds}");
+    assert_eq!(answer.header("ratelimit"), Some(&*left));
+    assert_eq!(gateway.front.seen().len(), count);
+    assert_eq!(gateway.ask("/granted", &bob).status, 200);
 }
 
 fn what_a_client_forges_never_arrives(proxy: Proxy) {
