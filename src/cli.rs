@@ -39,7 +39,7 @@ pub enum Command {
 const WIDTH: usize = 88;
 
 /// What `print NAME` takes.
-const OPTIONS: [&str; 5] = ["backend", "name", "cert", "key", "socket"];
+const OPTIONS: [&str; 6] = ["backend", "name", "cert", "key", "socket", "role"];
 
 /// What `--help` prints.
 #[must_use]

@@ -103,6 +103,12 @@ fn what_does_not_fit_is_refused_and_explained() {
         (&["haproxy", "--key", "/a"], "no place"),
         (&["haproxy-lua", "--socket", "/a"], "fitted to nothing"),
         (&["socket", "--name", "a"], "--role"),
+        (
+            &["socket", "--role", "TLS"],
+            "plain, tls, gateway, gateway-tls, redirect or admin",
+        ),
+        (&["unit", "--role", "tls"], "--backend"),
+        (&["nginx", "--role", "tls"], "--role"),
         (&["unit", "--name", "a"], "it takes --backend"),
         (&["unit", "--backend", "127.0.0.1:3000"], "http://HOST:PORT"),
         (&["unit", "--backend", "http://unix:/run/a b"], "plain path"),
@@ -139,4 +145,17 @@ fn what_does_not_fit_is_refused_and_explained() {
             "{name}={value}: {faults}"
         );
     }
+}
+
+#[test]
+fn a_socket_unit_has_a_role() {
+    let (status, text, errors) = print(&["socket", "--role", "tls"], &[]);
+    assert_eq!((status, errors.as_str()), (Some(0), ""));
+    for line in ["FileDescriptorName=tls", "ListenStream=0.0.0.0:443"] {
+        assert!(text.lines().any(|found| found == line), "{text}");
+    }
+    let plain = print(&["socket", "--role", "plain"], &[]);
+    assert_eq!(plain, print(&["socket"], &[]));
+    let gateway = print(&["socket", "--role", "gateway"], &[]);
+    assert_eq!(gateway, print(&["gateway-socket"], &[]));
 }

@@ -3,6 +3,12 @@
 //! What is installed is what `make install` places; traffic stays in the container's
 //! own network namespace.
 
+#[allow(dead_code, reason = "tests/tls.rs uses all of it")]
+#[path = "tls/authority.rs"]
+mod authority;
+#[allow(dead_code, reason = "tests/tls.rs uses all of it")]
+#[path = "tls/client.rs"]
+mod client;
 #[path = "systemd/load.rs"]
 mod load;
 #[path = "systemd/machine.rs"]
@@ -10,12 +16,17 @@ mod machine;
 mod support;
 
 use std::io::{BufRead as _, BufReader};
+use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
 use std::time::{Instant, UNIX_EPOCH};
 
+use authority::{Authority, Issued, Key};
+use client::TlsClient;
 use load::Load;
 use machine::Machine;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 use support::folder::Folder;
 use support::{Answer, PATIENCE, installed as installed_program, page};
 
@@ -328,6 +339,73 @@ fn a_fault_that_stays_ends_the_attempts_and_is_named() {
     write_secrets(&machine, OLD);
     machine.sh("systemctl reset-failed origin-guard; systemctl start origin-guard");
     assert_eq!(status(&machine, OLD), 200);
+}
+
+#[test]
+fn port_443_comes_from_a_socket_unit_and_a_renewal_restarts_nothing() {
+    let Some(machine) = installed() else { return };
+    let authority = Authority::new("systemd");
+    let issue = |file: &str| authority.issue_as(file, Key::EcdsaPkcs8, "DNS:localhost", 60);
+    let (first, second) = (issue("first"), issue("second"));
+    let text = |path: &std::path::Path| std::fs::read_to_string(path).expect("a file");
+    let unit = machine.sh("origin-guard print tls-unit");
+    let hook = unit.lines().filter_map(|line| line.strip_prefix("#   "));
+    let hook = hook.collect::<Vec<_>>().join("\n");
+    machine.write("/usr/local/bin/hook", &hook);
+    let renew = |issued: &Issued| {
+        machine.write("/etc/live/fullchain.pem", &text(&issued.certificate));
+        machine.write("/etc/live/privkey.pem", &text(&issued.key));
+        machine.sh("RENEWED_LINEAGE=/etc/live sh /usr/local/bin/hook");
+    };
+    machine.sh("groupadd --system origin-guard-tls; mkdir -p /etc/live /etc/origin-guard");
+    renew(&first);
+    let access = machine.sh("stat -Lc '%a %U:%G' /etc/origin-guard/tls/privkey.pem");
+    assert_eq!(access.trim(), "640 root:origin-guard-tls");
+    machine.sh(
+        "mkdir -p /etc/systemd/system/origin-guard.service.d; cd /etc/systemd/system; \
+         origin-guard print tls-unit >origin-guard.service.d/tls.conf; \
+         origin-guard print socket --role tls >origin-guard-tls.socket; \
+         systemctl daemon-reload; systemctl start origin-guard-tls.socket origin-guard",
+    );
+    let presented = || {
+        machine.within_network(|| {
+            let socket = TcpStream::connect("127.0.0.1:443").expect("connects");
+            socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+            let mut client = TlsClient::over(socket, &authority);
+            let answer = client.ask("GET /protected HTTP/1.1\r\nHost: localhost\r\n\r\n");
+            assert_eq!(answer.status, 401);
+            client.tls.peer_certificates().expect("a chain")[0].to_vec()
+        })
+    };
+    let of = |issued: &Issued| {
+        let certificate = CertificateDer::from_pem_file(&issued.certificate);
+        certificate.expect("a certificate").to_vec()
+    };
+    assert_eq!(presented(), of(&first));
+    let process = machine.show("MainPID");
+    renew(&second);
+    let deadline = Instant::now() + PATIENCE;
+    while presented() != of(&second) {
+        assert!(Instant::now() < deadline, "{}", machine.journal());
+    }
+    assert_eq!(machine.show("MainPID"), process);
+}
+
+#[test]
+fn a_port_that_is_denied_names_the_socket_unit() {
+    let Some(machine) = installed() else { return };
+    let output = machine.try_sh(
+        "sysctl -qw net.ipv4.ip_unprivileged_port_start=1024; setpriv --reuid=65534 \
+         --regid=65534 --clear-groups env LISTEN=127.0.0.1:80 SHARED_SECRET=0123456789abcdef \
+         origin-guard",
+    );
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    let remedy = "let systemd open it: origin-guard print socket --role plain";
+    assert!(
+        said.contains("Permission denied") && said.contains(remedy),
+        "{said}"
+    );
 }
 
 #[test]

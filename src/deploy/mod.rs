@@ -35,7 +35,7 @@ enum Fits {
     Proxy(ProxyFile),
 }
 
-static FILES: [File; 17] = [
+static FILES: [File; 18] = [
     File {
         name: "unit",
         purpose: "origin-guard.service, for systemd; --backend URL puts it in front of one",
@@ -62,6 +62,11 @@ static FILES: [File; 17] = [
         "gateway-unit",
         "a drop-in for the service that answers a gateway's proxy, too",
         include_str!("gateway.conf"),
+    ),
+    plain(
+        "tls-unit",
+        "a drop-in for the service that speaks TLS, with the hook of renewals",
+        include_str!("tls.conf"),
     ),
     plain(
         "fail2ban",
@@ -143,7 +148,7 @@ const ALIASES: &[(&str, &str)] = &[
     ("systemd", "unit and socket"),
     ("origin-guard.service", "unit"),
     ("origin-guard.socket", "socket"),
-    ("drop-in", "gateway-unit and no-network"),
+    ("drop-in", "gateway-unit, tls-unit and no-network"),
     ("caddyfile", "caddy"),
     ("lua", "haproxy-lua"),
     (

@@ -52,8 +52,17 @@ impl TlsClient {
 
     /// Connects to a guard that presents `localhost`, by `authority`, in TLS 1.3.
     pub(crate) fn plain(guard: &Guard, authority: &Authority) -> Self {
+        Self::over(guard.connect(), authority)
+    }
+
+    /// Over a connection that is there, to `localhost`.
+    pub(crate) fn over(socket: TcpStream, authority: &Authority) -> Self {
         let config = config(authority, &[&rustls::version::TLS13], None);
-        Self::connect(guard, &Arc::new(config), "localhost")
+        let name = ServerName::try_from("localhost").expect("a name");
+        Self {
+            tls: ClientConnection::new(Arc::new(config), name).expect("a client"),
+            socket,
+        }
     }
 
     /// Brings the handshake to its end.
