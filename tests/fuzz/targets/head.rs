@@ -42,7 +42,7 @@ fn printed(head: &RequestHead<'_, '_>) -> Vec<u8> {
             assert_eq!((again.length, again.method), (out.len(), head.method));
             assert_eq!(again.target.path_and_query, head.target.path_and_query);
             assert_eq!(again.host, head.host.or(Some(b"x")));
-            let is_bare = edits == Edits::Public || head.upgrades_to_websocket;
+            let is_bare = matches!(edits, Edits::Public) || head.upgrades_to_websocket;
             let body = if is_bare { BodyLength::None } else { head.body };
             assert_eq!(again.body, body);
             assert!(own_names(again).all(|name| !name.eq_ignore_ascii_case("x_shared_secret")));

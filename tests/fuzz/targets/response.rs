@@ -5,6 +5,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use origin_guard::http1::edits::AnswerEdits;
 use origin_guard::http1::framing::KeepAlive;
 use origin_guard::http1::response::{
     Asked, ResponseBody, ResponseHead, ResponseOutcome, read_response,
@@ -28,6 +29,7 @@ fn printed(head: &ResponseHead<'_, '_>, asked: Asked) -> Vec<u8> {
         is_head: asked.is_head,
         keep_alive: KeepAlive::Keep,
         own: &own,
+        edits: &AnswerEdits::default(),
         date: "Sun, 06 Nov 1994 08:49:37 GMT",
     };
     let mut out = Vec::new();
