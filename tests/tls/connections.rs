@@ -4,7 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
 
 use crate::backend::Backend;
-use crate::client::TlsClient;
+use crate::client::{TlsClient, config};
 use crate::localhost;
 use crate::support::{Answer, Guard, PATIENCE, SECRET, granted_request};
 
@@ -176,4 +176,27 @@ fn one_who_sends_one_byte_records_without_end_holds_up_nobody() {
     }
     drop(guard);
     writer.join().expect("it ends");
+}
+
+/// Handshakes that go no further than the server's costly part.
+#[test]
+fn a_flood_of_handshakes_starves_no_connection_that_is_there() {
+    let (authority, guard) = localhost("flood", &[("WORKERS", "1"), ("HEAD_TIMEOUT", "60")]);
+    let config = config(&authority, &[&rustls::version::TLS13], None);
+    let config = std::sync::Arc::new(config);
+    let mut client = TlsClient::plain(&guard, &authority);
+    assert_eq!(client.ask(granted_request()).status, 200);
+    let mut hellos = Vec::new();
+    for _ in 0..100 {
+        let mut flood = TlsClient::connect(&guard, &config, "localhost");
+        flood.tls.write_tls(&mut flood.socket).expect("sent");
+        hellos.push(flood);
+        if hellos.len() % 10 == 0 {
+            assert_eq!(client.ask(granted_request()).status, 200);
+        }
+    }
+    // Each of them has its turn in the end.
+    for mut flood in hellos {
+        assert_eq!(flood.ask(granted_request()).status, 200);
+    }
 }
