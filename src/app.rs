@@ -175,7 +175,7 @@ pub fn listener_groups(
         inherited: inherited.admin,
         private: Some(Arc::clone(private)),
         relay: None,
-        tls: None,
+        tls: config.tls.clone(),
         client_certificate: ClientCertificate::NotAsked,
         proxies: TrustedProxies::default(),
         handler: Arc::new(Admin { is_local }),

@@ -255,6 +255,30 @@ fn check_prints_every_variable_that_has_a_value() {
 }
 
 #[test]
+fn headers_that_mean_something_else_hold_neither_secret_nor_key() {
+    let gateway = [
+        ("SHARED_SECRET", SECRET),
+        ("LISTEN", "none"),
+        ("GATEWAY_LISTEN", "127.0.0.1:0"),
+    ];
+    let origin = [gateway.as_slice(), &[("ORIGIN", "http://127.0.0.1:1")]].concat();
+    let cases: [(&[_], &str, &str); 6] = [
+        (&gateway, "SECRET_HEADER", "Authorization"),
+        (&gateway, "API_KEY_HEADER", "X_Shared.Secret"),
+        (&origin, "SECRET_HEADER", "Cookie"),
+        (&origin, "SECRET_HEADER", "Transfer.Encoding"),
+        (&origin, "API_KEY_HEADER", "X_Consumer"),
+        (&origin, "API_KEY_HEADER", "CDN-Loop"),
+    ];
+    for (variables, name, header) in cases {
+        let variables = [variables, &[(name, header)]].concat();
+        let (status, _, errors) = run(&["check"], &variables);
+        assert_eq!(status, Some(78), "{name}={header}: {errors}");
+        assert!(errors.contains(header), "{name}={header}: {errors}");
+    }
+}
+
+#[test]
 fn serve_is_a_command() {
     let mut command = command();
     command.arg("serve").env("LISTEN", "127.0.0.1:0");

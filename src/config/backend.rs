@@ -78,8 +78,8 @@ impl fmt::Display for HeaderError {
         let Self { name, like } = self;
         write!(
             to,
-            "a backend may read {name} as {like}, and the secret's header never reaches it; \
-             choose another header"
+            "who is forwarded to may read {name} as {like}, and what holds the secret or a key \
+             does not reach it; choose another header"
         )
     }
 }
@@ -87,6 +87,12 @@ impl fmt::Display for HeaderError {
 impl Error for HeaderError {}
 
 impl Reader<'_> {
+    /// The header `name`, which `variable` sets, is like one that has a meaning.
+    pub(super) fn header_fault(&mut self, variable: &str, name: &str, like: &'static str) {
+        let name = name.to_owned();
+        self.fault(variable, HeaderError { name, like });
+    }
+
     /// `None` where nothing is guarded but the guard's own paths.
     pub(super) fn backend(&mut self, secret_header: &str) -> Option<Backend> {
         let is_set = self.is_set(BACKEND);
@@ -107,8 +113,7 @@ impl Reader<'_> {
             return None;
         }
         if let Some(like) = names::meaning_for_backends(secret_header) {
-            let name = secret_header.to_owned();
-            self.fault("SECRET_HEADER", HeaderError { name, like });
+            self.header_fault("SECRET_HEADER", secret_header, like);
         }
         if !public_paths.is_empty() {
             let open = format!(

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::http1::names::is_own_field;
+use crate::http1::names::{self, is_own_field};
 use crate::keys::{Keys, Limits, Opened, Rate};
 use crate::net::Address;
 
@@ -56,13 +56,21 @@ impl Reader<'_> {
         if !is_set && !inherited {
             return None;
         }
-        let key_header = self.value("API_KEY_HEADER", |name| {
-            let name = field_name(name)?;
-            if name.eq_ignore_ascii_case(secret_header) {
-                return Err(ValueError::NameOfSecret(name));
+        let key_header = self.value("API_KEY_HEADER", field_name);
+        if names::folded(&key_header) == names::folded(secret_header) {
+            let fault = ValueError::NameOfSecret(key_header.clone());
+            self.fault("API_KEY_HEADER", fault);
+        }
+        if forwards {
+            // Authorization is where a key belongs.
+            let is_usual = key_header.eq_ignore_ascii_case("Authorization");
+            if let Some(like) = names::meaning_for_backends(&key_header).filter(|_| !is_usual) {
+                self.header_fault("API_KEY_HEADER", &key_header, like);
             }
-            Ok(name)
-        });
+            if let Some(like) = names::meaning_for_backends(secret_header) {
+                self.header_fault("SECRET_HEADER", secret_header, like);
+            }
+        }
         if is_own_field(secret_header) {
             let fault = ValueError::NameOfAnswers(secret_header.to_owned());
             self.fault("SECRET_HEADER", fault);

@@ -164,7 +164,7 @@ impl Config {
         let admin_listen = reader.admin_listen(admin_allow_remote);
         reader.each_address_once(&listen, gateway.as_ref(), &admin_listen);
         let gateway_listen = gateway.as_ref().map_or(&[][..], |gateway| &gateway.listen);
-        let tls = reader.tls(&listen, gateway_listen, &redirect);
+        let tls = reader.tls(&listen, gateway_listen, &admin_listen, &redirect);
         let acme_webroot = reader.acme_webroot(&redirect);
         let requires_certificate_alone = reader.requires_certificate_alone(&listen);
         let opens_listen =

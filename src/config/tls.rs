@@ -96,6 +96,7 @@ impl Reader<'_> {
         &mut self,
         listen: &[Address],
         gateway: &[Address],
+        admin: &[Address],
         redirect: &[Address],
     ) -> Option<Arc<TlsServer>> {
         let certificates = self.value(CERT, paths);
@@ -108,6 +109,7 @@ impl Reader<'_> {
         let listener = listen
             .iter()
             .chain(gateway)
+            .chain(admin)
             .find(|address| address.is_tls());
         if certificates.is_empty() {
             if let Some(address) = listener {
@@ -123,7 +125,7 @@ impl Reader<'_> {
         if listener.is_none() && !inherits {
             self.warn(
                 CERT,
-                "no address of LISTEN or GATEWAY_LISTEN begins with tls:, so nothing uses it",
+                "no address of LISTEN, GATEWAY_LISTEN or ADMIN_LISTEN begins with tls:, so nothing uses it",
             );
         }
         let files = certificates.into_iter().zip(keys);

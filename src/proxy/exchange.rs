@@ -109,7 +109,8 @@ pub struct Exchange {
     was_reset: bool,
     wants_continue: bool,
     /// An interim answer has come.
-    has_interim: bool,
+    /// Interim answers that have come.
+    interim: u32,
     /// The start of a head that has not come whole.
     from_backend: Vec<u8>,
     scan: Scan,
@@ -172,7 +173,7 @@ impl Exchange {
             body_gone: false,
             request_broken: false,
             was_reset: false,
-            has_interim: false,
+            interim: 0,
             from_backend: Vec::new(),
             scan: Scan::default(),
             answer: Answer::Head,
@@ -286,7 +287,7 @@ impl Exchange {
             && !self.retried
             && !self.once_only
             && !self.body_gone
-            && !self.has_interim
+            && self.interim == 0
     }
 
     /// `Ok(true)` where anything has moved.

@@ -121,7 +121,10 @@ impl Pool {
             };
             let rested = now.saturating_duration_since(connection.last_used);
             let (is_late, is_fresh) = (rested >= self.idle[place].timeout, rested < FRESH);
-            if !is_late && (!once_only || is_fresh && connection.transport.is_open()) {
+            // What a backend sends without being asked is nobody's answer: a connection on
+            // which anything waits is not used again.
+            let is_usable = !is_late && (!once_only || is_fresh);
+            if is_usable && connection.transport.is_open() {
                 connection.reused = true;
                 return Some(connection);
             }

@@ -279,6 +279,28 @@ impl Server {
         self.occupied() >= self.max_connections + EVICTION_HEADROOM
     }
 
+    /// Connections that there will be once the workers have closed the victims that they
+    /// were told of.
+    fn remaining(&self) -> usize {
+        // In this order: a victim that is closed meanwhile counts as one too many rather
+        // than as one too few, and nobody is evicted for it again.
+        let evicting = |worker: &WorkerHandle| worker.slots.evicting();
+        let evicting: usize = self.workers.iter().map(evicting).sum();
+        self.occupied().saturating_sub(evicting)
+    }
+
+    /// Evicts until there is room for one more. `false` where there is nobody to evict.
+    fn make_room(&self) -> bool {
+        while self.remaining() >= self.max_connections {
+            // Those that have closed by themselves meanwhile have made room, too.
+            let has_room = || self.remaining() < self.max_connections;
+            if !self.evict_least_worth() && !has_room() && !self.evict_longest_idle() {
+                return false;
+            }
+        }
+        true
+    }
+
     /// Whether a worker has yet to look at a connection that it was told to close.
     fn is_evicting(&self) -> bool {
         self.workers.iter().any(|worker| worker.slots.is_evicting())
@@ -325,7 +347,7 @@ impl Server {
     fn admit(&mut self, accepted: Accepted) {
         // Those that were to make room may have turned out to be worth more than that.
         let is_over = self.is_over_headroom();
-        if self.occupied() >= self.max_connections && !self.evict() || is_over {
+        if !self.make_room() || is_over {
             turn_away(&*self.services[accepted.group].handler, accepted);
             return counters::closed(&counters::CLOSED_FULL);
         }
@@ -353,11 +375,14 @@ impl Server {
         })
     }
 
-    /// Has a worker close the connection that is worth least: the one that lingers for the
-    /// longest time; else, of those that never presented a good credential, the one that was accepted first,
-    /// whatever it does; else the one that is idle for the longest time. `false` where
-    /// there is none.
+    /// Has a worker close the connection that is worth least. `false` where there is none.
     fn evict(&self) -> bool {
+        self.evict_least_worth() || self.evict_longest_idle()
+    }
+
+    /// Evicts the connection that lingers for the longest time; else, of those that never
+    /// presented a good credential, the one that was accepted first, whatever it does.
+    fn evict_least_worth(&self) -> bool {
         let lingering = || {
             let lingers = |worker: &&WorkerHandle| worker.slots.lingering() > 0;
             let workers = self.workers.iter().filter(lingers);
@@ -368,21 +393,23 @@ impl Server {
             let workers = self.workers.iter().filter(evictable);
             workers.min_by_key(|worker| worker.slots.first_unproven().unwrap_or(u64::MAX))
         };
-        if let Some(worker) = lingering() {
-            worker.evict(Victim::LeastWorth);
-        } else if let Some(worker) = unproven() {
-            worker.evict(Victim::LeastWorth);
-        } else {
-            let idle = self
-                .workers
-                .iter()
-                .filter_map(|worker| Some((worker.slots.longest_idle()?, worker)))
-                .min_by_key(|&(idle, _)| idle);
-            let Some(((_, slot), worker)) = idle else {
-                return false;
-            };
-            worker.evict(Victim::Idle(slot));
-        }
+        let worker = lingering().or_else(unproven);
+        worker
+            .inspect(|worker| worker.evict(Victim::LeastWorth))
+            .is_some()
+    }
+
+    /// Evicts the connection that is idle for the longest time.
+    fn evict_longest_idle(&self) -> bool {
+        let idle = self
+            .workers
+            .iter()
+            .filter_map(|worker| Some((worker.slots.longest_idle()?, worker)))
+            .min_by_key(|&(idle, _)| idle);
+        let Some(((_, slot), worker)) = idle else {
+            return false;
+        };
+        worker.evict(Victim::Idle(slot));
         true
     }
 

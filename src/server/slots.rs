@@ -122,7 +122,7 @@ impl ConnectionSlots {
 
     /// The worker opens a connection that was handed over.
     pub(crate) fn arrived(&self) {
-        self.arriving.fetch_sub(1, Relaxed);
+        self.arriving.fetch_sub(1, SeqCst);
     }
 
     /// The worker has closed a connection.
@@ -198,7 +198,8 @@ impl ConnectionSlots {
     /// How many unproven connections are there for evictions to come. Those that are on
     /// their way to the worker are among them: it opens them before it evicts.
     pub(crate) fn unproven(&self) -> usize {
-        let arriving = self.arriving.load(Relaxed);
+        // In this order: one that arrives meanwhile counts twice rather than not at all.
+        let arriving = self.arriving.load(SeqCst);
         self.left(self.lingering.load(Relaxed) + self.unproven.load(Relaxed) + arriving)
     }
 
@@ -231,8 +232,13 @@ impl ConnectionSlots {
         self.evicting.fetch_sub(1, SeqCst);
     }
 
+    /// How many victims the worker has yet to look at.
+    pub(crate) fn evicting(&self) -> usize {
+        self.evicting.load(SeqCst)
+    }
+
     pub(crate) fn is_evicting(&self) -> bool {
-        self.evicting.load(SeqCst) != 0
+        self.evicting() != 0
     }
 
     /// The worker has drained and is gone.

@@ -140,8 +140,10 @@ struct Slot {
     /// How many sessions it has had before.
     generation: u32,
     session: Option<Session>,
-    /// As the accepting thread knows it.
     standing: Option<Standing>,
+    /// The standing as the accepting thread knows it. Who has its turn is busy: a peer may
+    /// have read its answer by the time that the turn ends.
+    published: Option<Standing>,
     /// When the session is to be looked at, as the deadlines have it.
     scheduled: Option<Instant>,
     /// Whether it is among those that run again.
@@ -302,10 +304,7 @@ impl Worker {
                 return;
             };
             match message {
-                Message::Accepted(accepted) => {
-                    self.slots.arrived();
-                    self.open(accepted, now);
-                }
+                Message::Accepted(accepted) => self.open(accepted, now),
                 Message::Evict(victim) => self.evict(victim, now),
                 Message::Drain(deadline) => {
                     self.draining = Some(deadline);
@@ -328,6 +327,8 @@ impl Worker {
     }
 
     fn open(&mut self, accepted: Accepted, now: Instant) {
+        // From here on it is busy, until its turn ends.
+        self.slots.arrived();
         let slot = self.free.pop().unwrap_or_else(|| {
             self.sessions.push(Slot::default());
             self.sessions.len() - 1
@@ -430,11 +431,7 @@ impl Worker {
     }
 
     fn on_ready(&mut self, slot: usize, now: Instant) {
-        // Who has its turn is not idle, and may be busy by the time that a peer has read
-        // its answer.
-        if self.sessions[slot].standing == Some(Standing::Idle) {
-            self.slots.set_idle(slot, None);
-        }
+        self.publish(slot, Some(Standing::Busy));
         self.with_session(slot, now, Session::on_ready);
         // At once: what hundreds of turns add in one pass would be past all limits.
         if self.budget.excess() > 0 {
@@ -531,13 +528,13 @@ impl Worker {
         }
         let proven_idle = idle.filter(|_| standing == Standing::Idle);
         self.slots.set_idle(slot, proven_idle);
+        self.publish(slot, Some(standing));
         if before != Some(standing) {
             self.set_standing(slot, before, Some(standing));
         }
     }
 
     fn set_standing(&mut self, slot: usize, before: Option<Standing>, after: Option<Standing>) {
-        self.slots.set_standing(before, after);
         let token = self.token(slot);
         let sessions = &self.sessions;
         let has = |standing| move |token| has_standing(sessions, token, standing);
@@ -582,16 +579,15 @@ impl Worker {
                 .or_else(|| self.unproven.first(has(Standing::Unproven)))
                 .map(ConnectionToken::slot),
         };
-        self.slots.evicted();
-        match slot {
-            Some(slot) => {
-                self.lend_to(slot, now, |session, context, _| {
-                    session.forget_unread(context);
-                });
-                self.close(slot, &counters::CLOSED_SHED);
-            }
-            None => self.accept_waker.tell(),
+        if let Some(slot) = slot {
+            self.lend_to(slot, now, |session, context, _| {
+                session.forget_unread(context);
+            });
+            self.close(slot, &counters::CLOSED_SHED);
         }
+        // After the slot is free, so that the accepting thread evicts nobody for it again.
+        self.slots.evicted();
+        self.accept_waker.tell();
     }
 
     fn expire(&mut self, now: Instant) {
@@ -671,6 +667,16 @@ impl Worker {
         holders.into_iter().map(|(_, slot)| slot)
     }
 
+    /// Tells the accepting thread what a session is worth.
+    fn publish(&mut self, slot: usize, standing: Option<Standing>) {
+        let entry = &mut self.sessions[slot];
+        let before = std::mem::replace(&mut entry.published, standing);
+        if before == Some(Standing::Idle) && standing != before {
+            self.slots.set_idle(slot, None);
+        }
+        self.slots.set_standing(before, standing);
+    }
+
     /// What is under way with a backend does not outlive the session.
     fn end_exchange(&mut self, slot: usize) {
         let has_one = |session: &Session| session.is_forwarding();
@@ -695,6 +701,7 @@ impl Worker {
         entry.scheduled = None;
         entry.queued = false;
         let before = entry.standing.take();
+        self.publish(slot, None);
         self.set_standing(slot, before, None);
         self.slots.set_idle(slot, None);
         self.free.push(slot);

@@ -279,3 +279,44 @@ fn a_connect_reaches_no_backend() {
     client.ends();
     assert!(backend.accepted().is_none());
 }
+
+/// The worker hears of the next request before it hears of the bytes that nobody has
+/// asked for.
+#[test]
+fn what_comes_on_a_kept_connection_is_nobodys_answer() {
+    let (backend, guard) = pair(&[("WORKERS", "1")]);
+    for _ in 0..5 {
+        let mut first = client(&guard);
+        first.send(granted("HEAD / HTTP/1.1", ""));
+        let (mut peer, _) = backend.accept_head();
+        peer.send("HTTP/1.1 200 OK\r\nContent-Length: 60\r\n\r\n");
+        assert_eq!(first.head().status(), 200);
+        let mut second = client(&guard);
+        second.send(get("/first"));
+        assert_eq!(peer.head().line, "GET /first HTTP/1.1");
+        peer.send(ok("first"));
+        second.answered_with("first");
+        guard.signal(rustix::process::Signal::STOP);
+        second.send(get("/next"));
+        peer.send(ok("evil"));
+        guard.signal(rustix::process::Signal::CONT);
+        let (mut fresh, head) = backend.accept_head();
+        assert_eq!(head.line, "GET /next HTTP/1.1");
+        fresh.send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\nConnection: close\r\n\r\nnext");
+        second.answered_with("next");
+    }
+}
+
+#[test]
+fn interim_answers_without_end_are_no_answer() {
+    let (backend, guard) = pair(&[]);
+    let mut client = client(&guard);
+    client.send(get("/"));
+    let (mut peer, _) = backend.accept_head();
+    peer.send("HTTP/1.1 103 Early Hints\r\nX: y\r\n\r\n".repeat(200));
+    peer.ends();
+    for _ in 0..=100 {
+        client.answered(103);
+    }
+    client.answered(502);
+}

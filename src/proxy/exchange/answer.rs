@@ -15,6 +15,10 @@ use crate::proxy::failure::Failure;
 use crate::proxy::relay::Relay;
 use crate::proxy::rewrite::{self, ClientBody, ClientSide};
 
+/// Interim answers before the final one: a backend that sends nothing else would never be
+/// timed out.
+const MAX_INTERIM: u32 = 100;
+
 /// What an answer is passed on under.
 struct ToClient<'a> {
     relay: &'a Relay,
@@ -100,6 +104,9 @@ impl Exchange {
                     return Ok(());
                 }
                 ResponseOutcome::Malformed(error) => return Err(Failure::Malformed(error.reason)),
+                ResponseOutcome::Complete(_) if self.interim > MAX_INTERIM => {
+                    return Err(Failure::Malformed("too_many_interim_answers"));
+                }
                 ResponseOutcome::Complete(length) => {
                     at += length;
                     self.scan = Scan::default();
@@ -139,7 +146,7 @@ impl Exchange {
         match head.status {
             // 100 is for this program, which has sent one already.
             100 => {
-                self.has_interim = true;
+                self.interim += 1;
                 return;
             }
             101 => {
@@ -150,7 +157,7 @@ impl Exchange {
                 self.client_body = ClientBody::UntilClose;
             }
             102..=199 => {
-                self.has_interim = true;
+                self.interim += 1;
                 if self.version == Version::Http11 {
                     rewrite::response_head(client.output, head, &self.client_side(to_client));
                 }
