@@ -112,7 +112,7 @@ use Form::{
 /// All variables, by topic.
 #[rustfmt::skip]
 pub const VARIABLES: &[Variable] = &[
-    Variable { name: "SHARED_SECRET", topic: Topic::Secret, form: Secret, default: Nothing("500"),
+    Variable { name: "SHARED_SECRET", topic: Topic::Secret, form: Secret, default: Nothing("none: 500"),
         help: "what the gateway sends; `origin-guard keygen` prints a fresh one" },
     Variable { name: "SHARED_SECRET_PREVIOUS", topic: Topic::Secret, form: Secret, default: Nothing("none"),
         help: "one that is accepted too, while it is replaced" },
@@ -183,7 +183,7 @@ pub const VARIABLES: &[Variable] = &[
         help: "its key" },
     Variable { name: "GATEWAY_LISTEN", topic: Topic::Gateway, form: Addresses, default: Nothing("none"),
         help: "where /authorize is answered, with the secret: loopback or unix:" },
-    Variable { name: "API_KEYS_FILE", topic: Topic::Gateway, form: Path, default: Nothing("500"),
+    Variable { name: "API_KEYS_FILE", topic: Topic::Gateway, form: Path, default: Nothing("none: 500"),
         help: "the file of API keys that `origin-guard keys` makes" },
     Variable { name: "API_KEY_HEADER", topic: Topic::Gateway, form: FieldName, default: Value("Authorization"),
         help: "the header that holds the key; Authorization with the scheme Bearer" },
@@ -240,7 +240,7 @@ impl Display for Topic {
 impl Display for Form {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Secret => to.write_str("printable ASCII, 16 bytes or more"),
+            Self::Secret => to.write_str("printable ASCII; under 16 bytes it earns a warning"),
             Self::Path => to.write_str("path of a file"),
             Self::Paths => to.write_str("paths of files, with commas"),
             Self::FieldName => to.write_str("name of a header"),
