@@ -188,3 +188,36 @@ fn java() {
         &authority,
     );
 }
+
+#[test]
+fn sslyze_finds_what_mozilla_calls_intermediate() {
+    let sslyze = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tlslite/bin/sslyze");
+    if !sslyze.exists() {
+        return crate::support::skip(
+            "needs sslyze; run: python3 -m venv target/tlslite && target/tlslite/bin/pip install \
+             sslyze",
+        );
+    }
+    let (_authority, guard) = localhost("sslyze", &[]);
+    let output = Command::new(sslyze)
+        .arg("--mozilla_config=intermediate")
+        .arg(guard.address.to_string())
+        .output()
+        .expect("sslyze runs");
+    let text = said(&output);
+    let found: Vec<_> = text
+        .lines()
+        .skip_while(|line| !line.contains("COMPLIANCE AGAINST TLS CONFIGURATION"))
+        .filter_map(|line| line.trim().strip_prefix("* "))
+        // No authority of the web has issued it, nor is it for the address.
+        .filter(|line| {
+            !line.starts_with("certificate_path_validation")
+                && !line.starts_with("certificate_hostname_validation")
+        })
+        .collect();
+    assert!(
+        text.contains("COMPLIANCE AGAINST TLS CONFIGURATION"),
+        "{text}"
+    );
+    assert!(found.is_empty(), "{found:#?}");
+}
