@@ -14,6 +14,7 @@ use crate::handlers::admin::Admin;
 use crate::handlers::edge::Edge;
 use crate::handlers::front::Front;
 use crate::handlers::gateway::Gateway;
+use crate::handlers::guesses::Guesses;
 use crate::handlers::origin::Origin;
 use crate::handlers::redirect::Redirect;
 use crate::http1::forwarded::TrustedProxies;
@@ -381,6 +382,7 @@ fn gateway(
             secret_header,
             keys,
             secrets,
+            guesses: Guesses::default(),
             trusted_proxies,
             access_log,
         }),

@@ -19,7 +19,8 @@ use std::time::{Duration, Instant, SystemTime};
 use log::{Level, LevelFilter, Log, Metadata, Record};
 
 pub use access::AccessEntry;
-use budget::{Budget, PERIOD, Ruling, network};
+pub(crate) use budget::network;
+use budget::{Budget, PERIOD, Ruling};
 
 /// Lines that wait for a slow stderr.
 const QUEUE: usize = 1024;

@@ -27,6 +27,8 @@ mod config;
 mod corpus;
 #[path = "edge/cors.rs"]
 mod cors;
+#[path = "edge/guessing.rs"]
+mod guessing;
 #[path = "edge/hostile.rs"]
 mod hostile;
 #[path = "edge/limits.rs"]

@@ -34,6 +34,38 @@ fn both_halves_in_eight_commands() {
 }
 
 #[test]
+fn from_nothing_to_a_guarded_request_in_five_commands() {
+    for (program, package) in [
+        ("curl", "curl"),
+        ("unshare", "util-linux"),
+        ("ip", "iproute2"),
+    ] {
+        if !installed(program, &format!("apt install {package}, and be root")) {
+            return;
+        }
+    }
+    let section = "## From nothing to a guarded request";
+    let mut commands = page::commands("docs/keys.md", section, "$ ");
+    assert_eq!(commands.len(), 5, "{commands:#?}");
+    let build = commands.remove(0);
+    assert!(build.starts_with("make dist && "), "{build}");
+    let folder = Folder::new("five");
+    let binary = folder.path.join("origin-guard");
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_origin-guard"), &binary).expect("linked");
+    // A reader types slower than the guard starts: curl asks again until it listens.
+    for command in &mut commands {
+        *command = command.replace(
+            "curl -i",
+            "curl -i --retry 100 --retry-connrefused --retry-delay 0",
+        );
+    }
+    let (said, faults) = typed(&commands, &folder);
+    assert!(said.contains("HTTP/1.1 200"), "{said}\n{faults}");
+    let granted = "{\"message\":\"Access granted\"}";
+    assert!(said.contains(granted), "{said}\n{faults}");
+}
+
+#[test]
 fn the_first_example_shows_a_guarded_request_that_arrives_without_its_secret() {
     for (program, package) in [
         ("curl", "curl"),

@@ -35,7 +35,7 @@ enum Fits {
     Proxy(ProxyFile),
 }
 
-static FILES: [File; 18] = [
+static FILES: [File; 19] = [
     File {
         name: "unit",
         purpose: "origin-guard.service, for systemd; --backend URL puts it in front of one",
@@ -86,6 +86,11 @@ static FILES: [File; 18] = [
         "fail2ban-jail",
         "jail.d/origin-guard.conf: when it is banned",
         include_str!("fail2ban-jail.conf"),
+    ),
+    plain(
+        "gitleaks",
+        ".gitleaks.toml: a rule that finds API keys in a repository",
+        include_str!("gitleaks.toml"),
     ),
     File {
         name: "nginx",

@@ -18,6 +18,7 @@ declare_counters! {
     KEY_EXPIRED = REQUESTS r#"verdict="expired_key",status="401""#;
     KEY_CLOCK_BEFORE_CREATED = REQUESTS r#"verdict="clock_before_created",status="401""#;
     KEY_RATE_LIMITED = REQUESTS r#"verdict="rate_limited",status="429""#;
+    KEY_GUESSED = REQUESTS r#"verdict="guessing",status="429""#;
     KEY_CONCURRENT = REQUESTS r#"verdict="too_many_concurrent",status="429""#;
     KEY_MISCONFIGURED = REQUESTS r#"verdict="key_misconfigured",status="500""#;
 }
@@ -64,7 +65,16 @@ pub(super) fn limit_counter(exceeded: Exceeded) -> &'static Counter {
     match exceeded {
         Exceeded::Rate(..) => &KEY_RATE_LIMITED,
         Exceeded::Concurrent => &KEY_CONCURRENT,
+        Exceeded::Guessing(_) => &KEY_GUESSED,
     }
+}
+
+/// Whether it is the answer to a text that is no good key.
+pub(super) fn is_invalid(verdict: KeyVerdict) -> bool {
+    matches!(
+        verdict,
+        KeyVerdict::Malformed | KeyVerdict::Unknown | KeyVerdict::Revoked | KeyVerdict::Expired
+    )
 }
 
 /// What counts a verdict.

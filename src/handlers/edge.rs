@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::api_key::{self, Presented, presented};
 use super::cors;
 use super::counters::{self as shared, REQUESTS};
+use super::guesses::Guesses;
 use super::request_log::{self, counted, respond};
 use crate::auth::secrets::Secrets;
 use crate::handler::{Answer, Decision, Handler};
@@ -40,6 +41,8 @@ pub struct Edge {
     pub keys: Option<Arc<Keys>>,
     /// The secrets, with the text of the current one.
     pub secrets: Arc<Secrets>,
+    /// Who presents invalid keys.
+    pub guesses: Guesses,
     /// Whose word on the client counts.
     pub trusted_proxies: TrustedProxies,
     /// Whether every request is logged.
@@ -116,9 +119,20 @@ impl Edge {
             let trusted = &self.trusted_proxies;
             let answer = match denied {
                 Denied::Key(verdict, id) => {
-                    api_key::counter(verdict).increment();
                     request_log::log_denial(request, verdict.reason(), id, trusted);
-                    Answer::from(reply::key_denial(verdict))
+                    let client = trusted.client(request);
+                    let address = client.address().filter(|_| {
+                        // A proxy that does not say for whom it asks would be everybody.
+                        api_key::is_invalid(verdict) && !trusted.trusts(client)
+                    });
+                    let guessing = address.and_then(|address| self.guesses.note(address));
+                    if let Some(exceeded) = guessing.map(Exceeded::Guessing) {
+                        api_key::limit_counter(exceeded).increment();
+                        Answer::from(reply::too_many(exceeded))
+                    } else {
+                        api_key::counter(verdict).increment();
+                        Answer::from(reply::key_denial(verdict))
+                    }
                 }
                 Denied::Limit(exceeded, id) => {
                     api_key::limit_counter(exceeded).increment();

@@ -7,6 +7,7 @@ pub(crate) mod counters;
 pub mod edge;
 pub mod front;
 pub mod gateway;
+pub mod guesses;
 pub mod origin;
 pub mod redirect;
 mod request_log;

@@ -161,6 +161,7 @@ pub(super) fn log_limited(
     let reason = match exceeded {
         Exceeded::Rate(..) => "rate",
         Exceeded::Concurrent => "concurrent",
+        Exceeded::Guessing(_) => "guessing",
     };
     let key = key.map(|key| format!(" key={key}")).unwrap_or_default();
     let who = named(client, trusted);

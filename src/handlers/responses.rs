@@ -138,6 +138,7 @@ pub fn too_many(exceeded: Exceeded) -> Reply {
     let (seconds, rate) = match exceeded {
         // Nobody knows when one of those that are under way ends.
         Exceeded::Concurrent => (1, None),
+        Exceeded::Guessing(seconds) => (seconds, None),
         Exceeded::Rate(rate, seconds) => (seconds, Some(rate)),
     };
     let mut fields = vec![("Retry-After", seconds.to_string())];

@@ -143,6 +143,9 @@ pub enum Exceeded {
     Rate(Rate, u64),
     /// Too many are under way.
     Concurrent,
+    /// The client has presented too many invalid keys; in so many seconds it is told again
+    /// that one is invalid.
+    Guessing(u64),
 }
 
 /// What a consumer's requests have used up; all workers share it.

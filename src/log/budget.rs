@@ -79,7 +79,7 @@ impl<K: Eq + Hash> Budget<K> {
 }
 
 /// Whose budget an address uses. A host commands a whole /64 (RFC 4291, section 2.5.4).
-pub(super) fn network(address: IpAddr) -> IpAddr {
+pub(crate) fn network(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
         IpAddr::V6(address) => {
