@@ -220,11 +220,18 @@ impl Way {
         backend: impl FnOnce(&App) -> String,
     ) -> Option<Self> {
         let app = App::start(program, prepare)?;
+        // A connection of PHP's server belongs to one of its processes, which does one thing
+        // at a time: a request on a kept one would wait for a slow answer to another one.
+        let idle = match program {
+            Program::Php => "0.001",
+            _ => "1.5",
+        };
         let guard = (!is_direct()).then(|| {
             Guard::with(&[
                 ("SHARED_SECRET", SECRET),
                 ("BACKEND", &backend(&app)),
                 ("PUBLIC_PATHS", "/public"),
+                ("BACKEND_IDLE_TIMEOUT", idle),
             ])
         });
         let address = guard.as_ref().map_or(app.address, |guard| guard.address);
