@@ -35,6 +35,9 @@ const HANDSHAKES_PER_PASS: usize = 4;
 /// turn: a flood of new ones does not hold up those.
 const MESSAGES_PER_TURN: usize = 64;
 
+/// Whoever holds more than this is as large as any other holder, in bytes.
+const LARGE: usize = 8 * 1024;
+
 /// What the accepting thread tells a worker.
 enum Message {
     Accepted(Accepted),
@@ -618,8 +621,9 @@ impl Worker {
 
     /// All connections together hold too much. Where this worker holds more than its
     /// share, those give it back that hold most, counted in bytes times the time for which
-    /// they have held them: of equal ones the oldest goes, and a long head that has just
-    /// begun is not the largest of all because others hold the budget in small pieces.
+    /// they have held them: of equal ones the oldest goes. From [`LARGE`] on the size does
+    /// not count, so that a long head that has just begun is not the largest of all because
+    /// others hold the budget in small pieces.
     fn give_back(&mut self, now: Instant) {
         if self.held < self.budget.share() {
             return;
@@ -659,7 +663,7 @@ impl Worker {
                 let session = entry.session.as_ref()?;
                 let held = session.held();
                 let time = now.saturating_duration_since(session.holds_since());
-                let cost = held as u128 * (1 + time.as_micros());
+                let cost = held.min(LARGE) as u128 * (1 + time.as_micros());
                 (held > 0).then_some((Reverse(cost), slot))
             })
             .collect();
