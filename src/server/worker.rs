@@ -582,15 +582,16 @@ impl Worker {
                 .or_else(|| self.unproven.first(has(Standing::Unproven)))
                 .map(ConnectionToken::slot),
         };
-        if let Some(slot) = slot {
+        let evicted = slot.and_then(|slot| {
             self.lend_to(slot, now, |session, context, _| {
                 session.forget_unread(context);
             });
-            self.close(slot, &counters::CLOSED_SHED);
-        }
+            self.remove(slot, &counters::CLOSED_SHED)
+        });
         // After the slot is free, so that the accepting thread evicts nobody for it again.
         self.slots.evicted();
         self.accept_waker.tell();
+        drop(evicted);
     }
 
     fn expire(&mut self, now: Instant) {
@@ -692,11 +693,18 @@ impl Worker {
     }
 
     fn close(&mut self, slot: usize, reason: &'static Counter) {
+        drop(self.remove(slot, reason));
+    }
+
+    /// Takes a session out. Whoever drops it closes its socket, which also takes it out of
+    /// the epoll set. That comes last: a peer that sees the end may come again at once, and
+    /// the accepting thread must know by then what has changed.
+    fn remove(&mut self, slot: usize, reason: &'static Counter) -> Option<Session> {
         counters::closed(reason);
         self.end_exchange(slot);
         let entry = &mut self.sessions[slot];
-        // Dropping the socket closes it, which also takes it out of the epoll set.
-        if let Some(session) = entry.session.take() {
+        let session = entry.session.take();
+        if let Some(session) = &session {
             let held = session.held();
             self.held -= held;
             self.budget.change(held, 0);
@@ -711,6 +719,7 @@ impl Worker {
         self.free.push(slot);
         self.slots.release();
         self.accept_waker.tell();
+        session
     }
 }
 
