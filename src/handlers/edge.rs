@@ -7,7 +7,7 @@ use super::api_key::{self, Presented, presented};
 use super::cors;
 use super::counters::{self as shared, REQUESTS};
 use super::guesses::Guesses;
-use super::request_log::{self, counted, respond};
+use super::request_log::{self, respond};
 use crate::auth::secrets::Secrets;
 use crate::handler::{Answer, Decision, Handler};
 use crate::handlers::responses as reply;
@@ -99,15 +99,6 @@ impl Edge {
         })
     }
 
-    fn answer(&self, head: &RequestHead<'_, '_>, peer: Peer, answer: Answer) -> Decision {
-        respond(head, peer, |request| {
-            if self.access_log {
-                request_log::log_request(request, &answer, &self.trusted_proxies);
-            }
-            answer
-        })
-    }
-
     fn deny(
         &self,
         head: &RequestHead<'_, '_>,
@@ -161,18 +152,16 @@ enum Denied {
 
 impl Handler for Edge {
     fn decide(&self, head: &RequestHead<'_, '_>, peer: Peer) -> Decision {
-        if let Err(error) = head.check_forwardable() {
-            if head.method.is_trace() {
-                let answer = counted(&shared::METHOD_NOT_ALLOWED, &reply::TRACE_NOT_ALLOWED);
-                return self.answer(head, peer, answer);
-            }
-            return Decision::Respond(self.refuse(&error, peer).into());
+        let (access_log, trusted) = (self.access_log, &self.trusted_proxies);
+        let refused = request_log::refuse_unforwardable(head, peer, access_log, trusted);
+        if let Some(refused) = refused {
+            return refused;
         }
         let cors = cors::fields(head, &self.cors_origins);
         let preflight = cors.as_ref().and_then(|cors| cors::preflight(head, cors));
         if let Some(answer) = preflight {
             shared::OPTIONS.increment();
-            return self.answer(head, peer, answer.into());
+            return request_log::respond_with(head, peer, answer.into(), access_log, trusted);
         }
         match self.judge(head, cors.clone()) {
             Ok(fields) => {

@@ -1,10 +1,10 @@
 //! In front of a backend: every request is checked, and what is granted is forwarded.
 //! Nothing is served here, so that every path is the backend's.
 
-use super::counters::{self as shared, REQUESTS};
-use super::request_log::{self, count_verdict, counted, respond};
+use super::counters::REQUESTS;
+use super::request_log::{self, count_verdict, respond};
 use crate::auth::shared_secret::Guard;
-use crate::handler::{Answer, Decision, Handler};
+use crate::handler::{Decision, Handler};
 use crate::handlers::responses as reply;
 use crate::http1::edits::Edits;
 use crate::http1::encode::Reply;
@@ -52,25 +52,14 @@ impl Front {
         let entry = || request_log::forwarded_entry(head, peer, is_granted, &self.trusted_proxies);
         Decision::Forward(edits, self.access_log.then(|| Box::new(entry())))
     }
-
-    fn answer(&self, head: &RequestHead<'_, '_>, peer: Peer, answer: Answer) -> Decision {
-        respond(head, peer, |request| {
-            if self.access_log {
-                request_log::log_request(request, &answer, &self.trusted_proxies);
-            }
-            answer
-        })
-    }
 }
 
 impl Handler for Front {
     fn decide(&self, head: &RequestHead<'_, '_>, peer: Peer) -> Decision {
-        if let Err(error) = head.check_forwardable() {
-            if head.method.is_trace() {
-                let answer = counted(&shared::METHOD_NOT_ALLOWED, &reply::TRACE_NOT_ALLOWED);
-                return self.answer(head, peer, answer);
-            }
-            return Decision::Respond(self.refuse(&error, peer).into());
+        let (access_log, trusted) = (self.access_log, &self.trusted_proxies);
+        let refused = request_log::refuse_unforwardable(head, peer, access_log, trusted);
+        if let Some(refused) = refused {
+            return refused;
         }
         if self.is_public(head) {
             PUBLIC.increment();

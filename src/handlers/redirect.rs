@@ -11,7 +11,7 @@ use rustix::fs::{Mode, OFlags};
 
 use super::api_key::{Presented, presented};
 use super::counters::REQUESTS;
-use super::request_log::{self, counted, respond};
+use super::request_log::{self, counted};
 use crate::auth::shared_secret::Guard;
 use crate::handler::{Answer, Decision, Handler};
 use crate::handlers::responses as reply;
@@ -189,12 +189,8 @@ fn read_small(path: &Path) -> io::Result<Vec<u8>> {
 impl Handler for Redirect {
     fn decide(&self, head: &RequestHead<'_, '_>, peer: Peer) -> Decision {
         let answer = self.answer(head, peer);
-        respond(head, peer, |request| {
-            if self.access_log {
-                request_log::log_request(request, &answer, &self.trusted_proxies);
-            }
-            answer
-        })
+        let (access_log, trusted) = (self.access_log, &self.trusted_proxies);
+        request_log::respond_with(head, peer, answer, access_log, trusted)
     }
 
     fn refuse(&self, refusal: &RequestError, peer: Peer) -> Reply {

@@ -33,6 +33,37 @@ pub(super) fn respond(
     Decision::Respond(answer)
 }
 
+/// Answers a request, and logs it where every request is.
+pub(super) fn respond_with(
+    head: &RequestHead<'_, '_>,
+    peer: Peer,
+    answer: Answer,
+    access_log: bool,
+    trusted: &TrustedProxies,
+) -> Decision {
+    respond(head, peer, |request| {
+        if access_log {
+            log_request(request, &answer, trusted);
+        }
+        answer
+    })
+}
+
+/// The answer to a request that can be forwarded to nobody.
+pub(super) fn refuse_unforwardable(
+    head: &RequestHead<'_, '_>,
+    peer: Peer,
+    access_log: bool,
+    trusted: &TrustedProxies,
+) -> Option<Decision> {
+    let error = head.check_forwardable().err()?;
+    if head.method.is_trace() {
+        let answer = counted(&counters::METHOD_NOT_ALLOWED, &reply::TRACE_NOT_ALLOWED);
+        return Some(respond_with(head, peer, answer, access_log, trusted));
+    }
+    Some(Decision::Respond(refuse(&error, peer, trusted).into()))
+}
+
 /// The path, without the query, which may hold what no log should.
 pub(super) fn path(request: &Request) -> &str {
     without_query(request.url())

@@ -104,9 +104,16 @@ impl BackendUrl {
     ///
     /// The first member that is no URL of a backend.
     pub fn parse_list(list: &str) -> Result<Vec<Self>, BackendUrlError> {
+        Self::parse_each(list, Self::parse)
+    }
+
+    fn parse_each(
+        list: &str,
+        parse: impl Fn(&str) -> Result<Self, BackendUrlError>,
+    ) -> Result<Vec<Self>, BackendUrlError> {
         let mut urls: Vec<Self> = Vec::new();
         for member in list.split(',').map(str::trim) {
-            let url = Self::parse(member)?;
+            let url = parse(member)?;
             if urls.contains(&url) {
                 return Err(BackendUrlError::Twice(member.to_owned()));
             }
@@ -124,26 +131,18 @@ impl BackendUrl {
     ///
     /// The first member that is no URL of an origin.
     pub fn parse_origins(list: &str) -> Result<Vec<Self>, BackendUrlError> {
-        let plain = |member: &str| match member.split_at_checked(TLS_SCHEME.len()) {
-            Some((scheme, rest)) if scheme.eq_ignore_ascii_case(TLS_SCHEME) => {
-                (format!("{SCHEME}{rest}"), true)
+        Self::parse_each(list, |member| {
+            match member.split_at_checked(TLS_SCHEME.len()) {
+                Some((scheme, rest)) if scheme.eq_ignore_ascii_case(TLS_SCHEME) => {
+                    let plain = Self::parse_at(&format!("{SCHEME}{rest}"), TLS_PORT)?;
+                    Ok(Self {
+                        is_https: true,
+                        ..plain
+                    })
+                }
+                _ => Self::parse(member),
             }
-            _ => (member.to_owned(), false),
-        };
-        let mut urls: Vec<Self> = Vec::new();
-        for member in list.split(',').map(str::trim) {
-            let (text, is_https) = plain(member);
-            let mut url = Self::parse_at(&text, if is_https { TLS_PORT } else { PORT })?;
-            url.is_https = is_https;
-            if urls.contains(&url) {
-                return Err(BackendUrlError::Twice(member.to_owned()));
-            }
-            urls.push(url);
-        }
-        if urls.len() > super::MOST_BACKENDS {
-            return Err(BackendUrlError::TooMany(urls.len()));
-        }
-        Ok(urls)
+        })
     }
 
     /// Whether the connection speaks TLS.
