@@ -10,6 +10,7 @@ use crate::demo_backend;
 use crate::deploy::{Print, PrintFault, UnknownFile};
 use crate::keys::cli::{self as keys, KeysArgs, UsageError};
 use crate::net::Address;
+use crate::probe::{self, ProbeArgs, ProbeUsageError};
 use crate::{documents, usage};
 
 /// What the command line asks for.
@@ -29,6 +30,8 @@ pub enum Command {
     DemoBackend(Address),
     /// `keys`
     Keys(KeysArgs),
+    /// `probe`
+    Probe(ProbeArgs),
     /// `--help`
     Help,
     /// `--version`
@@ -108,6 +111,8 @@ pub enum CliError {
     Print(PrintFault),
     /// What follows `keys` is wrong.
     Keys(UsageError),
+    /// What follows `probe` is wrong.
+    Probe(ProbeUsageError),
 }
 
 impl fmt::Display for CliError {
@@ -125,6 +130,7 @@ impl fmt::Display for CliError {
             Self::File(error) => return error.fmt(to),
             Self::Print(error) => return error.fmt(to),
             Self::Keys(error) => return error.fmt(to),
+            Self::Probe(error) => error.fmt(to)?,
         }
         to.write_str("; see origin-guard --help")
     }
@@ -135,6 +141,7 @@ impl Error for CliError {
         match self {
             Self::Arguments(error) => error.source(),
             Self::Keys(error) => Some(error),
+            Self::Probe(error) => Some(error),
             _ => None,
         }
     }
@@ -166,6 +173,12 @@ pub fn parse(mut arguments: lexopt::Parser) -> Result<Command, CliError> {
                 let keys = keys::parse(&mut arguments);
                 keys.map_err(CliError::Keys)?
                     .map_or(Command::Help, Command::Keys)
+            }
+            Value(word) if word == "probe" => {
+                let probe = probe::parse(&mut arguments);
+                probe
+                    .map_err(CliError::Probe)?
+                    .map_or(Command::Help, Command::Probe)
             }
             Value(word) => {
                 let word = word.to_string_lossy().into_owned();

@@ -17,6 +17,7 @@ pub mod log;
 pub mod metrics;
 pub mod net;
 pub mod private_file;
+pub mod probe;
 pub mod proxy;
 pub mod random;
 pub mod reload;

@@ -14,6 +14,7 @@ use origin_guard::keys::commands as keys;
 use origin_guard::log::Prefix;
 use origin_guard::net::resolve::Resolver;
 use origin_guard::net::{Address, SelfCheckSocket};
+use origin_guard::probe::{self, ProbeArgs};
 use origin_guard::server::Server;
 use origin_guard::systemd::InheritedSocket;
 use origin_guard::systemd::watchdog;
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
             Ok(()) => ExitCode::SUCCESS,
             Err(fault) => fail(fault.status(), &fault),
         },
+        Ok(Command::Probe(args)) => probe(&args),
         Ok(Command::Help) => print(&cli::help()),
         Ok(Command::Version) => print(concat!("origin-guard ", env!("CARGO_PKG_VERSION"), "\n")),
         Err(fault) => fail(EX_USAGE, &fault),
@@ -196,6 +198,23 @@ fn check() -> ExitCode {
             print(&text)
         }
         Err(faults) => fail(EX_CONFIG, &faults),
+    }
+}
+
+fn probe(args: &ProbeArgs) -> ExitCode {
+    use std::io::Write as _;
+    let announce = |line: &str| {
+        let _ = writeln!(std::io::stderr(), "origin-guard: {line}");
+    };
+    let report = match probe::run(args, |name| std::env::var_os(name), announce) {
+        Ok(report) => report,
+        Err(fault) => return fail(EX_CONFIG, &fault),
+    };
+    let printed = print(&report.text());
+    if printed == ExitCode::SUCCESS {
+        ExitCode::from(report.status())
+    } else {
+        printed
     }
 }
 

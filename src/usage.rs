@@ -80,6 +80,34 @@ pub const COMMANDS: &[Usage] = &[
         ],
     },
     Usage {
+        command: "probe",
+        arguments: "URL",
+        help: "ask an origin from outside: does it let in the gateway alone?",
+        options: &[
+            option(
+                "secret-file",
+                "PATH",
+                "what the gateway sends; it goes over https alone",
+            ),
+            option(
+                "header",
+                "NAME",
+                "the header that holds it, in place of SECRET_HEADER",
+            ),
+            option(
+                "backend-ports",
+                "LIST",
+                "ports of the same host to ask directly: 3000,8080",
+            ),
+            option(
+                "http-port",
+                "80",
+                "where plain HTTP may be open beside https",
+            ),
+            option("json", "", "as JSON"),
+        ],
+    },
+    Usage {
         command: "demo-backend",
         arguments: "[127.0.0.1:3000]",
         help: "answer with what reaches it: a backend to try with",
@@ -172,8 +200,9 @@ pub const EXIT_STATUS: &[(u8, &str)] = &[
     (0, "all is well; also after SIGTERM or SIGINT"),
     (
         1,
-        "an address or a file cannot be had or written, or a key is not good",
+        "an address, file or key cannot be had or is not good; a probe gets in",
     ),
+    (2, "probe: nothing got through, and not all could be told"),
     (64, "the command line is faulty"),
     (78, "a variable or a file of keys is faulty"),
 ];

@@ -94,6 +94,35 @@ fn the_first_example_shows_a_guarded_request_that_arrives_without_its_secret() {
     assert!(!said.to_lowercase().contains("x-shared-secret"), "{said}");
 }
 
+#[test]
+fn the_probe_finds_what_its_page_shows() {
+    for (program, package) in [("unshare", "util-linux"), ("ip", "iproute2")] {
+        if !installed(program, &format!("apt install {package}, and be root")) {
+            return;
+        }
+    }
+    let folder = Folder::new("probed");
+    let binary = folder.path.join("origin-guard");
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_origin-guard"), &binary).expect("linked");
+    let (page, section) = ("docs/probe.md", "## Try it");
+    let mut commands = page::commands(page, section, "$ ");
+    // A reader types slower than the guard starts.
+    commands.insert(2, "until grep -q listening log; do sleep 0.05; done".into());
+    commands[1] = commands[1].replace(" &", " 2>log &");
+    let (said, faults) = typed(&commands, &folder);
+    let shown = page::commands(page, section, "");
+    let shown = shown
+        .iter()
+        .filter(|line| !line.starts_with("$ ") && line.contains("  "));
+    let mut count = 0;
+    for line in shown {
+        assert!(said.contains(&**line), "{line:?}: {said}\n{faults}");
+        count += 1;
+    }
+    assert!(count > 8, "{count}");
+    assert!(said.contains("nothing got through that must not"), "{said}");
+}
+
 /// What the shell and its programs say on stdout and stderr where a reader types these
 /// lines.
 fn typed(commands: &[String], folder: &Folder) -> (String, String) {

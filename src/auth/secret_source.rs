@@ -220,8 +220,8 @@ impl Source {
     pub fn load(&self, variable: &dyn Fn(&str) -> Option<OsString>) -> Result<Loaded, Error> {
         let mut loaded = Loaded::default();
         match self {
-            Self::File(path) => loaded.read(FILE, path)?,
-            Self::Credential(path) => loaded.read(SHOWN_CREDENTIAL, path)?,
+            Self::File(path) => return Loaded::from_file(FILE, path),
+            Self::Credential(path) => return Loaded::from_file(SHOWN_CREDENTIAL, path),
             Self::Unset => {}
             Self::Environment => {
                 for name in [SECRET, PREVIOUS] {
@@ -237,6 +237,17 @@ impl Source {
 }
 
 impl Loaded {
+    /// Reads the file at `path`; `name` tells the operator what names it.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the file, line or byte, and what to do.
+    pub fn from_file(name: &'static str, path: &Path) -> Result<Self, Error> {
+        let mut loaded = Self::default();
+        loaded.read(name, path)?;
+        Ok(loaded)
+    }
+
     /// `name` tells the operator which variable names the file.
     fn read(&mut self, name: &'static str, path: &Path) -> Result<(), Error> {
         // This comes before the file is opened, so that a later change is seen.

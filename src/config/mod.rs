@@ -27,12 +27,13 @@ use crate::proxy::limits::Limits as RelayLimits;
 use crate::server::Limits;
 
 use reader::Reader;
-use values::{addresses, field_name, is_fixed, listen_addresses};
+use values::{addresses, is_fixed, listen_addresses};
 
 pub use backend::Backend;
 pub use error::{ConfigError, ValueError};
 pub use gateway::Gateway;
 pub use origin::Origin;
+pub(crate) use values::field_name;
 
 /// What the configuration is read from.
 pub struct Environment<'a> {

@@ -13,7 +13,7 @@ use super::error::ValueError;
 use super::variables::SECONDS;
 
 /// The name of a field that a client or a gateway sets.
-pub(super) fn field_name(name: &str) -> Result<String, ValueError> {
+pub(crate) fn field_name(name: &str) -> Result<String, ValueError> {
     if let Some(at) = name.bytes().position(|byte| !is_token_byte(byte)) {
         return Err(ValueError::NameByte(at));
     }

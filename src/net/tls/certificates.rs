@@ -217,7 +217,12 @@ impl fmt::Display for Facts {
 }
 
 impl Facts {
-    fn of(certificate: &CertificateDer<'_>) -> Result<Self, x509_cert::der::Error> {
+    /// Reads a certificate.
+    ///
+    /// # Errors
+    ///
+    /// Where it is malformed.
+    pub fn of(certificate: &CertificateDer<'_>) -> Result<Self, x509_cert::der::Error> {
         let certificate = Certificate::from_der(certificate)?;
         let own = certificate.tbs_certificate();
         let names = match own.get_extension::<SubjectAltName>() {

@@ -1,0 +1,169 @@
+//! The command line of `origin-guard probe`.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use lexopt::Arg::{Long, Short, Value};
+
+use super::plan::MOST_PORTS;
+use super::target::{Target, TargetError};
+
+const HTTP_PORT: u16 = 80;
+
+/// What is to be asked, and how.
+#[derive(Clone, Debug)]
+pub struct ProbeArgs {
+    /// The origin.
+    pub(super) target: Target,
+    /// `--secret-file`: without it what needs the right secret is left out.
+    pub(super) secret_file: Option<PathBuf>,
+    /// `--header`; else `SECRET_HEADER` names it.
+    pub(super) header: Option<String>,
+    /// `--backend-ports`: asked directly.
+    pub(super) backend_ports: Vec<u16>,
+    /// `--http-port`: where plain HTTP may be open beside https.
+    pub(super) http_port: u16,
+    /// `--json`.
+    pub(super) json: bool,
+}
+
+/// What is wrong with the command line.
+#[derive(Debug)]
+pub enum ProbeUsageError {
+    /// It cannot be read.
+    Arguments(lexopt::Error),
+    /// No URL is named.
+    NoUrl,
+    /// Two are.
+    TwoUrls,
+    /// The URL cannot be asked.
+    Url(TargetError),
+    /// An option is there twice.
+    Repeated(&'static str),
+    /// A port is none.
+    Port(&'static str, String),
+    /// There are too many ports.
+    TooManyPorts(usize),
+    /// A port of a backend is the URL's own.
+    OwnPort(u16),
+}
+
+impl fmt::Display for ProbeUsageError {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Arguments(error) => error.fmt(to),
+            Self::NoUrl => to.write_str("probe needs a URL such as https://origin.example/orders"),
+            Self::TwoUrls => to.write_str("probe asks one origin at a time; name one URL"),
+            Self::Url(error) => error.fmt(to),
+            Self::Repeated(option) => write!(to, "{option} is there twice; name it once"),
+            Self::Port(option, text) => {
+                write!(to, "{option}: {text:?} is no port from 1 to 65535")
+            }
+            Self::TooManyPorts(count) => write!(
+                to,
+                "--backend-ports: {count} are more than {MOST_PORTS}; name fewer"
+            ),
+            Self::OwnPort(port) => write!(
+                to,
+                "--backend-ports: {port} is the URL's own port; name where the backend listens"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for ProbeUsageError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Arguments(error) => Some(error),
+            Self::Url(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl From<lexopt::Error> for ProbeUsageError {
+    fn from(error: lexopt::Error) -> Self {
+        Self::Arguments(error)
+    }
+}
+
+/// Reads what follows `probe`; `None` where it asks for help.
+///
+/// # Errors
+///
+/// What is wrong with it, and what would be right.
+pub fn parse(arguments: &mut lexopt::Parser) -> Result<Option<ProbeArgs>, ProbeUsageError> {
+    let (mut target, mut secret_file, mut header) = (None, None, None);
+    let (mut backend_ports, mut http_port, mut json) = (None, None, false);
+    while let Some(argument) = arguments.next()? {
+        match argument {
+            Short('h') | Long("help") => return Ok(None),
+            Long("json") => json = true,
+            Long("secret-file") => {
+                let path = PathBuf::from(arguments.value()?);
+                once("--secret-file", &mut secret_file, path)?;
+            }
+            Long("header") => {
+                let name = arguments.value()?.to_string_lossy().into_owned();
+                once("--header", &mut header, name)?;
+            }
+            Long("backend-ports") => {
+                let list = arguments.value()?;
+                let ports = ports(&list.to_string_lossy())?;
+                once("--backend-ports", &mut backend_ports, ports)?;
+            }
+            Long("http-port") => {
+                let text = arguments.value()?;
+                let port = port("--http-port", &text.to_string_lossy())?;
+                once("--http-port", &mut http_port, port)?;
+            }
+            Value(url) => {
+                let url = Target::parse(&url.to_string_lossy()).map_err(ProbeUsageError::Url)?;
+                if target.replace(url).is_some() {
+                    return Err(ProbeUsageError::TwoUrls);
+                }
+            }
+            flag => return Err(flag.unexpected().into()),
+        }
+    }
+    let target = target.ok_or(ProbeUsageError::NoUrl)?;
+    let backend_ports = backend_ports.unwrap_or_default();
+    if backend_ports.contains(&target.port()) {
+        return Err(ProbeUsageError::OwnPort(target.port()));
+    }
+    Ok(Some(ProbeArgs {
+        target,
+        secret_file,
+        header,
+        backend_ports,
+        http_port: http_port.unwrap_or(HTTP_PORT),
+        json,
+    }))
+}
+
+fn once<T>(option: &'static str, slot: &mut Option<T>, value: T) -> Result<(), ProbeUsageError> {
+    match slot.replace(value) {
+        None => Ok(()),
+        Some(_) => Err(ProbeUsageError::Repeated(option)),
+    }
+}
+
+fn ports(list: &str) -> Result<Vec<u16>, ProbeUsageError> {
+    let mut ports = Vec::new();
+    for text in list.split(',') {
+        let port = port("--backend-ports", text.trim())?;
+        if !ports.contains(&port) {
+            ports.push(port);
+        }
+    }
+    if ports.len() > MOST_PORTS {
+        return Err(ProbeUsageError::TooManyPorts(ports.len()));
+    }
+    Ok(ports)
+}
+
+fn port(option: &'static str, text: &str) -> Result<u16, ProbeUsageError> {
+    let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
+    let port = text.parse().ok().filter(|&port| port > 0 && is_number);
+    port.ok_or_else(|| ProbeUsageError::Port(option, text.to_owned()))
+}

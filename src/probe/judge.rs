@@ -1,0 +1,255 @@
+//! Outcomes -> verdicts.
+
+use std::time::{Duration, SystemTime};
+
+use rustls::{CertificateError, Error as RustlsError};
+
+use super::answer::Answer;
+use super::check::Check;
+use super::connection::Failure;
+use super::report::{Finding, Verdict};
+use crate::net::tls::TlsError;
+
+/// What a check has come to.
+pub(super) struct Asked {
+    pub(super) check: Check,
+    pub(super) outcome: Result<Answer, Failure>,
+}
+
+impl Asked {
+    fn status(&self) -> Option<u16> {
+        self.outcome.as_ref().ok().map(|answer| answer.status)
+    }
+}
+
+/// Judges what was asked at the URL and elsewhere, in this order.
+pub(super) fn judge(asked: &[Asked], header: &str) -> Vec<Finding> {
+    let judge = Judge::new(asked);
+    let finding = |asked: &Asked| {
+        let (verdict, detail) = judge.verdict(asked);
+        Finding {
+            check: asked.check.label(header),
+            answer: shown(&asked.outcome),
+            verdict,
+            detail,
+        }
+    };
+    asked.iter().map(finding).collect()
+}
+
+/// The answer in one word.
+fn shown(outcome: &Result<Answer, Failure>) -> String {
+    match outcome {
+        Ok(answer) => answer.status.to_string(),
+        Err(Failure::Connect(error)) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
+            "refused".into()
+        }
+        Err(Failure::Connect(_)) => "no connection".into(),
+        Err(Failure::Tls(_)) => "no TLS".into(),
+        Err(Failure::Closed) => "closed".into(),
+        Err(Failure::Malformed(_)) => "no HTTP".into(),
+        Err(Failure::Late) => "silence".into(),
+        Err(Failure::System(_)) => "error".into(),
+    }
+}
+
+/// What the answers are held against.
+struct Judge {
+    /// The answer to the right secret, where that was let in.
+    granted: Option<u16>,
+    /// Whether the origin answered at the end as it did at the beginning.
+    still_listens: bool,
+}
+
+const SHUT_OUT: &str = "this address may be shut out by now, so it says nothing; try again later";
+
+impl Judge {
+    fn new(asked: &[Asked]) -> Self {
+        let status = |wanted: Check| {
+            let mut asked = asked.iter().filter(|asked| asked.check == wanted);
+            asked.next().and_then(Asked::status)
+        };
+        let granted = status(Check::Right).filter(|&status| is_let_in(status));
+        let still_listens = status(Check::RightAgain).is_some_and(is_let_in);
+        Self {
+            granted,
+            still_listens,
+        }
+    }
+
+    fn verdict(&self, asked: &Asked) -> (Verdict, String) {
+        match (&asked.outcome, asked.check) {
+            (_, check) if check.is_right() => self.right(asked),
+            (Ok(answer), Check::PlainHttp(_)) => self.plain(answer),
+            (Ok(answer), Check::Backend(_)) => backend(answer),
+            (Err(failure), Check::PlainHttp(_) | Check::Backend(_)) => other_port(failure),
+            (Ok(answer), _) => self.denial(answer.status),
+            (Err(failure), _) => self.no_answer(failure),
+        }
+    }
+
+    /// What is to be let in.
+    fn right(&self, asked: &Asked) -> (Verdict, String) {
+        let verdict = |verdict, detail: &str| (verdict, detail.to_owned());
+        match (&asked.outcome, asked.check) {
+            (Ok(answer), _) if is_let_in(answer.status) => verdict(Verdict::Ok, "let in"),
+            (_, Check::RightAgain) if self.granted.is_some() => {
+                verdict(Verdict::Inconclusive, SHUT_OUT)
+            }
+            (Ok(answer), _) if matches!(answer.status, 401 | 403) => verdict(
+                Verdict::Fault,
+                "the secret is refused; is it the one that the gateway sends, in this header?",
+            ),
+            (Ok(answer), _) if answer.status == 429 => verdict(Verdict::Inconclusive, SHUT_OUT),
+            (Ok(_), _) => verdict(
+                Verdict::Inconclusive,
+                "the origin failed, so nobody can tell whether it let the secret in",
+            ),
+            (Err(failure), _) => (Verdict::Inconclusive, explained(failure)),
+        }
+    }
+
+    /// What is to be denied, and was answered with `status`.
+    fn denial(&self, status: u16) -> (Verdict, String) {
+        let verdict = |verdict, detail: String| (verdict, detail);
+        let same = self.granted == Some(status);
+        match status {
+            401 => verdict(Verdict::Ok, "denied".into()),
+            403 if self.granted.is_some() && self.still_listens => {
+                verdict(Verdict::Ok, "denied".into())
+            }
+            403 if self.granted.is_some() => verdict(Verdict::Inconclusive, SHUT_OUT.into()),
+            403 => verdict(
+                Verdict::Inconclusive,
+                "it may be this address that is refused; name the secret by --secret-file".into(),
+            ),
+            429 => verdict(Verdict::Inconclusive, SHUT_OUT.into()),
+            200..=299 => verdict(Verdict::Hole, "let in without the right secret".into()),
+            500..=599 => verdict(
+                Verdict::Inconclusive,
+                "the origin failed, so nobody can tell whether it was let in".into(),
+            ),
+            _ if same => verdict(
+                Verdict::Inconclusive,
+                format!(
+                    "{status} with the secret too; probe a path that answers 200 with the secret"
+                ),
+            ),
+            _ if self.granted.is_some() => verdict(Verdict::Ok, "denied".into()),
+            _ => verdict(
+                Verdict::Inconclusive,
+                format!("{status} may come from the application; name the secret by --secret-file"),
+            ),
+        }
+    }
+
+    fn no_answer(&self, failure: &Failure) -> (Verdict, String) {
+        match failure {
+            Failure::Closed if self.granted.is_some() && self.still_listens => {
+                (Verdict::Ok, "denied by closing the connection".into())
+            }
+            Failure::Closed | Failure::Connect(_) | Failure::Late if self.granted.is_some() => {
+                (Verdict::Inconclusive, SHUT_OUT.into())
+            }
+            _ => (Verdict::Inconclusive, explained(failure)),
+        }
+    }
+
+    /// What plain HTTP beside https answers without a secret.
+    fn plain(&self, answer: &Answer) -> (Verdict, String) {
+        match answer.status {
+            300..=399 if leads_to_https(answer) => (Verdict::Ok, "sends to https".into()),
+            401 | 403 => (
+                Verdict::Warning,
+                "it asks for the secret without TLS: who sends it there shows it to everybody \
+                 on the way; answer 308 to https there, or close the port"
+                    .into(),
+            ),
+            200..=299 => (
+                Verdict::Hole,
+                "let in over plain HTTP without a secret".into(),
+            ),
+            status if self.granted.is_some_and(|granted| granted != status) && status < 429 => {
+                (Verdict::Ok, "not served there".into())
+            }
+            status => self.denial(status),
+        }
+    }
+}
+
+/// What a backend answers that is asked directly, without a secret.
+fn backend(answer: &Answer) -> (Verdict, String) {
+    match answer.status {
+        401 => (Verdict::Ok, "it asks for credentials itself".into()),
+        300..=399 if leads_to_https(answer) => (Verdict::Ok, "sends to https".into()),
+        400 | 403 | 429 | 500..=599 => (
+            Verdict::Inconclusive,
+            format!(
+                "{} tells neither that it serves nor that it denies; close the port to others",
+                answer.status
+            ),
+        ),
+        _ => (
+            Verdict::Hole,
+            "reached around the guard; bind it to 127.0.0.1".into(),
+        ),
+    }
+}
+
+/// What is wrong at a port that is best closed.
+fn other_port(failure: &Failure) -> (Verdict, String) {
+    match failure {
+        Failure::Connect(_) => (Verdict::Ok, "closed".into()),
+        Failure::Closed => (Verdict::Ok, "nothing is served there".into()),
+        _ => (
+            Verdict::Inconclusive,
+            format!("the port is open, and {}", explained(failure)),
+        ),
+    }
+}
+
+/// Whether a request with this answer came past whoever checks the secret. A path that the
+/// application does not have is 404 behind the check.
+fn is_let_in(status: u16) -> bool {
+    !matches!(status, 401 | 403 | 429 | 500..)
+}
+
+fn leads_to_https(answer: &Answer) -> bool {
+    let location = answer.field("location").unwrap_or_default();
+    let scheme = location.get(..8);
+    scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case("https://"))
+}
+
+/// Why there is no answer, for the operator.
+pub(super) fn explained(failure: &Failure) -> String {
+    match failure {
+        Failure::Connect(error) => format!("no connection is to be had: {error}"),
+        Failure::Tls(TlsError::Rustls(RustlsError::InvalidCertificate(why))) => unverified(why),
+        Failure::Tls(error) => format!("TLS fails: {error}"),
+        Failure::Closed => "it ends the connection without an answer".into(),
+        Failure::Malformed(reason) => format!("what it answers is no HTTP ({reason})"),
+        Failure::Late => "it answers nothing in ten seconds".into(),
+        Failure::System(error) => format!("this machine denies it: {error}"),
+    }
+}
+
+/// Why a certificate cannot be verified, and what to do.
+fn unverified(why: &CertificateError) -> String {
+    match why {
+        CertificateError::ExpiredContext { not_after, .. } => {
+            let end = SystemTime::UNIX_EPOCH + Duration::from_secs(not_after.as_secs());
+            format!("it ended {}; renew it", httpdate::fmt_http_date(end))
+        }
+        CertificateError::Expired => "it has ended; renew it".into(),
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            "it is not valid yet; look at both clocks".into()
+        }
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            "it is for another name than the URL's".into()
+        }
+        CertificateError::UnknownIssuer => "its issuer is not believed; serve the whole chain, or \
+                                            name the file of its authority in ORIGIN_CA"
+            .into(),
+        other => format!("it cannot be verified: {other}"),
+    }
+}

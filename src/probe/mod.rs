@@ -1,0 +1,20 @@
+//! `origin-guard probe`: asks an origin from outside whether the gateway alone gets in.
+//!
+//! It works against any origin. The right secret goes over https with a verified
+//! certificate alone, or to loopback, and to the URL's host alone; everything else gets
+//! random bytes. Sockets block, with deadlines: nobody else waits.
+
+mod answer;
+mod args;
+mod check;
+mod connection;
+mod judge;
+mod plan;
+mod report;
+mod run;
+mod target;
+mod tells;
+
+pub use args::{ProbeArgs, ProbeUsageError, parse};
+pub use report::Report;
+pub use run::{ProbeError, run};

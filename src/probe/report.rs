@@ -1,0 +1,166 @@
+//! What a probe has found: a table for people, JSON for programs.
+
+use std::fmt::Write as _;
+
+use serde_json::{Value, json};
+
+/// How a check ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Verdict {
+    /// It tells something of the origin.
+    Note,
+    /// It was left out.
+    Skipped,
+    /// As it should be.
+    Ok,
+    /// Nothing got through, and yet it should be mended.
+    Warning,
+    /// It could not be told.
+    Inconclusive,
+    /// The gateway itself cannot get in, or not safely.
+    Fault,
+    /// Something got through that must not.
+    Hole,
+}
+
+impl Verdict {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Note => "note",
+            Self::Skipped => "skipped",
+            Self::Ok => "ok",
+            Self::Warning => "warning",
+            Self::Inconclusive => "inconclusive",
+            Self::Fault => "fault",
+            Self::Hole => "hole",
+        }
+    }
+}
+
+/// One line of the table.
+#[derive(Clone, Debug)]
+pub(super) struct Finding {
+    /// What was looked at.
+    pub(super) check: String,
+    /// A status code, or a word.
+    pub(super) answer: String,
+    pub(super) verdict: Verdict,
+    /// What it means.
+    pub(super) detail: String,
+}
+
+/// All that has been found. It holds no secret.
+#[derive(Clone, Debug)]
+pub struct Report {
+    pub(super) url: String,
+    /// The address that was asked.
+    pub(super) address: Option<String>,
+    pub(super) header: String,
+    /// How many requests were sent.
+    pub(super) requests: usize,
+    /// How many of them were meant to be denied.
+    pub(super) denials: usize,
+    pub(super) findings: Vec<Finding>,
+    pub(super) json: bool,
+}
+
+impl Report {
+    fn worst(&self) -> Verdict {
+        let verdicts = self.findings.iter().map(|finding| finding.verdict);
+        verdicts.max().unwrap_or(Verdict::Inconclusive)
+    }
+
+    /// The exit status of the command: 0 where all is denied that must be, 1 where
+    /// something got through or is at fault, 2 where it cannot be told.
+    #[must_use]
+    pub fn status(&self) -> u8 {
+        match self.worst() {
+            Verdict::Hole | Verdict::Fault => 1,
+            Verdict::Inconclusive => 2,
+            _ => 0,
+        }
+    }
+
+    /// What is printed.
+    #[must_use]
+    pub fn text(&self) -> String {
+        if self.json { self.json() } else { self.table() }
+    }
+
+    fn summary(&self) -> String {
+        let count = |verdict| {
+            let of = |finding: &&Finding| finding.verdict == verdict;
+            self.findings.iter().filter(of).count()
+        };
+        let counts = [
+            Verdict::Hole,
+            Verdict::Fault,
+            Verdict::Inconclusive,
+            Verdict::Warning,
+        ];
+        let counts: Vec<_> = counts
+            .into_iter()
+            .filter(|&verdict| count(verdict) > 0)
+            .map(|verdict| format!("{} {}", count(verdict), verdict.name()))
+            .collect();
+        if counts.is_empty() {
+            "nothing got through that must not".into()
+        } else {
+            counts.join(", ")
+        }
+    }
+
+    fn table(&self) -> String {
+        let width = |of: fn(&Finding) -> usize| self.findings.iter().map(of).max().unwrap_or(0);
+        let check = width(|finding| finding.check.len());
+        let answer = width(|finding| finding.answer.len());
+        let verdict = width(|finding| finding.verdict.name().len());
+        let address = self.address.as_deref().unwrap_or("no address");
+        // Writing to a string cannot fail.
+        let mut text = String::new();
+        let _ = writeln!(
+            text,
+            "{} ({address}), header {}, {} requests\n",
+            self.url, self.header, self.requests
+        );
+        for finding in &self.findings {
+            let line = format!(
+                "{:<verdict$}  {:<check$}  {:<answer$}  {}",
+                finding.verdict.name(),
+                finding.check,
+                finding.answer,
+                finding.detail
+            );
+            let _ = writeln!(text, "{}", line.trim_end());
+        }
+        let _ = writeln!(text, "\n{}", self.summary());
+        text
+    }
+
+    fn json(&self) -> String {
+        let finding = |finding: &Finding| {
+            json!({
+                "check": finding.check,
+                "answer": finding.answer,
+                "verdict": finding.verdict.name(),
+                "detail": finding.detail,
+            })
+        };
+        let findings: Vec<Value> = self.findings.iter().map(finding).collect();
+        let result = match self.status() {
+            0 => "ok",
+            1 => "hole",
+            _ => "inconclusive",
+        };
+        let report = json!({
+            "url": self.url,
+            "address": self.address,
+            "header": self.header,
+            "requests": self.requests,
+            "denials_expected": self.denials,
+            "result": result,
+            "findings": findings,
+        });
+        format!("{report:#}\n")
+    }
+}

@@ -1,0 +1,384 @@
+//! Asks what is planned, within what may be sent where.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use rustls::pki_types::ServerName;
+
+use super::answer::{Exchange, ask};
+use super::args::ProbeArgs;
+use super::check::{Check, Request};
+use super::connection::Failure;
+use super::judge::{Asked, explained, judge};
+use super::report::{Finding, Report, Verdict};
+use super::target::Target;
+use super::{plan, tells};
+use crate::auth::keygen;
+use crate::auth::secret_source::{self, Loaded};
+use crate::auth::secrets::Text;
+use crate::config::{ValueError, field_name};
+use crate::net::tls::TlsError;
+use crate::net::tls::certificates::Facts;
+use crate::net::tls::client::{TlsClient, TlsClientError};
+
+/// How long before a certificate ends a warning says so.
+const RENEWAL: Duration = Duration::from_secs(14 * 86_400);
+
+/// Why nothing can be asked.
+#[derive(Debug)]
+pub enum ProbeError {
+    /// The secret cannot be had.
+    Secret(secret_source::Error),
+    /// The header cannot hold a secret: which option or variable names it, and why.
+    Header(&'static str, ValueError),
+    /// Whom to believe is not known.
+    Tls(TlsClientError),
+    /// The system has no randomness.
+    Random(io::Error),
+}
+
+impl fmt::Display for ProbeError {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Secret(error) => error.fmt(to),
+            Self::Header(name, error) => write!(to, "{name}: {error}"),
+            Self::Tls(error) => error.fmt(to),
+            Self::Random(error) => write!(to, "no randomness to be had: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for ProbeError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Secret(error) => Some(error),
+            Self::Header(_, error) => Some(error),
+            Self::Tls(error) => Some(error),
+            Self::Random(error) => Some(error),
+        }
+    }
+}
+
+/// Asks the origin. `variable` tells of `SECRET_HEADER` and `ORIGIN_CA`; `announce` hears
+/// what is about to be sent before anything is.
+///
+/// # Errors
+///
+/// Why nothing could be asked. Whatever the origin does is in the report.
+pub fn run(
+    args: &ProbeArgs,
+    variable: impl Fn(&str) -> Option<OsString>,
+    announce: impl FnOnce(&str),
+) -> Result<Report, ProbeError> {
+    let mut probe = Probe::new(args, variable)?;
+    announce(&probe.announcement());
+    let addresses = match args.target.addresses() {
+        Ok(addresses) => addresses,
+        Err(error) => {
+            probe.find("address", "-", Verdict::Inconclusive, error.to_string());
+            return Ok(probe.report(None, &[]));
+        }
+    };
+    let (address, mut asked) = probe.ask_at_url(&addresses);
+    asked.extend(probe.ask_elsewhere(address.ip()));
+    Ok(probe.report(Some(address), &asked))
+}
+
+struct Probe<'a> {
+    args: &'a ProbeArgs,
+    header: String,
+    secret: Option<Text>,
+    /// What is presented in the place of a secret.
+    random: String,
+    /// For https.
+    tls: Option<(TlsClient, ServerName<'static>)>,
+    requests: usize,
+    denials: usize,
+    /// What is no answer to a check.
+    findings: Vec<Finding>,
+}
+
+impl<'a> Probe<'a> {
+    fn new(
+        args: &'a ProbeArgs,
+        variable: impl Fn(&str) -> Option<OsString>,
+    ) -> Result<Self, ProbeError> {
+        let (source, header) = match &args.header {
+            Some(name) => ("--header", name.clone()),
+            None => ("SECRET_HEADER", own_header(&variable)),
+        };
+        let header = field_name(&header).map_err(|error| ProbeError::Header(source, error))?;
+        let secret = match &args.secret_file {
+            None => None,
+            Some(path) => read_secret(path)?,
+        };
+        let host = args.target.host();
+        let name = ServerName::try_from(host).ok();
+        let tls = match name.filter(|_| args.target.is_https()) {
+            None => None,
+            Some(name) => {
+                let authority = variable("ORIGIN_CA").filter(|path| !path.is_empty());
+                let authority = authority.map(PathBuf::from);
+                let client = TlsClient::new(authority.as_deref(), None);
+                Some((client.map_err(ProbeError::Tls)?, name))
+            }
+        };
+        let random = keygen::secret().map_err(ProbeError::Random)?;
+        Ok(Self {
+            args,
+            header,
+            secret,
+            random: random.trim_end().to_owned(),
+            tls,
+            requests: 0,
+            denials: 0,
+            findings: Vec::new(),
+        })
+    }
+
+    fn target(&self) -> &'a Target {
+        &self.args.target
+    }
+
+    fn find(&mut self, check: &str, answer: &str, verdict: Verdict, detail: String) {
+        self.findings.push(Finding {
+            check: check.to_owned(),
+            answer: answer.to_owned(),
+            verdict,
+            detail,
+        });
+    }
+
+    fn at_url(&self) -> Vec<Check> {
+        let has_secret = self.secret.is_some();
+        let mut checks = plan::at_url(&self.header, has_secret);
+        checks.retain(|check| has_secret || !check.needs_secret());
+        checks
+    }
+
+    fn elsewhere(&self) -> Vec<Check> {
+        let beside = Some(self.args.http_port).filter(|_| self.target().is_https());
+        plan::elsewhere(beside, &self.args.backend_ports)
+    }
+
+    fn announcement(&self) -> String {
+        let all = self.at_url().into_iter().chain(self.elsewhere());
+        let (right, denied): (Vec<_>, Vec<_>) = all.partition(|check| check.is_right());
+        format!(
+            "probing {}: {} requests, of which {} are meant to be denied; each is a 401 or the \
+             like in the origin's log, and fail2ban, if it reads that log, may ban this address",
+            self.target().text(),
+            right.len() + denied.len(),
+            denied.len()
+        )
+    }
+
+    /// Asks at the URL, at the first of `addresses` that takes a connection. Returns that
+    /// one, and what the checks have come to.
+    fn ask_at_url(&mut self, addresses: &[IpAddr]) -> (SocketAddr, Vec<Asked>) {
+        let port = self.target().port();
+        let mut addresses = addresses.iter().map(|&ip| SocketAddr::new(ip, port));
+        // A name has at least one.
+        let mut address = addresses.next().unwrap_or_else(|| ([0; 4], port).into());
+        let is_safe = self.may_send_secret(address);
+        let mut asked: Vec<Asked> = Vec::new();
+        let mut certificate = None;
+        let mut stop: Option<&str> = None;
+        for check in plan::at_url(&self.header, self.secret.is_some()) {
+            if let Some(why) = stop.or_else(|| self.left_out(check, is_safe)) {
+                self.skip(check, why);
+                continue;
+            }
+            let mut exchange = self.exchange(check, address, is_safe);
+            // Only the first one looks for an address.
+            while asked.is_empty() && matches!(exchange.outcome, Err(Failure::Connect(_))) {
+                let next = addresses.next();
+                let Some(next) = next.filter(|&next| self.may_send_secret(next) == is_safe) else {
+                    break;
+                };
+                address = next;
+                exchange = self.exchange(check, address, is_safe);
+            }
+            certificate = certificate.or(exchange.certificate);
+            match &exchange.outcome {
+                Err(failure) if failure.is_unverifiable() => {
+                    let why = "the certificate cannot be verified, so nothing is sent there";
+                    self.find("certificate", "-", Verdict::Fault, explained(failure));
+                    self.skip(check, why);
+                    stop = Some(why);
+                    continue;
+                }
+                Err(Failure::Connect(_)) => {
+                    stop = Some("the origin takes no more connections of us");
+                }
+                Ok(answer) if answer.status == 429 => {
+                    stop = Some("the origin has had enough of us");
+                }
+                _ => {}
+            }
+            asked.push(Asked {
+                check,
+                outcome: exchange.outcome,
+            });
+        }
+        if let Some(facts) = certificate {
+            self.judge_certificate(&facts);
+        }
+        if !is_safe {
+            let detail = "plain HTTP: whoever is on the way reads the secret; serve https";
+            self.find("transport", "-", Verdict::Fault, detail.into());
+        }
+        (address, asked)
+    }
+
+    /// Whether nobody on the way could read the secret.
+    fn may_send_secret(&self, address: SocketAddr) -> bool {
+        self.target().is_https() || address.ip().to_canonical().is_loopback()
+    }
+
+    /// Why a check is left out, if it is.
+    fn left_out(&self, check: Check, is_safe: bool) -> Option<&'static str> {
+        match check.needs_secret() {
+            true if self.secret.is_none() => Some("needs --secret-file"),
+            true if !is_safe => Some("the right secret goes over https alone"),
+            _ => None,
+        }
+    }
+
+    fn ask_elsewhere(&mut self, ip: IpAddr) -> Vec<Asked> {
+        let checks = self.elsewhere().into_iter();
+        checks
+            .map(|check| {
+                let port = match check {
+                    Check::PlainHttp(port) | Check::Backend(port) => port,
+                    _ => self.target().port(),
+                };
+                let address = SocketAddr::new(ip, port);
+                let authority = self.target().authority_at(port);
+                let exchange = self.send(check, address, &authority, false, false);
+                Asked {
+                    check,
+                    outcome: exchange.outcome,
+                }
+            })
+            .collect()
+    }
+
+    fn exchange(&mut self, check: Check, address: SocketAddr, is_safe: bool) -> Exchange {
+        let authority = self.target().authority();
+        self.send(
+            check,
+            address,
+            &authority,
+            self.target().is_https(),
+            is_safe,
+        )
+    }
+
+    /// Sends the request of `check`. The right secret is in it only where that `is_safe`.
+    fn send(
+        &mut self,
+        check: Check,
+        address: SocketAddr,
+        authority: &str,
+        is_https: bool,
+        is_safe: bool,
+    ) -> Exchange {
+        let failed = |failure| Exchange {
+            outcome: Err(failure),
+            certificate: None,
+        };
+        let session = match self.tls.as_ref().filter(|_| is_https) {
+            Some((client, name)) => match client.session(name) {
+                Ok(session) => Some(session),
+                Err(error) => return failed(Failure::Tls(TlsError::Rustls(error))),
+            },
+            None if is_https => return failed(Failure::Malformed("no_name_for_tls")),
+            None => None,
+        };
+        let request = Request {
+            path: self.target().path(),
+            authority,
+            header: &self.header,
+            secret: self.secret.as_ref().filter(|_| is_safe),
+            random: &self.random,
+        };
+        let Some(bytes) = request.bytes(check) else {
+            return failed(Failure::Malformed("no_secret"));
+        };
+        let exchange = ask(address, session, &bytes, check.is_head());
+        let is_sent = match &exchange.outcome {
+            Err(failure) => !failure.is_before_request(),
+            Ok(_) => true,
+        };
+        self.requests += usize::from(is_sent);
+        self.denials += usize::from(is_sent && !check.is_right());
+        exchange
+    }
+
+    fn skip(&mut self, check: Check, why: &str) {
+        let label = check.label(&self.header);
+        self.find(&label, "-", Verdict::Skipped, why.to_owned());
+    }
+
+    fn judge_certificate(&mut self, facts: &Facts) {
+        let end = httpdate::fmt_http_date(facts.not_after);
+        let names = facts.names.join(" ");
+        let (verdict, more) = if facts.not_after < SystemTime::now() + RENEWAL {
+            (Verdict::Warning, "; renew it")
+        } else {
+            (Verdict::Ok, "")
+        };
+        let detail = format!("for {names}, verified, ends {end}{more}");
+        self.find("certificate", "-", verdict, detail);
+    }
+
+    fn report(mut self, address: Option<SocketAddr>, asked: &[Asked]) -> Report {
+        let answers = asked.iter().filter_map(|asked| asked.outcome.as_ref().ok());
+        for tell in tells::of(answers, |text| self.without_secret(text)) {
+            let (verdict, detail) = if tell.is_loose {
+                let more = "it tells whoever looks for known faults where to begin";
+                (Verdict::Warning, format!("{}; {more}", tell.text))
+            } else {
+                (Verdict::Note, tell.text)
+            };
+            self.find(&format!("tells: {}", tell.place), "-", verdict, detail);
+        }
+        let mut findings = judge(asked, &self.header);
+        findings.append(&mut self.findings);
+        Report {
+            url: self.target().text().to_owned(),
+            address: address.map(|address| address.to_string()),
+            header: self.header,
+            requests: self.requests,
+            denials: self.denials,
+            findings,
+            json: self.args.json,
+        }
+    }
+
+    fn without_secret(&self, text: &str) -> String {
+        match &self.secret {
+            Some(secret) => text.replace(secret.as_str(), "(the secret)"),
+            None => text.to_owned(),
+        }
+    }
+}
+
+fn own_header(variable: &impl Fn(&str) -> Option<OsString>) -> String {
+    let name = variable("SECRET_HEADER").filter(|name| !name.is_empty());
+    name.map_or_else(
+        || "X-Shared-Secret".into(),
+        |name| name.to_string_lossy().trim().to_owned(),
+    )
+}
+
+fn read_secret(path: &Path) -> Result<Option<Text>, ProbeError> {
+    let Loaded { current, .. } =
+        Loaded::from_file("--secret-file", path).map_err(ProbeError::Secret)?;
+    Ok(current)
+}

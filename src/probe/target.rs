@@ -1,0 +1,195 @@
+//! The URL that is probed: https:// or http://, a host, a path.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+
+use crate::net::resolve::{ResolveError, Resolver};
+use crate::proxy::upstream::{BackendUrl, BackendUrlError};
+
+/// An origin, and the path that is asked for there.
+#[derive(Clone, Debug)]
+pub(super) struct Target {
+    url: BackendUrl,
+    /// As it was written, without what is behind the path.
+    text: String,
+    /// Path and query, printable ASCII.
+    path: String,
+}
+
+/// Why a URL cannot be asked.
+#[derive(Debug)]
+pub enum TargetError {
+    /// Scheme, host or port.
+    Place(BackendUrlError),
+    /// It names more than one host.
+    Several,
+    /// A Unix socket, which nobody reaches from outside.
+    Unix,
+    /// The byte at this position cannot stand in a path.
+    Byte(usize),
+}
+
+impl fmt::Display for TargetError {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const FORM: &str = "write a URL such as https://origin.example/orders";
+        match self {
+            // A password is not shown.
+            Self::Place(error @ BackendUrlError::UserInfo(_)) => error.fmt(to),
+            Self::Place(_) => write!(
+                to,
+                "the URL has no scheme https:// or http://, no host or no port; {FORM}"
+            ),
+            Self::Several => write!(to, "the URL holds a comma in its host; {FORM}"),
+            Self::Unix => write!(to, "a Unix socket is not reached from outside; {FORM}"),
+            Self::Byte(at) => write!(
+                to,
+                "the byte at position {at} of the URL cannot be sent in a path; write it \
+                 percent-encoded, and leave out what is behind a #"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for TargetError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Place(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl Target {
+    /// Reads a URL.
+    pub(super) fn parse(text: &str) -> Result<Self, TargetError> {
+        let authority = text.find("://").map_or(0, |at| at + 3);
+        let path = text[authority..].find(['/', '?', '#']);
+        let (place, path) = text.split_at(path.map_or(text.len(), |at| authority + at));
+        let mut urls = BackendUrl::parse_origins(place).map_err(TargetError::Place)?;
+        let url = urls.pop().filter(|_| urls.is_empty());
+        let url = url.ok_or(TargetError::Several)?;
+        if url.host_name().is_none() {
+            return Err(TargetError::Unix);
+        }
+        let can_be_sent = |byte: u8| byte.is_ascii_graphic() && byte != b'#';
+        if let Some(at) = path.bytes().position(|byte| !can_be_sent(byte)) {
+            return Err(TargetError::Byte(place.len() + at));
+        }
+        let slash = if path.starts_with('/') { "" } else { "/" };
+        Ok(Self {
+            text: format!("{place}{slash}{path}"),
+            path: format!("{slash}{path}"),
+            url,
+        })
+    }
+
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
+    pub(super) fn path(&self) -> &str {
+        &self.path
+    }
+
+    pub(super) fn is_https(&self) -> bool {
+        self.url.is_https()
+    }
+
+    /// Name or address, without the port.
+    pub(super) fn host(&self) -> String {
+        self.url.host_name().unwrap_or_default()
+    }
+
+    pub(super) fn port(&self) -> u16 {
+        let port = self.url.name().rsplit_once(':');
+        port.and_then(|(_, port)| port.parse().ok())
+            .unwrap_or_default()
+    }
+
+    /// `Host` of a request for it.
+    pub(super) fn authority(&self) -> String {
+        self.url.authority()
+    }
+
+    /// `Host` of a request at another port of the same host.
+    pub(super) fn authority_at(&self, port: u16) -> String {
+        match self.host().parse::<IpAddr>() {
+            Ok(address) => SocketAddr::new(address, port).to_string(),
+            Err(_) => format!("{}:{port}", self.host()),
+        }
+    }
+
+    /// Where the host is.
+    pub(super) fn addresses(&self) -> Result<Vec<IpAddr>, ResolveError> {
+        let host = self.host();
+        match host.parse() {
+            Ok(address) => Ok(vec![address]),
+            Err(_) => Resolver::default().addresses(&host),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_are_taken_apart() {
+        for (text, shown, host, port, path) in [
+            (
+                "https://a.example",
+                "https://a.example/",
+                "a.example",
+                443,
+                "/",
+            ),
+            (
+                "http://a.example?b",
+                "http://a.example/?b",
+                "a.example",
+                80,
+                "/?b",
+            ),
+            (
+                "https://[::1]:8443/a/b?c=d",
+                "https://[::1]:8443/a/b?c=d",
+                "::1",
+                8443,
+                "/a/b?c=d",
+            ),
+            (
+                "HTTPS://127.0.0.1:1/",
+                "HTTPS://127.0.0.1:1/",
+                "127.0.0.1",
+                1,
+                "/",
+            ),
+        ] {
+            let target = Target::parse(text).expect(text);
+            assert_eq!(target.text(), shown);
+            assert_eq!((target.host().as_str(), target.port()), (host, port));
+            assert_eq!(target.path(), path);
+            assert_eq!(target.is_https(), shown.to_lowercase().starts_with("https"));
+        }
+        let target = Target::parse("https://[::1]/").expect("a URL");
+        assert_eq!(target.authority_at(3000), "[::1]:3000");
+        for text in [
+            "",
+            "origin.example",
+            "ftp://a.example/",
+            "https://",
+            "https://a.example:0/",
+            "https://a.example,https://b.example/",
+            "https://a,b/",
+            "https://user:password@a.example/",
+            "http://unix:/run/a.sock",
+            "https://a.example/#b",
+            "https://a.example/a b",
+            "https://a.example/\u{e4}",
+            "https://a.example/\r\nX: y",
+        ] {
+            let fault = Target::parse(text).map(|_| ()).expect_err(text);
+            assert!(!fault.to_string().contains("password"), "{fault}");
+        }
+    }
+}

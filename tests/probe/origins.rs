@@ -1,0 +1,421 @@
+//! The six origins: guarded, an unguarded backend port, nginx with `if`, names that fold,
+//! plain HTTP open beside https, an expired certificate.
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::process::Command;
+
+use crate::asked::{probe, without_secret};
+use crate::authority::{Authority, Issued, Key};
+use crate::nginx::{Nginx, free_port, plain, tls};
+use crate::php::Php;
+use crate::recorder::{Recorder, answer};
+use crate::support::{Guard, PATIENCE, SECRET, installed};
+
+fn localhost(name: &str) -> (Authority, Issued) {
+    let authority = Authority::new(name);
+    let issued = authority.issue(Key::EcdsaPkcs8, &["localhost"]);
+    (authority, issued)
+}
+
+/// A guard with TLS in front of `backend`, and its URL.
+fn guarded(issued: &Issued, backend: &Recorder) -> (Guard, String) {
+    let url = backend.url();
+    let variables = [
+        ("SHARED_SECRET", SECRET),
+        ("LISTEN", "tls:127.0.0.1:0"),
+        ("BACKEND", &url),
+    ];
+    let guard = Guard::with(&[&variables[..], &issued.variables()].concat());
+    let url = format!("https://localhost:{}/orders", guard.address.port());
+    (guard, url)
+}
+
+/// Whether the origin answers 200 to a request with these header lines, asked by curl.
+fn lets_in(url: &str, ca: Option<&Path>, lines: &[String]) -> bool {
+    let mut curl = Command::new("curl");
+    curl.args(["-s", "-o", "/dev/null", "-w", "%{http_code}", url]);
+    if let Some(ca) = ca {
+        curl.arg("--cacert").arg(ca);
+    }
+    for line in lines {
+        curl.args(["-H", line]);
+    }
+    let output = curl.output().expect("curl runs");
+    let status = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(status.len() == 3 && status != "000", "{status:?}");
+    status == "200"
+}
+
+/// The checks at the URL that get through and must not, as curl finds them.
+fn holes_by_curl(url: &str, ca: Option<&Path>) -> Vec<&'static str> {
+    let line = |name: &str, value: &str| format!("{name}: {value}");
+    let right = line("X-Shared-Secret", SECRET);
+    let wrong = line("X-Shared-Secret", "0123456789-wrong-0123456789-wrong");
+    assert!(lets_in(url, ca, std::slice::from_ref(&right)));
+    let cases: [(&str, Vec<String>); 8] = [
+        ("no secret", vec![]),
+        ("empty secret", vec!["X-Shared-Secret;".into()]),
+        ("wrong secret", vec![wrong.clone()]),
+        ("twice, right one first", vec![right.clone(), wrong.clone()]),
+        ("twice, right one last", vec![wrong, right.clone()]),
+        ("right one, and more behind it", vec![right + "more"]),
+        ("as X_Shared_Secret", vec![line("X_Shared_Secret", SECRET)]),
+        ("as X.Shared.Secret", vec![line("X.Shared.Secret", SECRET)]),
+    ];
+    let through = cases
+        .into_iter()
+        .filter(|(_, lines)| lets_in(url, ca, lines));
+    through.map(|(check, _)| check).collect()
+}
+
+#[test]
+fn a_guarded_origin_is_clean() {
+    let (authority, issued) = localhost("probe-guarded");
+    let backend = Recorder::start(&[&answer("200 OK", "the application")]);
+    let (guard, url) = guarded(&issued, &backend);
+    let closed = [free_port().to_string(), free_port().to_string()];
+    let report = probe(
+        &url,
+        Some(&authority.certificate),
+        &["--http-port", &closed[0], "--backend-ports", &closed[1]],
+    );
+    report.assert_clean();
+    assert_eq!(report.of("right secret", "answer"), "200");
+    assert_eq!(report.of("certificate", "verdict"), "ok");
+    assert!(report.of("certificate", "detail").contains("for localhost"));
+    let tells = report.of("tells: server", "detail");
+    assert_eq!(tells, "origin-guard");
+    for check in [&closed[0], &closed[1]] {
+        let word = if *check == closed[0] {
+            "plain HTTP"
+        } else {
+            "backend"
+        };
+        assert_eq!(
+            report.of(&format!("{word} at port {check}"), "detail"),
+            "closed"
+        );
+    }
+    // Two requests held the right secret alone; the application saw neither it nor others.
+    let arrived = backend.requests();
+    assert_eq!(arrived.len(), 2, "{arrived:?}");
+    assert!(arrived.iter().all(|request| !request.contains(SECRET)));
+    let denied = guard
+        .log()
+        .into_iter()
+        .filter(|line| line.starts_with("denied "));
+    assert_eq!(report.json["denials_expected"], denied.count());
+    // Without the secret the same is found out, as far as it can be.
+    without_secret(
+        &url,
+        Some(&authority.certificate),
+        &["--http-port", &closed[0]],
+    )
+    .assert_clean();
+}
+
+#[test]
+fn a_redirect_to_https_is_no_hole() {
+    let (authority, issued) = localhost("probe-redirect");
+    let listen = "tls:127.0.0.1:0,redirect:127.0.0.1:0";
+    let variables = [("SHARED_SECRET", SECRET), ("LISTEN", listen)];
+    let guard = Guard::with(&[&variables[..], &issued.variables()].concat());
+    let redirect = guard.second_address().port().to_string();
+    let url = format!("https://localhost:{}/protected", guard.address.port());
+    let report = probe(
+        &url,
+        Some(&authority.certificate),
+        &["--http-port", &redirect],
+    );
+    report.assert_clean();
+    let check = format!("plain HTTP at port {redirect}");
+    assert_eq!(report.of(&check, "detail"), "sends to https");
+}
+
+#[test]
+fn an_unguarded_backend_port_is_found_and_gets_no_secret() {
+    let (authority, issued) = localhost("probe-backend");
+    let backend = Recorder::start(&[&answer("200 OK", "the application")]);
+    let (_guard, url) = guarded(&issued, &backend);
+    let closed = free_port().to_string();
+    let ports = format!("{},{}", closed, backend.port());
+    let report = probe(
+        &url,
+        Some(&authority.certificate),
+        &["--http-port", &closed, "--backend-ports", &ports],
+    );
+    report.assert_holes(&[&format!("backend at port {}", backend.port())]);
+    let arrived = backend.requests();
+    assert_eq!(arrived.len(), 3, "{arrived:?}");
+    assert!(
+        arrived.iter().all(|request| !request.contains(SECRET)),
+        "{arrived:?}"
+    );
+    let direct = arrived.last().expect("a request").to_lowercase();
+    assert!(!direct.contains("x-shared-secret"), "{direct}");
+    // Only where it is named.
+    probe(
+        &url,
+        Some(&authority.certificate),
+        &["--http-port", &closed],
+    )
+    .assert_clean();
+}
+
+#[test]
+fn nginx_with_if_is_held_against_curl() {
+    if !installed("curl", "apt install curl") {
+        return;
+    }
+    let (authority, issued) = localhost("probe-nginx");
+    let ca = Some(&*authority.certificate);
+    let guard = |condition: &str| {
+        format!("if ($http_x_shared_secret {condition}) {{ return 403; }} return 200 in;")
+    };
+    let servers = [
+        tls(&issued, &guard(&format!("!= \"{SECRET}\""))),
+        tls(&issued, &guard(&format!("!~ \"{SECRET}\""))),
+        tls(
+            &issued,
+            &format!(
+                "underscores_in_headers on; {}",
+                guard(&format!("!= \"{SECRET}\""))
+            ),
+        ),
+    ];
+    let Some(nginx) = Nginx::start("if", &servers) else {
+        return;
+    };
+    let closed = free_port().to_string();
+    let mut all = Vec::new();
+    for port in &nginx.ports {
+        let url = format!("https://localhost:{port}/");
+        let holes = holes_by_curl(&url, ca);
+        let report = probe(&url, ca, &["--http-port", &closed]);
+        report.assert_holes(&holes);
+        all.extend(holes);
+        // It tells its version in its pages and in Server.
+        assert!(
+            report
+                .with("warning")
+                .iter()
+                .all(|check| check.starts_with("tells: "))
+        );
+        assert!(report.of("tells: server", "detail").starts_with("nginx/"));
+        // 403 alone does not tell why.
+        let blind = without_secret(&url, ca, &["--http-port", &closed]);
+        assert_eq!(blind.status, Some(2), "{:#}", blind.json);
+        assert!(blind.with("inconclusive").contains(&"no secret".to_owned()));
+    }
+    for hole in [
+        "twice, right one first",
+        "right one, and more behind it",
+        "as X_Shared_Secret",
+    ] {
+        assert!(all.contains(&hole), "{hole}: {all:?}");
+    }
+}
+
+#[test]
+fn names_that_fold_in_an_application_are_found() {
+    if !installed("curl", "apt install curl") {
+        return;
+    }
+    let Some(php) = Php::start() else {
+        return;
+    };
+    let url = format!("http://{}/", php.address);
+    let holes = holes_by_curl(&url, None);
+    assert!(holes.contains(&"as X_Shared_Secret"), "{holes:?}");
+    let report = probe(&url, None, &[]);
+    report.assert_holes(&holes);
+    assert!(
+        report.of("tells: x-powered-by", "detail").contains("PHP/8")
+            || report.with("warning").is_empty()
+    );
+}
+
+#[test]
+fn plain_http_that_is_open_beside_https_is_found_and_gets_no_secret() {
+    let (authority, issued) = localhost("probe-plain");
+    let ca = Some(&*authority.certificate);
+    let guard =
+        format!("if ($http_x_shared_secret != \"{SECRET}\") {{ return 401; }} return 200 in;");
+    let servers = [
+        tls(&issued, &guard),
+        plain("return 200 open;"),
+        plain(&guard),
+        plain("return 301 https://localhost$request_uri;"),
+        plain("return 444;"),
+        plain("return 404;"),
+    ];
+    let Some(nginx) = Nginx::start("plain", &servers) else {
+        return;
+    };
+    let url = format!("https://localhost:{}/", nginx.ports[0]);
+    let doubled = "twice, right one first";
+    for (port, verdict) in nginx.ports[1..]
+        .iter()
+        .zip(["hole", "warning", "ok", "ok", "ok"])
+    {
+        let report = probe(&url, ca, &["--http-port", &port.to_string()]);
+        let check = format!("plain HTTP at port {port}");
+        assert_eq!(report.of(&check, "verdict"), verdict, "{:#}", report.json);
+        let others: Vec<_> = report
+            .with("hole")
+            .into_iter()
+            .filter(|hole| *hole != check)
+            .collect();
+        assert!(others.is_empty() || others == [doubled], "{others:?}");
+    }
+    let seen = nginx.seen();
+    let in_clear: Vec<_> = seen
+        .iter()
+        .filter(|line| line.starts_with("http|"))
+        .collect();
+    assert_eq!(in_clear.len(), 5, "{seen:?}");
+    assert!(
+        in_clear.iter().all(|line| !line.contains(SECRET)),
+        "{in_clear:?}"
+    );
+    // Or it would not have been seen anyway.
+    assert!(
+        seen.iter()
+            .any(|line| line.starts_with("https|") && line.contains(SECRET))
+    );
+}
+
+/// A certificate for `localhost` that was good in January 2025.
+fn ended(authority: &Authority) -> Issued {
+    let path = |name: &str| authority.path(name);
+    authority.folder.write("index.txt", "");
+    authority.folder.write(
+        "sign.cnf",
+        &format!(
+            "[ca]\ndefault_ca=d\n[d]\ndatabase={}\nrand_serial=yes\nnew_certs_dir={}\n\
+             default_md=sha256\npolicy=p\ncopy_extensions=copy\n[p]\ncommonName=supplied\n",
+            path("index.txt"),
+            authority.folder.path.display()
+        ),
+    );
+    let (key, request, certificate) = (path("ended.key"), path("ended.csr"), path("ended.pem"));
+    authority.openssl(&[
+        &["req", "-new", "-config", &path("openssl.cnf"), "-nodes"],
+        &["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"],
+        &["-subj", "/CN=test", "-keyout", &key, "-out", &request],
+        &["-addext", "subjectAltName=DNS:localhost"],
+    ]);
+    authority.openssl(&[
+        &["ca", "-batch", "-notext", "-config", &path("sign.cnf")],
+        &["-cert", &path("ca.pem"), "-keyfile", &path("ca.key")],
+        &["-in", &request, "-out", &certificate],
+        &[
+            "-startdate",
+            "20250101000000Z",
+            "-enddate",
+            "20250201000000Z",
+        ],
+    ]);
+    Issued {
+        certificate: certificate.into(),
+        key: key.into(),
+    }
+}
+
+#[test]
+fn a_certificate_that_cannot_be_verified_is_reported_and_nothing_is_sent() {
+    let authority = Authority::new("probe-expired");
+    let other = Authority::new("probe-other");
+    let closed = free_port().to_string();
+    for (issued, reason) in [
+        (ended(&authority), "it ended Sat, 01 Feb 2025 00:00:00 GMT"),
+        (
+            authority.issue(Key::EcdsaPkcs8, &["another.example"]),
+            "it is for another name",
+        ),
+        (
+            other.issue(Key::EcdsaPkcs8, &["localhost"]),
+            "its issuer is not believed",
+        ),
+    ] {
+        let Some(nginx) = Nginx::start("expired", &[tls(&issued, "return 200 open;")]) else {
+            return;
+        };
+        let url = format!("https://localhost:{}/", nginx.ports[0]);
+        let report = probe(
+            &url,
+            Some(&authority.certificate),
+            &["--http-port", &closed],
+        );
+        assert_eq!(report.status, Some(1), "{:#}", report.json);
+        assert_eq!(report.with("fault"), ["certificate"]);
+        assert_eq!(report.with("hole"), [""; 0]);
+        let detail = report.of("certificate", "detail");
+        assert!(detail.contains(reason), "{detail}");
+        assert_eq!(report.of("right secret", "verdict"), "skipped");
+        // What is sent is the request to the plain port, which nothing takes.
+        assert_eq!(report.requests(), 0);
+        assert_eq!(nginx.seen(), [""; 0]);
+    }
+}
+
+#[test]
+fn a_plain_url_beyond_this_machine_gets_no_secret() {
+    for (program, package) in [("unshare", "util-linux"), ("ip", "iproute2")] {
+        if !installed(program, &format!("apt install {package}, and be root")) {
+            return;
+        }
+    }
+    let folder = crate::support::folder::Folder::new("probe-far");
+    let secret = crate::asked::secret_file(&folder);
+    let script = format!(
+        "ip link set lo up && ip address add 192.0.2.7/32 dev lo && \
+         SHARED_SECRET={SECRET} LISTEN=192.0.2.7:8888 ACCESS_LOG=1 {guard} 2>log & \
+         until grep -q listening log 2>/dev/null; do sleep 0.05; done; \
+         {guard} probe http://192.0.2.7:8888/protected --secret-file {secret}",
+        guard = env!("CARGO_BIN_EXE_origin-guard"),
+        secret = secret.display()
+    );
+    let output = Command::new("unshare")
+        .args(["--net", "--pid", "--fork", "--kill-child", "--mount-proc"])
+        .args(["bash", "-c", &script])
+        .current_dir(&folder.path)
+        .env("PATH", "/usr/bin:/bin:/usr/sbin:/sbin")
+        .output()
+        .expect("starts");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(
+        said.contains("plain HTTP: whoever is on the way reads the secret"),
+        "{said}"
+    );
+    assert!(
+        said.contains("the right secret goes over https alone"),
+        "{said}"
+    );
+    let log = std::fs::read_to_string(folder.path.join("log")).expect("a log");
+    assert!(
+        log.contains("status=401") && !log.contains("status=200"),
+        "{log}"
+    );
+}
+
+/// A connection is taken and nothing is said.
+#[test]
+fn what_does_not_speak_http_is_inconclusive() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("bound");
+    let address: SocketAddr = silent.local_addr().expect("an address");
+    std::thread::spawn(move || {
+        for stream in silent.incoming().map_while(Result::ok) {
+            let mut stream: TcpStream = stream;
+            stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+            let _ = stream.read(&mut [0; 1024]);
+            let _ = stream.write_all(b"220 mail.example ESMTP\r\n");
+        }
+    });
+    let report = without_secret(&format!("http://{address}/"), None, &[]);
+    assert_eq!(report.status, Some(2), "{:#}", report.json);
+    assert_eq!(report.of("no secret", "answer"), "no HTTP");
+}
