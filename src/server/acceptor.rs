@@ -9,7 +9,8 @@ use mio::{Events, Interest, Poll, Token, Waker};
 
 use super::budget::Budget;
 use super::slots::{AcceptWaker, ConnectionSlots, Victim};
-use super::worker::{self, Accepted, WorkerHandle};
+use super::worker;
+use super::worker_handle::{Accepted, WorkerHandle};
 use super::{Limits, ListenerGroup, Service, counters, file_limit, respond};
 use crate::handler::Handler;
 use crate::http1::error::RequestError;

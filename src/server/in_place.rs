@@ -10,7 +10,8 @@ use mio::{Events, Poll, Token, Waker};
 
 use super::budget::Budget;
 use super::slots::{AcceptWaker, ConnectionSlots};
-use super::worker::{Accepted, Worker, WorkerHandle};
+use super::worker::Worker;
+use super::worker_handle::{Accepted, WorkerHandle};
 use super::{Limits, ListenerGroup, Service};
 use crate::net::{Stream, UNIX_PEER};
 

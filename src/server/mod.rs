@@ -12,12 +12,14 @@ mod eviction;
 mod file_limit;
 #[cfg(any(test, fuzzing))]
 pub mod in_place;
+mod resources;
 mod respond;
 mod session;
 mod slots;
 #[cfg(test)]
 mod tests;
 mod worker;
+mod worker_handle;
 
 use std::sync::Arc;
 use std::time::Duration;

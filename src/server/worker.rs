@@ -1,97 +1,34 @@
 //! One thread of the pool: readiness -> requests -> answers.
 
-use std::cmp::Reverse;
+mod memory;
+mod standing;
+mod turns;
+
 use std::collections::VecDeque;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-use mio::event::Event;
 use mio::{Events, Poll, Token, Waker};
 
 use super::budget::Budget;
 use super::deadlines::Deadlines;
 use super::eviction::EvictionQueue;
-use super::session::{Action, Session, SessionContext, WorkerResources};
-use super::slots::{AcceptWaker, ConnectionSlots, Standing, Victim};
+use super::resources::WorkerResources;
+use super::session::Session;
+use super::slots::{AcceptWaker, ConnectionSlots, Standing};
+use super::worker_handle::{Accepted, Message, WorkerHandle};
 use super::{Limits, Service, counters};
 use crate::http1::forwarded::TrustedProxies;
 use crate::metrics::Counter;
-use crate::net::{ConnectionToken, Peer, Side, Stream, Transport};
+use crate::net::{ConnectionToken, Side, Transport};
 
 const INBOX: Token = Token(usize::MAX);
-/// In a drain a connection that was busy this lately may bring one more request.
-const GRACE: Duration = Duration::from_secs(1);
-/// How long connections that have more to do may go on before fresh readiness is looked
-/// at: a client that pipelines does not hold up one that does not.
-const SLICE: Duration = Duration::from_micros(500);
-/// Turns of TLS handshakes in each pass of the loop; the others wait for the next one. Such
-/// a turn costs as much as dozens of requests, and a flood of them does not hold up the
-/// connections that are there.
-const HANDSHAKES_PER_PASS: usize = 4;
 /// Messages of the accepting thread before the connections that are there have their
 /// turn: a flood of new ones does not hold up those.
 const MESSAGES_PER_TURN: usize = 64;
-
-/// Whoever holds more than this is as large as any other holder, in bytes.
-const LARGE: usize = 8 * 1024;
-
-/// What the accepting thread tells a worker.
-enum Message {
-    Accepted(Accepted),
-    /// Close this one if it still is what the accepting thread took it for.
-    Evict(Victim),
-    /// Answer what is in flight, and be gone by then.
-    Drain(Instant),
-}
-
-/// A connection that has been accepted.
-pub(crate) struct Accepted {
-    pub(crate) stream: Stream,
-    pub(crate) peer: Peer,
-    /// The group of listeners that it came by.
-    pub(crate) group: usize,
-    /// Whether it speaks TLS.
-    pub(crate) is_tls: bool,
-    /// When, by the clock of the one thread that accepts, so that workers' are comparable.
-    pub(crate) at: Instant,
-}
-
-/// The accepting thread's end of a worker.
-pub(crate) struct WorkerHandle {
-    pub(crate) slots: Arc<ConnectionSlots>,
-    inbox: Sender<Message>,
-    waker: Arc<Waker>,
-}
-
-impl WorkerHandle {
-    pub(crate) fn accept(&self, accepted: Accepted) {
-        self.slots.occupy();
-        self.tell(Message::Accepted(accepted));
-    }
-
-    pub(crate) fn evict(&self, victim: Victim) {
-        self.slots.claim(victim);
-        self.tell(Message::Evict(victim));
-    }
-
-    pub(crate) fn drain(&self, deadline: Instant) {
-        self.tell(Message::Drain(deadline));
-    }
-
-    pub(crate) fn waker(&self) -> Arc<Waker> {
-        Arc::clone(&self.waker)
-    }
-
-    fn tell(&self, message: Message) {
-        // A worker that is gone has drained; nothing is owed to it.
-        if self.inbox.send(message).is_ok() {
-            let _ = self.waker.wake();
-        }
-    }
-}
 
 /// Starts a worker. `accept_waker` hears of each connection that ends, and of the
 /// worker's own end.
@@ -125,9 +62,6 @@ fn give_up() -> ! {
     crate::log::flush();
     std::process::abort();
 }
-
-/// A session has panicked.
-struct Panicked;
 
 /// Why a worker's loop has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -370,318 +304,6 @@ impl Worker {
         }
     }
 
-    fn on_event(&mut self, token: ConnectionToken, event: &Event, now: Instant) {
-        let slot = match token.side() {
-            Side::Client => self.live(token),
-            Side::Backend => self.resources.pool.on_event(token, event),
-        };
-        let Some(slot) = slot else {
-            return;
-        };
-        if let Some(session) = &mut self.sessions[slot].session {
-            match token.side() {
-                Side::Client => session.transport().on_event(event),
-                Side::Backend => {
-                    if let Some(transport) = session.backend_transport() {
-                        transport.on_event(event);
-                    }
-                }
-            }
-        }
-        // Who runs again, or had much to do the last time, has its turn after those that
-        // have little.
-        if self.sessions[slot].queued {
-            return;
-        }
-        let session = self.sessions[slot].session.as_ref();
-        if session.is_some_and(Session::is_greedy) {
-            self.queue(slot);
-        } else {
-            self.have_turn(slot, now);
-        }
-    }
-
-    /// Its turn, unless that has to wait for the next pass.
-    fn have_turn(&mut self, slot: usize, now: Instant) {
-        let session = self.sessions[slot].session.as_ref();
-        if session.is_some_and(Session::is_handshaking) {
-            if self.handshakes >= HANDSHAKES_PER_PASS {
-                return self.queue(slot);
-            }
-            self.handshakes += 1;
-        }
-        self.on_ready(slot, now);
-    }
-
-    fn queue(&mut self, slot: usize) {
-        self.sessions[slot].queued = true;
-        self.run_again.push_back(self.token(slot));
-    }
-
-    fn run_again(&mut self, now: Instant) {
-        for _ in 0..self.run_again.len() {
-            let Some(token) = self.run_again.pop_front() else {
-                return;
-            };
-            if let Some(slot) = self.live(token) {
-                self.sessions[slot].queued = false;
-                self.have_turn(slot, now);
-            }
-            if now.elapsed() >= SLICE {
-                return;
-            }
-        }
-    }
-
-    fn on_ready(&mut self, slot: usize, now: Instant) {
-        self.publish(slot, Some(Standing::Busy));
-        self.with_session(slot, now, Session::on_ready);
-        // At once: what hundreds of turns add in one pass would be past all limits.
-        if self.budget.excess() > 0 {
-            self.give_back(now);
-        }
-    }
-
-    /// Lets `act` do something with a session, and draws the consequences.
-    fn with_session(
-        &mut self,
-        slot: usize,
-        now: Instant,
-        act: impl FnOnce(&mut Session, &SessionContext<'_>, &mut WorkerResources) -> Action,
-    ) {
-        match self.lend_to(slot, now, act) {
-            None => return,
-            Some(Err(Panicked)) => return self.close(slot, &counters::CLOSED_ERROR),
-            Some(Ok(Action::Close(reason))) => return self.close(slot, reason),
-            Some(Ok(Action::RunAgain)) if !self.sessions[slot].queued => self.queue(slot),
-            Some(Ok(Action::RunAgain | Action::Wait)) => {}
-        }
-        self.after_turn(slot);
-    }
-
-    /// Lends a session what it acts under, and keeps count of the memory that it holds. A
-    /// panic ends it alone, and not the worker.
-    fn lend_to<T>(
-        &mut self,
-        slot: usize,
-        now: Instant,
-        act: impl FnOnce(&mut Session, &SessionContext<'_>, &mut WorkerResources) -> T,
-    ) -> Option<Result<T, Panicked>> {
-        let session = self.sessions.get_mut(slot)?.session.as_mut()?;
-        let service = &self.services[session.group];
-        let context = SessionContext {
-            handler: &*service.handler,
-            relay: service.relay.as_deref(),
-            tls: service.tls.as_deref(),
-            limits: &self.limits,
-            now,
-            draining: self.draining.is_some(),
-            is_short: self.budget.is_short(),
-            is_full: self.budget.excess() > 0,
-            slot,
-        };
-        let held = session.held();
-        let resources = &mut self.resources;
-        let result = catch_unwind(AssertUnwindSafe(|| act(session, &context, resources)));
-        let result = result.map_err(|panic| {
-            log::error!("session_panicked peer={:?}", session.peer());
-            self.resources.restore(&self.limits);
-            drop(panic);
-            Panicked
-        });
-        let holds = session.held();
-        self.held = self.held - held + holds;
-        self.budget.change(held, holds);
-        if held < holds && self.budget.excess() > 0 && self.held < self.budget.share() {
-            // Others hold more.
-            self.budget.wake_workers();
-        }
-        Some(result)
-    }
-
-    /// Notes what the session is now: its standing, and when to look at it.
-    fn after_turn(&mut self, slot: usize) {
-        let token = self.token(slot);
-        let entry = &mut self.sessions[slot];
-        let Some(session) = &entry.session else {
-            return;
-        };
-        let idle = session.idle_since();
-        let standing = session.standing();
-        let mut deadline =
-            session.deadline(&self.limits, self.services[session.group].relay.as_deref());
-        if self.draining.is_some()
-            && let Some(idle) = idle
-        {
-            deadline = deadline.min(idle + GRACE);
-        }
-        let is_sooner = entry.scheduled.is_none_or(|scheduled| deadline < scheduled);
-        if is_sooner {
-            entry.scheduled = Some(deadline);
-        }
-        let before = entry.standing.replace(standing);
-        if is_sooner {
-            let sessions = &self.sessions;
-            let counts = |at, token: ConnectionToken| {
-                let entry = &sessions[token.slot()];
-                entry.generation == token.generation && entry.scheduled == Some(at)
-            };
-            let members = self.slots.occupied();
-            self.deadlines.schedule(deadline, token, members, counts);
-        }
-        let proven_idle = idle.filter(|_| standing == Standing::Idle);
-        self.slots.set_idle(slot, proven_idle);
-        self.publish(slot, Some(standing));
-        if before != Some(standing) {
-            self.set_standing(slot, before, Some(standing));
-        }
-    }
-
-    fn set_standing(&mut self, slot: usize, before: Option<Standing>, after: Option<Standing>) {
-        let token = self.token(slot);
-        let sessions = &self.sessions;
-        let has = |standing| move |token| has_standing(sessions, token, standing);
-        let members = self.slots.occupied();
-        match after {
-            Some(Standing::Lingering) => {
-                self.lingering
-                    .push(token, members, has(Standing::Lingering));
-            }
-            Some(Standing::Unproven) => {
-                self.unproven.push(token, members, has(Standing::Unproven));
-            }
-            _ => {}
-        }
-        if before == Some(Standing::Lingering) || after == Some(Standing::Lingering) {
-            let first = self.lingering.first(has(Standing::Lingering));
-            let since = first
-                .and_then(|first| self.sessions[first.slot()].session.as_ref())
-                .and_then(Session::lingers_since);
-            self.slots.set_first_lingering(since);
-        }
-        if before == Some(Standing::Unproven) || after == Some(Standing::Unproven) {
-            let first = self.unproven.first(has(Standing::Unproven));
-            let accepted = first
-                .and_then(|first| self.sessions[first.slot()].session.as_ref())
-                .map(Session::accepted);
-            self.slots.set_first_unproven(accepted);
-        }
-    }
-
-    fn evict(&mut self, victim: Victim, now: Instant) {
-        let sessions = &self.sessions;
-        let has = |standing| move |token| has_standing(sessions, token, standing);
-        let lingering = self.lingering.first(has(Standing::Lingering));
-        let slot = match victim {
-            Victim::Idle(slot) => self
-                .sessions
-                .get(slot)
-                .is_some_and(|entry| entry.standing == Some(Standing::Idle))
-                .then_some(slot),
-            Victim::LeastWorth => lingering
-                .or_else(|| self.unproven.first(has(Standing::Unproven)))
-                .map(ConnectionToken::slot),
-        };
-        let evicted = slot.and_then(|slot| {
-            self.lend_to(slot, now, |session, context, _| {
-                session.forget_unread(context);
-            });
-            self.remove(slot, &counters::CLOSED_SHED)
-        });
-        // After the slot is free, so that the accepting thread evicts nobody for it again.
-        self.slots.evicted();
-        self.accept_waker.tell();
-        drop(evicted);
-    }
-
-    fn expire(&mut self, now: Instant) {
-        while let Some((at, token)) = self.deadlines.pop_due(now) {
-            let Some(slot) = self.live(token) else {
-                continue;
-            };
-            let entry = &mut self.sessions[slot];
-            if entry.scheduled != Some(at) {
-                continue;
-            }
-            entry.scheduled = None;
-            let Some(session) = &entry.session else {
-                continue;
-            };
-            let idle = session.idle_since();
-            if self.draining.is_some() && idle.is_some_and(|since| since + GRACE <= now) {
-                self.close(slot, &counters::CLOSED_DRAIN);
-            } else if session.deadline(&self.limits, self.services[session.group].relay.as_deref())
-                <= now
-            {
-                self.with_session(slot, now, Session::expire);
-            } else {
-                self.after_turn(slot);
-            }
-        }
-    }
-
-    /// All connections together hold too much. Where this worker holds more than its
-    /// share, those give it back that hold most, counted in bytes times the time for which
-    /// they have held them: of equal ones the oldest goes. From [`LARGE`] on the size does
-    /// not count, so that a long head that has just begun is not the largest of all because
-    /// others hold the budget in small pieces.
-    fn give_back(&mut self, now: Instant) {
-        if self.held < self.budget.share() {
-            return;
-        }
-        let budget = Arc::clone(&self.budget);
-        let Some(claim) = budget.claim() else {
-            return;
-        };
-        self.give_back_largest(now);
-        drop(claim);
-        if budget.excess() > 0 {
-            budget.wake_workers();
-        }
-    }
-
-    fn give_back_largest(&mut self, now: Instant) {
-        let wanted = self.held.saturating_sub(self.budget.excess());
-        for slot in self.largest_first(now) {
-            if self.held <= wanted {
-                return;
-            }
-            self.lend_to(slot, now, |session, context, _| {
-                session.bound_kernel(context);
-            });
-        }
-        for slot in self.largest_first(now) {
-            if self.held <= wanted {
-                return;
-            }
-            self.with_session(slot, now, Session::give_back);
-        }
-    }
-
-    fn largest_first(&self, now: Instant) -> impl Iterator<Item = usize> + use<> {
-        let mut holders: Vec<_> = (self.sessions.iter().enumerate())
-            .filter_map(|(slot, entry)| {
-                let session = entry.session.as_ref()?;
-                let held = session.held();
-                let time = now.saturating_duration_since(session.holds_since());
-                let cost = held.min(LARGE) as u128 * (1 + time.as_micros());
-                (held > 0).then_some((Reverse(cost), slot))
-            })
-            .collect();
-        holders.sort_unstable();
-        holders.into_iter().map(|(_, slot)| slot)
-    }
-
-    /// Tells the accepting thread what a session is worth.
-    fn publish(&mut self, slot: usize, standing: Option<Standing>) {
-        let entry = &mut self.sessions[slot];
-        let before = std::mem::replace(&mut entry.published, standing);
-        if before == Some(Standing::Idle) && standing != before {
-            self.slots.set_idle(slot, None);
-        }
-        self.slots.set_standing(before, standing);
-    }
-
     /// What is under way with a backend does not outlive the session.
     fn end_exchange(&mut self, slot: usize) {
         let has_one = |session: &Session| session.is_forwarding();
@@ -721,9 +343,4 @@ impl Worker {
         self.accept_waker.tell();
         session
     }
-}
-
-fn has_standing(sessions: &[Slot], token: ConnectionToken, standing: Standing) -> bool {
-    let entry = &sessions[token.slot()];
-    entry.generation == token.generation && entry.standing == Some(standing)
 }

@@ -2,7 +2,7 @@
 
 use tiny_http::Header;
 
-use super::{Action, Session, SessionContext, State, WorkerResources};
+use super::{Action, Session, SessionContext, State};
 use crate::http1::edits::{CorsFields, Edits};
 use crate::http1::framing::{BodyLength, KeepAlive};
 use crate::http1::request::RequestHead;
@@ -14,6 +14,7 @@ use crate::proxy::exchange::{self, Ending, Exchange, ExchangeContext, Progress};
 use crate::proxy::failure::Failure;
 use crate::proxy::relay::Relay;
 use crate::proxy::report::End;
+use crate::server::resources::WorkerResources;
 use crate::server::{counters, respond};
 
 impl Session {
