@@ -9,6 +9,7 @@ use std::sync::Arc;
 use crate::auth::secrets::Secrets;
 use crate::auth::shared_secret::Guard;
 use crate::config::{Config, InheritedRoles};
+use crate::finding::{Finding, Level};
 use crate::handler::Handler;
 use crate::handlers::admin::Admin;
 use crate::handlers::edge::Edge;
@@ -46,7 +47,7 @@ pub struct InheritedSockets {
     gateway: Vec<Inherited>,
     redirect: Vec<Inherited>,
     /// What is likely a mistake.
-    pub warnings: Vec<String>,
+    pub warnings: Vec<Finding>,
 }
 
 impl InheritedSockets {
@@ -72,10 +73,17 @@ impl InheritedSockets {
                     // systemd's own names are that of the unit, and these.
                     let own = ["", PLAIN, "connection", "stored", "unknown"];
                     if !own.contains(&&*name) && !name.ends_with(".socket") {
-                        sorted.warnings.push(format!(
-                            "FileDescriptorName={name} is unknown, so plain HTTP is served \
-                             there; write {PLAIN}, {TLS}, {GATEWAY}, {GATEWAY_TLS}, {REDIRECT} \
-                             or {ADMIN}"
+                        sorted.warnings.push(Finding::new(
+                            Level::Warning,
+                            "socket unit",
+                            format_args!(
+                                "FileDescriptorName={name} is unknown, so plain HTTP is served \
+                                 there"
+                            ),
+                            format_args!(
+                                "write {PLAIN}, {TLS}, {GATEWAY}, {GATEWAY_TLS}, {REDIRECT} or \
+                                 {ADMIN}"
+                            ),
                         ));
                     }
                     sorted.origin.push(socket);
@@ -88,14 +96,65 @@ impl InheritedSockets {
     /// What the configuration has to know of them.
     #[must_use]
     pub fn roles(&self) -> InheritedRoles {
-        let is_tls = |socket: &Inherited| matches!(socket, Inherited::Tls(_));
-        InheritedRoles {
-            plain: self.origin.iter().any(|socket| !is_tls(socket)),
-            tls: self.origin.iter().any(is_tls),
-            gateway: !self.gateway.is_empty(),
-            gateway_tls: self.gateway.iter().any(is_tls),
-            redirect: !self.redirect.is_empty(),
-            open: remote(&self.origin),
+        let named = |name| {
+            move |socket: &Inherited| {
+                let name = match (name, socket) {
+                    (PLAIN, Inherited::Tls(_)) => TLS,
+                    (GATEWAY, Inherited::Tls(_)) => GATEWAY_TLS,
+                    _ => name,
+                };
+                (name, socket.address())
+            }
+        };
+        let origin = self.origin.iter().map(named(PLAIN));
+        let gateway = self.gateway.iter().map(named(GATEWAY));
+        let redirect = self.redirect.iter().map(named(REDIRECT));
+        Self::roles_of(origin.chain(gateway).chain(redirect))
+    }
+
+    /// The same of sockets by their `FileDescriptorName=` and address.
+    pub fn roles_of<'a>(
+        sockets: impl Iterator<Item = (&'a str, Option<Address>)>,
+    ) -> InheritedRoles {
+        let mut roles = InheritedRoles::default();
+        for (name, address) in sockets {
+            match name {
+                ADMIN => {}
+                GATEWAY => roles.gateway = true,
+                GATEWAY_TLS => {
+                    roles.gateway = true;
+                    roles.gateway_tls = true;
+                }
+                TLS => roles.tls = true,
+                REDIRECT => roles.redirect = true,
+                _ => {
+                    roles.plain = true;
+                    let open = address.filter(|address| !address.is_local());
+                    roles.open = roles.open.or(open.and_then(|open| open.socket_addr()));
+                }
+            }
+        }
+        roles
+    }
+
+    /// What is wrong with where sockets listen, by their `FileDescriptorName=` and address.
+    ///
+    /// # Errors
+    ///
+    /// If one can be reached from where it must not be, or is no TCP where that is needed.
+    pub fn judge(name: &str, address: &Address, config: &Config) -> Result<(), InheritedError> {
+        let open = address.socket_addr().filter(|_| !address.is_local());
+        match (name, open) {
+            (GATEWAY, Some(open)) if config.origin.is_none() => {
+                Err(InheritedError::RemoteGateway(open))
+            }
+            (ADMIN, Some(open)) if !config.admin_allow_remote => {
+                Err(InheritedError::RemoteAdmin(open))
+            }
+            (TLS | GATEWAY_TLS | REDIRECT, _) if address.socket_addr().is_none() => {
+                Err(InheritedError::NotTcp(name.to_owned()))
+            }
+            _ => Ok(()),
         }
     }
 }

@@ -9,6 +9,7 @@ pub mod config;
 pub mod demo_backend;
 pub mod deploy;
 pub mod documents;
+pub mod finding;
 pub mod handler;
 pub mod handlers;
 pub mod http1;

@@ -12,6 +12,9 @@ use rustix::fs::{Mode, OFlags};
 /// Permission of everyone but owner and group (inode(7)).
 const OTHERS_READ: u32 = 0o004;
 const OTHERS_WRITE: u32 = 0o002;
+const GROUP_WRITE: u32 = 0o020;
+/// Whom a user namespace shows where it does not know the owner (`user_namespaces(7)`).
+const UNMAPPED: u32 = 65534;
 
 /// What tells one state of a file from another: a rename changes the inode, writing in
 /// place changes the times, and deleting changes the number of names.
@@ -45,7 +48,7 @@ impl Fingerprint {
 pub struct PrivateFile {
     /// The file.
     pub file: File,
-    /// What is legal and likely a mistake: everyone can read it.
+    /// What is legal and likely a mistake: who else can read or change it.
     pub warning: Option<String>,
 }
 
@@ -65,6 +68,12 @@ enum Cause {
 }
 
 impl OpenError {
+    /// The file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Whether the file is not there at all.
     #[must_use]
     pub fn is_not_found(&self) -> bool {
@@ -84,7 +93,10 @@ impl fmt::Display for OpenError {
         match &self.cause {
             Cause::System(error) => write!(to, "{path} cannot be read: {error}"),
             Cause::NotRegular(kind) => {
-                write!(to, "{path} is {kind}; only a regular file is read")
+                write!(
+                    to,
+                    "{path} is {kind}; name a regular file, nothing else is read"
+                )
             }
             Cause::OthersCanWrite => write!(
                 to,
@@ -133,14 +145,33 @@ fn open_regular(path: &Path) -> Result<PrivateFile, Cause> {
     let file = File::from(file);
     let metadata = file.metadata().map_err(Cause::System)?;
     check(&metadata)?;
-    let warning = (metadata.mode() & OTHERS_READ != 0).then(|| {
+    let warning = doubts(&metadata).map(|doubts| {
         let path = path.display();
         format!(
-            "{path} can be read by everyone on this machine; run: chmod 600 {path}, and make \
-             the user that runs origin-guard its owner"
+            "{path} {doubts}; run: chmod 600 {path}, and make the user that runs origin-guard \
+             its owner"
         )
     });
     Ok(PrivateFile { file, warning })
+}
+
+/// Who else can read or change the file, where somebody can.
+fn doubts(metadata: &Metadata) -> Option<String> {
+    let mut doubts = Vec::new();
+    if metadata.mode() & OTHERS_READ != 0 {
+        doubts.push("can be read by everyone on this machine".to_owned());
+    }
+    if metadata.mode() & GROUP_WRITE != 0 {
+        doubts.push("can be written by its group".to_owned());
+    }
+    let owner = metadata.uid();
+    let own = rustix::process::geteuid().as_raw();
+    if ![0, own, UNMAPPED].contains(&owner) {
+        doubts.push(format!(
+            "belongs to user {owner}, who can change it, where user {own} runs this"
+        ));
+    }
+    (!doubts.is_empty()).then(|| doubts.join(" and "))
 }
 
 fn check(metadata: &Metadata) -> Result<(), Cause> {

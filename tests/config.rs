@@ -60,7 +60,11 @@ fn each_fault_says_what_to_do() {
         ("LISTEN", "8888", "ADDRESS:PORT"),
         ("LISTEN", "unix:relative", "absolute path"),
         ("LISTEN", "127.0.0.1:1,127.0.0.1:1", "twice"),
-        ("LISTEN", "0.0.0.0:81,[::]:81", "leave 0.0.0.0:81 out"),
+        (
+            "LISTEN",
+            "0.0.0.0:81,127.0.0.1:81",
+            "leave 127.0.0.1:81 out",
+        ),
         ("SECRET_HEADER", "Content-Length", "another header"),
         ("SECRET_HEADER", "Host", "another header"),
         ("SHARED_SECRET", " padded-0123456789", "space"),
@@ -358,4 +362,51 @@ fn more_workers_than_cores_earn_a_warning() {
     let (status, _, errors) = run(&["check"], &[("WORKERS", "256"), ("SHARED_SECRET", SECRET)]);
     assert_eq!(status, Some(0), "{errors}");
     assert!(errors.contains("WORKERS: 256 threads share"), "{errors}");
+}
+
+#[test]
+fn both_wildcards_of_a_port_are_listened_at() {
+    let free = std::net::TcpListener::bind("[::]:0").expect("bound");
+    let port = free.local_addr().expect("an address").port();
+    drop(free);
+    let listen = format!("0.0.0.0:{port},[::]:{port}");
+    let mut guard = Guard::with(&[("SHARED_SECRET", SECRET), ("LISTEN", &listen)]);
+    for address in [format!("127.0.0.1:{port}"), format!("[::1]:{port}")] {
+        guard.address = address.parse().expect("an address");
+        guard.assert_serves();
+    }
+    drop(guard);
+    // Alone the wildcard of IPv6 takes IPv4, too.
+    let mut guard = Guard::with(&[("SHARED_SECRET", SECRET), ("LISTEN", "[::]:0")]);
+    guard.address.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
+    guard.assert_serves();
+}
+
+#[test]
+fn what_another_listener_takes_is_named() {
+    for (variables, name, said) in [
+        (
+            &[("LISTEN", "[::]:81,127.0.0.1:81")][..],
+            "LISTEN: ",
+            "[::]:81 takes what is sent to 127.0.0.1:81 too; leave 127.0.0.1:81 out",
+        ),
+        (
+            &[("ADMIN_LISTEN", "127.0.0.1:8888")],
+            "ADMIN_LISTEN: ",
+            "0.0.0.0:8888 takes what is sent to 127.0.0.1:8888 too",
+        ),
+        (
+            &[
+                ("LISTEN", "0.0.0.0:81,[::]:81"),
+                ("ADMIN_LISTEN", "[::1]:81"),
+            ],
+            "ADMIN_LISTEN: ",
+            "[::]:81 takes",
+        ),
+    ] {
+        let (status, _, errors) = run(&["check"], variables);
+        assert_eq!(status, Some(78), "{variables:?}: {errors}");
+        let line = errors.lines().find(|line| line.contains(name));
+        assert!(line.is_some_and(|line| line.contains(said)), "{errors}");
+    }
 }

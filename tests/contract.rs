@@ -175,7 +175,7 @@ fn without_a_secret_the_binary_answers_500_and_says_so_at_start() {
     for variables in [&[][..], &[("SHARED_SECRET", "")]] {
         let guard = Guard::with(variables);
         assert_rows(guard.address, &unconfigured());
-        guard.wait_for_log(|line| line.starts_with("warning SHARED_SECRET is not set"));
+        guard.wait_for_log(|line| line.starts_with("warning SHARED_SECRET: it is not set"));
     }
 }
 

@@ -230,7 +230,7 @@ fn nothing_configured_is_a_500_whatever_is_presented() {
         }
         guard.wait_for_log(|line| line.starts_with("denied reason=misconfigured "));
     }
-    without_keys.wait_for_log(|line| line.starts_with("warning API_KEYS_FILE is not set"));
+    without_keys.wait_for_log(|line| line.starts_with("warning API_KEYS_FILE: it is not set"));
 }
 
 #[test]

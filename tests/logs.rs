@@ -94,7 +94,7 @@ fn a_journal_gets_priorities() {
         .env("LISTEN", "127.0.0.1:0");
     let guard = Guard::spawn(&mut command);
     guard.wait_for_log(|line| line.starts_with("<6>starting version="));
-    guard.wait_for_log(|line| line.starts_with("<4>warning SHARED_SECRET is not set"));
+    guard.wait_for_log(|line| line.starts_with("<4>warning SHARED_SECRET: it is not set"));
     guard.ask(denied("wrong", ""));
     guard.wait_for_log(|line| line.starts_with("<4>denied reason=misconfigured "));
 }

@@ -113,10 +113,13 @@ impl fmt::Display for Error {
                 write!(to, "{name}: {error}; mend its path or mode")
             }
             Self::Open(name, error) => write!(to, "{name}: {error}"),
-            Self::Read(place, error) => write!(to, "{place} cannot be read: {error}"),
+            Self::Read(place, error) => write!(
+                to,
+                "{place} cannot be read: {error}; look at the disk that it is on"
+            ),
             Self::TooLarge(place) => write!(
                 to,
-                "{place} is larger than {LARGEST} bytes; it holds a secret a line"
+                "{place} is larger than {LARGEST} bytes; write a secret a line, and nothing else"
             ),
             Self::Empty(place) => {
                 write!(to, "{place} holds no secret; write one on its first line")

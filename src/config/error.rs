@@ -4,6 +4,7 @@ use std::error::Error;
 use std::fmt::{self, Display};
 use std::io;
 
+use crate::finding::Finding;
 use crate::keys::RateError;
 use crate::net::{Address, LONGEST_UNIX_PATH};
 
@@ -32,8 +33,8 @@ pub enum ValueError {
     LongPath(String),
     /// An address is there twice.
     Repeated(Address),
-    /// Both wildcard addresses with one port.
-    BothWildcards(u16),
+    /// An address takes what is sent to another one, which is named first.
+    Covered(Address, Address),
     /// `none`, and no gateway.
     NoListener,
     /// Nothing answers but what sends clients elsewhere.
@@ -85,7 +86,7 @@ impl Display for ValueError {
                 to,
                 "{text:?} is no time in seconds, more than 0; write it like 10 or 0.5"
             ),
-            Self::Switch(text) => write!(to, "{text:?} is neither 0 nor 1"),
+            Self::Switch(text) => write!(to, "{text:?} is neither 0 nor 1; write one of them"),
             Self::Mode(text) => write!(
                 to,
                 "{text:?} is no mode from 0000 to 0777; write it like 0660"
@@ -96,13 +97,14 @@ impl Display for ValueError {
             }
             Self::LongPath(path) => write!(
                 to,
-                "the path {path} has {} bytes; a Unix socket has at most {LONGEST_UNIX_PATH}",
+                "the path {path} has {} bytes, and a Unix socket at most {LONGEST_UNIX_PATH}; choose a \
+                 shorter one",
                 path.len()
             ),
             Self::Repeated(address) => write!(to, "{address} is there twice; name it once"),
-            Self::BothWildcards(port) => write!(
+            Self::Covered(address, wildcard) => write!(
                 to,
-                "[::]:{port} takes IPv4 too, so 0.0.0.0:{port} is taken; leave 0.0.0.0:{port} out"
+                "{wildcard} takes what is sent to {address} too; leave {address} out"
             ),
             Self::RedirectAlone => to.write_str(
                 "redirect: sends clients to https, and nothing listens there; add an address \
@@ -177,14 +179,15 @@ impl Error for ValueError {
 /// What is wrong with the environment, a line each: variable, fault, remedy.
 #[derive(Debug)]
 pub struct ConfigError {
-    pub(super) lines: Vec<String>,
+    /// At least one.
+    pub faults: Vec<Finding>,
 }
 
 impl Display for ConfigError {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.lines
+        self.faults
             .iter()
-            .try_for_each(|line| writeln!(to, "{line}"))
+            .try_for_each(|fault| writeln!(to, "{fault}"))
     }
 }
 

@@ -118,10 +118,11 @@ impl Reader<'_> {
 
     fn keys(&mut self, limits: Limits) -> Option<Arc<Keys>> {
         let Some(path) = (self.variable)(FILE).filter(|path| !path.is_empty()) else {
-            self.warnings.push(format!(
-                "{FILE} is not set: every request for /authorize is answered with 500; \
-                 set it to the file that `origin-guard keys add` makes"
-            ));
+            self.warn(
+                FILE,
+                "it is not set, so every request for /authorize is answered with 500; set it to \
+                 the file that `origin-guard keys add` makes",
+            );
             return None;
         };
         let path = Path::new(&path);

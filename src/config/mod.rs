@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use crate::auth::secret_source::{Loaded, Source};
 use crate::auth::secrets::Secrets;
+use crate::finding::{Finding, Level};
 use crate::http1::forwarded::TrustedProxies;
 use crate::net::tls::server::TlsServer;
 use crate::net::{Address, SocketAccess};
@@ -61,6 +62,8 @@ pub struct InheritedRoles {
     pub redirect: bool,
     /// A plain one of the origin that other machines can reach.
     pub open: Option<SocketAddr>,
+    /// It is not known what they lead to, nor whether there are any.
+    pub unknown: bool,
 }
 
 impl Environment<'_> {
@@ -131,8 +134,8 @@ pub struct Config {
     pub proxy_protocol: TrustedProxies,
     /// `ACCESS_LOG=1`.
     pub access_log: bool,
-    /// What is legal and likely a mistake, a line each.
-    pub warnings: Vec<String>,
+    /// What is legal and likely a mistake.
+    pub warnings: Vec<Finding>,
     /// Each variable and its effective value, the secret's redacted.
     pub effective: Vec<(&'static str, String)>,
 }
@@ -144,6 +147,18 @@ impl Config {
     ///
     /// Every fault of every variable.
     pub fn read(environment: &Environment<'_>) -> Result<Self, ConfigError> {
+        let (config, faults) = Self::examine(environment);
+        if faults.is_empty() {
+            Ok(config)
+        } else {
+            Err(ConfigError { faults })
+        }
+    }
+
+    /// Reads the variables, with every fault of them. In the place of what is faulty is the
+    /// default, or nothing, so that what does not depend on it can be looked at.
+    #[must_use]
+    pub fn examine(environment: &Environment<'_>) -> (Self, Vec<Finding>) {
         let mut reader = Reader::new(environment.variable, environment.inherited);
         let (source, loaded) = reader.secrets();
         let header = reader.value("SECRET_HEADER", field_name);
@@ -163,23 +178,30 @@ impl Config {
         let socket_access = reader.socket_access();
         let admin_allow_remote = reader.switch("ADMIN_ALLOW_REMOTE");
         let admin_listen = reader.admin_listen(admin_allow_remote);
-        reader.each_address_once(&listen, gateway.as_ref(), &admin_listen);
         let gateway_listen = gateway.as_ref().map_or(&[][..], |gateway| &gateway.listen);
+        let InheritedRoles {
+            plain,
+            tls,
+            unknown,
+            ..
+        } = environment.inherited;
+        let is_opened = listen_is_set || !(plain || tls || unknown);
+        let opened = if is_opened { &listen[..] } else { &[] };
+        reader.each_address_once(&[
+            ("LISTEN", opened),
+            ("LISTEN", &redirect),
+            ("GATEWAY_LISTEN", gateway_listen),
+            ("ADMIN_LISTEN", &admin_listen),
+        ]);
         let tls = reader.tls(&listen, gateway_listen, &admin_listen, &redirect);
         let acme_webroot = reader.acme_webroot(&redirect);
-        let requires_certificate_alone = reader.requires_certificate_alone(&listen);
-        let opens_listen =
-            listen_is_set || !(environment.inherited.plain || environment.inherited.tls);
-        reader.warn_of_plaintext(
-            if opens_listen { &listen } else { &[] },
-            gateway.as_ref(),
-            origin.is_some(),
-        );
+        let requires_certificate_alone = reader.requires_certificate_alone(opened);
+        reader.warn_of_plaintext(opened, gateway.as_ref(), origin.is_some());
         let backend = reader.backend(&header);
         reader.backend_is_elsewhere(
             backend.as_ref(),
             &[
-                ("LISTEN", if opens_listen { &listen } else { &[] }),
+                ("LISTEN", opened),
                 ("ADMIN_LISTEN", &admin_listen),
                 (
                     "GATEWAY_LISTEN",
@@ -189,13 +211,7 @@ impl Config {
         );
         let relay_limits = reader.relay_limits();
         let workers = reader.workers();
-        let limits = Limits {
-            max_connections: reader.count("MAX_CONNECTIONS"),
-            head_bytes: reader.count("MAX_HEAD_BYTES"),
-            head_timeout: reader.seconds("HEAD_TIMEOUT"),
-            idle_timeout: reader.seconds("IDLE_TIMEOUT"),
-            write_timeout: reader.seconds("WRITE_TIMEOUT"),
-        };
+        let limits = reader.limits();
         // Who is forwarded to may take longer, unless the operator says otherwise.
         let relay_write_timeout = if reader.is_set("WRITE_TIMEOUT") {
             limits.write_timeout
@@ -211,8 +227,8 @@ impl Config {
         });
         let access_log = reader.switch("ACCESS_LOG");
         reader.look_for_misspelt(&environment.names);
-        reader.finish()?;
-        Ok(Self {
+        let faults = reader.take_faults();
+        let config = Self {
             listen,
             listen_is_set,
             admin_listen,
@@ -238,7 +254,8 @@ impl Config {
             access_log,
             warnings: reader.warnings,
             effective: reader.effective,
-        })
+        };
+        (config, faults)
     }
 }
 
@@ -280,12 +297,14 @@ impl Reader<'_> {
                 return (Source::Unset, Loaded::default());
             }
         };
-        self.warnings.append(&mut loaded.warnings);
+        let warnings = loaded.warnings.drain(..);
+        self.warnings
+            .extend(warnings.map(|warning| Finding::named(Level::Warning, warning)));
         if source == Source::Unset {
-            self.warnings.push(
-                "SHARED_SECRET is not set: every request that needs it is answered with 500; \
-                 set it to what the gateway sends"
-                    .into(),
+            self.warn(
+                "SHARED_SECRET",
+                "it is not set, so every request that needs it is answered with 500; set it to \
+                 what the gateway sends",
             );
         }
         let count = loaded.digests.len();
@@ -316,12 +335,22 @@ impl Reader<'_> {
             self.warn(
                 "WORKERS",
                 format_args!(
-                    "{workers} threads share {cores} cores; more than one for each core costs \
-                     memory and answers no sooner"
+                    "{workers} threads share {cores} cores, and more than one for each core costs \
+                     memory and answers no sooner; leave it out"
                 ),
             );
         }
         workers
+    }
+
+    fn limits(&mut self) -> Limits {
+        Limits {
+            max_connections: self.count("MAX_CONNECTIONS"),
+            head_bytes: self.count("MAX_HEAD_BYTES"),
+            head_timeout: self.seconds("HEAD_TIMEOUT"),
+            idle_timeout: self.seconds("IDLE_TIMEOUT"),
+            write_timeout: self.seconds("WRITE_TIMEOUT"),
+        }
     }
 
     fn admin_listen(&mut self, remote: bool) -> Vec<Address> {
@@ -334,21 +363,35 @@ impl Reader<'_> {
         })
     }
 
-    fn each_address_once(
-        &mut self,
-        listen: &[Address],
-        gateway: Option<&Gateway>,
-        admin: &[Address],
-    ) {
-        let gateway = gateway.map_or(&[][..], |gateway| &gateway.listen);
-        for (name, addresses, first, others) in [
-            ("GATEWAY_LISTEN", gateway, "LISTEN", listen),
-            ("ADMIN_LISTEN", admin, "LISTEN", listen),
-            ("ADMIN_LISTEN", admin, "GATEWAY_LISTEN", gateway),
-        ] {
-            let shared = |address: &&Address| is_fixed(address) && others.contains(address);
-            if let Some(address) = addresses.iter().find(shared) {
-                self.fault(name, ValueError::Taken(address.clone(), first));
+    /// `listeners` are variables and what they listen at.
+    fn each_address_once(&mut self, listeners: &[(&'static str, &[Address])]) {
+        let named = listeners
+            .iter()
+            .flat_map(|(name, addresses)| addresses.iter().map(move |address| (*name, address)));
+        let named: Vec<_> = named.collect();
+        let all: Vec<_> = named
+            .iter()
+            .map(|(_, address)| (*address).clone())
+            .collect();
+        for (at, &(name, address)) in named.iter().enumerate() {
+            let equal = named[..at].iter().find(|(_, other)| *other == address);
+            if let Some((other, _)) = equal.filter(|_| is_fixed(address)) {
+                // In one list it has been refused already.
+                if *other != name {
+                    self.fault(name, ValueError::Taken(address.clone(), other));
+                }
+                continue;
+            }
+            let takes = |place: usize| {
+                let other = &all[place];
+                let is_first = place < at || !address.takes(other, &all);
+                place != at && other != address && is_first && other.takes(address, &all)
+            };
+            if let Some(place) = (0..all.len()).find(|&place| takes(place)) {
+                self.fault(
+                    name,
+                    ValueError::Covered(address.clone(), all[place].clone()),
+                );
             }
         }
     }

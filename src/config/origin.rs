@@ -16,6 +16,7 @@ use super::reader::Reader;
 const ORIGIN: &str = "ORIGIN";
 const PLAINTEXT: &str = "ORIGIN_PLAINTEXT";
 const HOST: &str = "ORIGIN_HOST";
+const CA: &str = "ORIGIN_CA";
 const CERT: &str = "ORIGIN_CLIENT_CERT";
 const KEY: &str = "ORIGIN_CLIENT_KEY";
 
@@ -48,10 +49,14 @@ impl fmt::Display for OriginFault {
                 "the secret would cross a network in the clear to {name}; write https://, or \
                  set {PLAINTEXT}=allow"
             ),
-            Self::Host(text) => write!(to, "{text:?} is neither keep nor the name of a host"),
+            Self::Host(text) => write!(
+                to,
+                "{text:?} is neither keep nor the name of a host; write one of them"
+            ),
             Self::Name(text) => write!(
                 to,
-                "{text:?} is neither a DNS name nor an address that a certificate can show"
+                "{text:?} is neither a DNS name nor an address that a certificate can show; write \
+                 what is in the origin's certificate"
             ),
             Self::Plaintext(text) => {
                 write!(to, "{text:?} is not allow; leave it out, or write allow")
@@ -88,7 +93,7 @@ impl Reader<'_> {
                 .map_err(|_| other(OriginFault::Name(text.to_owned()))),
         });
         let path = |text: &str| Ok((!text.is_empty()).then(|| PathBuf::from(text)));
-        let authority = self.value("ORIGIN_CA", path);
+        let authority = self.value(CA, path);
         let (certificate, key) = (self.value(CERT, path), self.value(KEY, path));
         let first = urls.first()?;
         let host = match host.as_str() {
@@ -110,7 +115,16 @@ impl Reader<'_> {
         };
         let tls = if urls.iter().any(BackendUrl::is_https) {
             TlsClient::new(authority.as_deref(), own.as_ref())
-                .map_err(|error| self.fault(ORIGIN, error))
+                .map_err(|error| {
+                    let is = |file: Option<&PathBuf>| file.map(|file| &**file) == error.path();
+                    let name = match &own {
+                        _ if error.path().is_none() => ORIGIN,
+                        Some(own) if is(Some(&own.certificate)) => CERT,
+                        Some(own) if is(Some(&own.key)) => KEY,
+                        _ => CA,
+                    };
+                    self.fault(name, error);
+                })
                 .ok()
         } else {
             None

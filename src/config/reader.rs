@@ -5,9 +5,10 @@ use std::fmt::Display;
 use std::time::Duration;
 
 use super::InheritedRoles;
-use super::error::{ConfigError, ValueError};
+use super::error::ValueError;
 use super::variables::{Fallback, Form, Variable, find};
 use super::{spelling, values};
+use crate::finding::{Finding, Level};
 
 /// What the variables come from, and what is found there.
 pub(super) struct Reader<'a> {
@@ -15,8 +16,8 @@ pub(super) struct Reader<'a> {
     pub(super) cores: usize,
     /// What socket units open.
     pub(super) inherited: InheritedRoles,
-    faults: Vec<String>,
-    pub(super) warnings: Vec<String>,
+    faults: Vec<Finding>,
+    pub(super) warnings: Vec<Finding>,
     /// Each variable and its effective value, as it is shown.
     pub(super) effective: Vec<(&'static str, String)>,
 }
@@ -42,16 +43,22 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn fault(&mut self, name: &str, fault: impl Display) {
-        self.faults.push(format!("{name}: {fault}"));
+        self.faults.push(Finding::of(Level::Fault, name, fault));
     }
 
     /// A fault that names its variable by itself.
     pub(super) fn named_fault(&mut self, fault: impl Display) {
-        self.faults.push(fault.to_string());
+        self.faults.push(Finding::named(Level::Fault, fault));
     }
 
     pub(super) fn warn(&mut self, name: &str, warning: impl Display) {
-        self.warnings.push(format!("{name}: {warning}"));
+        self.warnings
+            .push(Finding::of(Level::Warning, name, warning));
+    }
+
+    /// What is wrong until somebody mends it, and no reason not to start.
+    pub(super) fn broken(&mut self, name: &str, fault: impl Display) {
+        self.warnings.push(Finding::of(Level::Fault, name, fault));
     }
 
     /// The variable, or its default, parsed. After a fault it is the default's value, so
@@ -111,14 +118,9 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The faults, where there are any.
-    pub(super) fn finish(&mut self) -> Result<(), ConfigError> {
-        let lines = std::mem::take(&mut self.faults);
-        if lines.is_empty() {
-            Ok(())
-        } else {
-            Err(ConfigError { lines })
-        }
+    /// The faults of the variables.
+    pub(super) fn take_faults(&mut self) -> Vec<Finding> {
+        std::mem::take(&mut self.faults)
     }
 }
 

@@ -1,7 +1,7 @@
 //! The variables of TLS.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -9,6 +9,7 @@ use crate::net::Address;
 use crate::net::tls::client_certificates::ClientFiles;
 use crate::net::tls::server::{PairFiles, TlsServer, TlsServerError};
 
+use super::InheritedRoles;
 use super::error::ValueError;
 use super::gateway::Gateway;
 use super::reader::Reader;
@@ -24,6 +25,8 @@ const PLAINTEXT: &str = "PLAINTEXT";
 
 /// How long before a certificate ends a warning says so.
 const RENEWAL: Duration = Duration::from_secs(14 * 86_400);
+/// The same of a list of revoked certificates, which is made anew once a week or oftener.
+const LIST_RENEWAL: Duration = Duration::from_secs(86_400);
 
 /// What is wrong with the files of TLS.
 #[derive(Debug)]
@@ -45,7 +48,10 @@ enum TlsFault {
 impl fmt::Display for TlsFault {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Relative(path) => write!(to, "{path:?} is no absolute path; write /etc/..."),
+            Self::Relative(path) => write!(
+                to,
+                "{path:?} is no absolute path; write it from the root, such as /etc/..."
+            ),
             Self::Unpaired(certificates, keys) => write!(
                 to,
                 "{CERT} names {certificates} files and {KEY} {keys}; name the key of each \
@@ -67,13 +73,18 @@ impl fmt::Display for TlsFault {
             Self::NoRedirect => {
                 to.write_str("no address answers for it; write redirect:0.0.0.0:80 into LISTEN")
             }
-            Self::Plaintext(text) => write!(to, "{text:?} is not allow"),
+            Self::Plaintext(text) => {
+                write!(to, "{text:?} is not allow; leave it out, or write allow")
+            }
             Self::Several => to.write_str("it is one file; put all authorities into it"),
             Self::NoAuthority => {
                 write!(to, "no certificate is asked of clients; set {CLIENT_CA}")
             }
             Self::Require(text) => {
-                write!(to, "{text:?} is neither secret nor certificate")
+                write!(
+                    to,
+                    "{text:?} is neither secret nor certificate; write one of them"
+                )
             }
             Self::PlainBeside(address) => write!(
                 to,
@@ -121,26 +132,36 @@ impl Reader<'_> {
             }
             return None;
         }
-        let inherits = self.inherited.tls || self.inherited.gateway_tls;
+        let InheritedRoles {
+            tls,
+            gateway_tls,
+            unknown,
+            ..
+        } = self.inherited;
+        let inherits = tls || gateway_tls || unknown;
         if listener.is_none() && !inherits {
             self.warn(
                 CERT,
-                "no address of LISTEN, GATEWAY_LISTEN or ADMIN_LISTEN begins with tls:, so nothing uses it",
+                "no address of LISTEN, GATEWAY_LISTEN or ADMIN_LISTEN begins with tls:, so nothing \
+                 uses it; write tls: before one, or leave it out",
             );
         }
-        let files = certificates.into_iter().zip(keys);
+        let is_key = |path: &Path| keys.iter().any(|key| key == path);
+        let files = certificates.into_iter().zip(keys.iter().cloned());
         let files = files.map(|(certificate, key)| PairFiles { certificate, key });
         match TlsServer::read(files.collect(), clients) {
             Ok(server) => {
                 self.warn_of_ends(&server);
                 Some(Arc::new(server))
             }
-            Err(error @ TlsServerError::Clients(_)) => {
-                self.fault(CLIENT_CA, error);
-                None
-            }
             Err(error) => {
-                self.fault(CERT, error);
+                let name = match &error {
+                    TlsServerError::Clients(error) if error.is_of_list() => CLIENT_CRL,
+                    TlsServerError::Clients(_) => CLIENT_CA,
+                    TlsServerError::Pair(error) if is_key(error.path()) => KEY,
+                    _ => CERT,
+                };
+                self.fault(name, error);
                 None
             }
         }
@@ -270,12 +291,34 @@ impl Reader<'_> {
                 let path = pair.path.display();
                 self.warn(CERT, format!("{path} ends at {end}; renew it"));
             }
+            if let Some(warning) = &pair.warning {
+                self.warn(KEY, warning);
+            }
             if facts.not_before > now {
                 let path = pair.path.display();
                 let start = httpdate::fmt_http_date(facts.not_before);
                 self.warn(
                     CERT,
                     format!("{path} is not valid before {start}; look at the clock"),
+                );
+            }
+        }
+        for end in server.client_ends() {
+            let (path, at) = (end.path.display(), httpdate::fmt_http_date(end.at));
+            if end.is_list && end.at <= now {
+                self.broken(
+                    CLIENT_CRL,
+                    format!("{path} ended at {at}, and every client is denied; fetch it again"),
+                );
+            } else if end.is_list && end.at < now + LIST_RENEWAL {
+                self.warn(
+                    CLIENT_CRL,
+                    format!("{path} ends at {at}, and denies every client then; fetch it again"),
+                );
+            } else if !end.is_list && end.at < now + RENEWAL {
+                self.warn(
+                    CLIENT_CA,
+                    format!("a certificate in {path} ends at {at}; ask who issues it for the next"),
                 );
             }
         }

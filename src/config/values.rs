@@ -51,20 +51,7 @@ pub(super) fn listen_addresses(list: &str) -> Result<Vec<Address>, ValueError> {
         }
         addresses.push(address);
     }
-    let wildcard_port = |v6: bool| {
-        addresses.iter().find_map(|address| match address {
-            Address::Tcp(a) | Address::Tls(a) | Address::Redirect(a)
-                if a.ip().is_unspecified() && a.is_ipv6() == v6 =>
-            {
-                Some(a.port())
-            }
-            _ => None,
-        })
-    };
-    match (wildcard_port(false), wildcard_port(true)) {
-        (Some(v4), Some(v6)) if v4 == v6 && v4 != 0 => Err(ValueError::BothWildcards(v4)),
-        _ => Ok(addresses),
-    }
+    Ok(addresses)
 }
 
 fn address(member: &str) -> Result<Address, ValueError> {

@@ -186,7 +186,8 @@ impl fmt::Display for NetworkError {
         match self {
             Self::NotANetwork(member) => write!(
                 to,
-                "{member:?} is neither an IP address, a network such as 10.0.0.0/8, nor unix"
+                "{member:?} is neither an IP address, a network such as 10.0.0.0/8, nor unix; \
+                 write some of these, with commas"
             ),
             Self::WiderThanIpv4(member) => write!(
                 to,

@@ -58,7 +58,11 @@ impl fmt::Display for Error {
             Self::Usage(message) | Self::File(message) | Self::Key(message) => {
                 to.write_str(message)
             }
-            Self::Faulty(path, fault) => write!(to, "{}, {fault}", path.display()),
+            Self::Faulty(path, fault) => write!(
+                to,
+                "{}, {fault}; mend that place, or take an earlier copy of the file",
+                path.display()
+            ),
             Self::Open(error) => {
                 let remedy = if error.is_not_found() {
                     "; `origin-guard keys add` makes it"

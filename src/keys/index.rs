@@ -259,6 +259,18 @@ impl Index {
         self.count
     }
 
+    /// How many are made after `now`.
+    pub(super) fn made_after(&self, now: Time) -> usize {
+        let mut rest = &self.entries[..];
+        std::iter::from_fn(|| {
+            let (entry, behind) = Entry::read(rest)?;
+            rest = behind;
+            Some(entry)
+        })
+        .filter(|entry| entry.created > now)
+        .count()
+    }
+
     /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {

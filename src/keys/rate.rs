@@ -40,9 +40,12 @@ impl fmt::Display for RateError {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotARate => to.write_str("is no rate; write one such as 100/1m or 5/1s"),
-            Self::Bounds => write!(to, "must be 1 to {MOST} requests in 1s to 1d"),
+            Self::Bounds => write!(
+                to,
+                "is out of bounds; write 1 to {MOST} requests in 1s to 1d"
+            ),
             Self::TooFine => to.write_str("has too odd a count; round it to hundreds"),
-            Self::Burst => write!(to, "has a burst that is not 1 to {MOST}"),
+            Self::Burst => write!(to, "has a burst that is out of bounds; write 1 to {MOST}"),
         }
     }
 }

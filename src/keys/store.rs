@@ -72,6 +72,13 @@ impl Keys {
         self.len() == 0
     }
 
+    /// How many are not good before a time that is still to come.
+    #[must_use]
+    pub fn made_later(&self) -> usize {
+        let index = self.index.read().unwrap_or_else(PoisonError::into_inner);
+        index.made_after(Time::now())
+    }
+
     /// Judges `presented` at the current time, and passes the judgement to `judged`.
     pub fn judge<T>(&self, presented: &[u8], judged: impl FnOnce(Judgement<'_>) -> T) -> T {
         let index = self.index.read().unwrap_or_else(PoisonError::into_inner);

@@ -1,5 +1,7 @@
 //! Sockets: those that listen, those that are connected, and who is at their other end.
 
+mod address;
+mod bind;
 mod buffers;
 mod listener;
 mod peer;
@@ -12,8 +14,10 @@ pub mod tls;
 mod token;
 mod transport;
 
+pub use address::{Address, LONGEST_UNIX_PATH};
+pub use bind::{BindError, SocketAccess, try_bind};
 pub use buffers::{SocketBuffers, limit_not_sent};
-pub use listener::{Address, Inherited, LONGEST_UNIX_PATH, Listener, SocketAccess};
+pub use listener::{Inherited, Listener};
 pub use peer::{Peer, UNIX_PEER};
 pub use self_check::SelfCheckSocket;
 pub use socket::{Read, Write};

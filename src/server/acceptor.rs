@@ -8,10 +8,11 @@ use mio::net::UnixStream;
 use mio::{Events, Interest, Poll, Token, Waker};
 
 use super::budget::Budget;
+use super::file_limit::{self, Demand, EVICTION_HEADROOM};
 use super::slots::{AcceptWaker, ConnectionSlots, Victim};
 use super::worker;
 use super::worker_handle::{Accepted, WorkerHandle};
-use super::{Limits, ListenerGroup, Service, counters, file_limit, respond};
+use super::{Limits, ListenerGroup, Service, counters, respond};
 use crate::handler::Handler;
 use crate::http1::error::RequestError;
 use crate::http1::framing::KeepAlive;
@@ -25,8 +26,6 @@ const PAUSE: Duration = Duration::from_millis(100);
 const ACCEPTS_PER_TURN: usize = 256;
 /// How long the kernel tries to deliver an answer for which there was no slot.
 const TURNED_AWAY: Duration = Duration::from_secs(1);
-/// Connections over the limit while those that make room for them are being closed.
-const EVICTION_HEADROOM: usize = 64;
 /// Connections of a Unix socket that a worker is given before the next one gets any.
 /// Whoever asks over one is on this machine and wants its other cores; fewer threads
 /// that wake are sooner done (behind nginx, 32 at once: three quarters of the added p50).
@@ -85,6 +84,8 @@ impl Server {
         let accept_waker = Arc::new(AcceptWaker::new(waker));
         let mut listeners = Vec::new();
         let mut services = Vec::new();
+        let addresses = groups.iter().flat_map(|group| group.addresses.clone());
+        let addresses: Vec<_> = addresses.collect();
         for (group, opened) in groups.into_iter().enumerate() {
             // The kernel must not give up a peer before this program does.
             let (buffers, patience) = match &opened.relay {
@@ -100,7 +101,8 @@ impl Server {
             });
             let bound = opened.addresses.iter().map(|address| {
                 let doing = format!("listen on {address}");
-                Listener::bind(address, opened.access, buffers, patience)
+                let v6_only = address.is_v6_only(&addresses);
+                Listener::bind(address, opened.access, v6_only, buffers, patience)
                     .map_err(|error| SetupError { doing, error })
             });
             let inherited = opened.inherited.into_iter().map(|socket| {
@@ -129,14 +131,8 @@ impl Server {
         let forwards = services
             .iter()
             .any(|service: &Service| service.relay.is_some());
-        let files = if forwards { 2 } else { 1 };
-        let max_connections = file_limit::fit(
-            limits.max_connections,
-            files,
-            EVICTION_HEADROOM,
-            workers,
-            listeners.len(),
-        );
+        let demand = Demand::new(limits.max_connections, forwards, workers, listeners.len());
+        let max_connections = file_limit::fit(&demand);
         let services: Arc<[_]> = services.into();
         let origin = Instant::now();
         let budget = Arc::new(Budget::new(limits.held_bytes(forwards)));

@@ -5,27 +5,66 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 /// Files that are not connections: the standard streams, epoll and event descriptors,
 /// and what the libraries open for a moment.
 const OTHER_FILES: u64 = 32;
+/// Connections over the limit while those that make room for them are being closed.
+pub(super) const EVICTION_HEADROOM: usize = 64;
+
+/// What is to be opened.
+#[derive(Clone, Copy, Debug)]
+pub struct Demand {
+    wanted: usize,
+    /// Of each connection.
+    each: u64,
+    others: u64,
+}
+
+impl Demand {
+    /// Of `wanted` connections, each with a second one where the server `forwards`.
+    #[must_use]
+    pub fn new(wanted: usize, forwards: bool, workers: usize, listeners: usize) -> Self {
+        Self {
+            wanted,
+            each: if forwards { 2 } else { 1 },
+            others: OTHER_FILES + 2 * count(workers + listeners),
+        }
+    }
+
+    /// All files that it takes.
+    #[must_use]
+    pub fn files(&self) -> u64 {
+        count(self.wanted)
+            .saturating_mul(self.each)
+            .saturating_add(self.others + count(EVICTION_HEADROOM))
+    }
+
+    /// How many connections fit into `open_files`, at most those that are wanted.
+    #[must_use]
+    pub fn fitting(&self, open_files: u64) -> usize {
+        // Where the limit is tight, running into it and evicting is what keeps it.
+        let room = open_files.saturating_sub(self.others);
+        let room = room.saturating_sub(count(EVICTION_HEADROOM).min(room / 4)) / self.each;
+        usize::try_from(room.max(1))
+            .unwrap_or(usize::MAX)
+            .min(self.wanted)
+    }
+}
+
+fn count(count: usize) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX)
+}
+
+/// How far the limit on open files can be raised.
+#[must_use]
+pub fn most_open_files() -> u64 {
+    // No limit is `None`.
+    getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX)
+}
 
 /// Raises the limit on open files as far as it goes, and returns how many connections
-/// fit under it, at most `wanted`. Each takes `files`, and `headroom` more are open for a
-/// moment while evicted ones are being closed.
-pub(super) fn fit(
-    wanted: usize,
-    files: usize,
-    headroom: usize,
-    workers: usize,
-    listeners: usize,
-) -> usize {
-    let count = |count| u64::try_from(count).unwrap_or(u64::MAX);
-    let others = OTHER_FILES + 2 * count(workers + listeners);
-    let headroom = count(headroom);
-    let enough = count(wanted)
-        .saturating_mul(count(files))
-        .saturating_add(others + headroom);
-    // No limit is `None`.
+/// fit under it.
+pub(super) fn fit(demand: &Demand) -> usize {
     let now = getrlimit(Resource::Nofile);
     let soft = now.current.unwrap_or(u64::MAX);
-    let raised = soft.max(now.maximum.unwrap_or(u64::MAX).min(enough));
+    let raised = soft.max(most_open_files().min(demand.files()));
     let limit = Rlimit {
         current: Some(raised),
         maximum: now.maximum,
@@ -35,12 +74,7 @@ pub(super) fn fit(
     } else {
         soft
     };
-    // Where the limit is tight, running into it and evicting is what keeps it.
-    let room = open_files.saturating_sub(others);
-    let room = room.saturating_sub(headroom.min(room / 4)) / count(files);
-    let fitting = usize::try_from(room.max(1))
-        .unwrap_or(usize::MAX)
-        .min(wanted);
+    let (wanted, fitting) = (demand.wanted, demand.fitting(open_files));
     if fitting < wanted {
         log::warn!(
             "max_connections_lowered from={wanted} to={fitting} open_files={open_files} \

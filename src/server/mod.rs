@@ -9,7 +9,7 @@ mod budget;
 pub(crate) mod counters;
 mod deadlines;
 mod eviction;
-mod file_limit;
+pub mod file_limit;
 #[cfg(any(test, fuzzing))]
 pub mod in_place;
 mod resources;
@@ -78,7 +78,32 @@ pub struct Limits {
     pub max_connections: usize,
 }
 
+/// What a hostile connection costs at the most, in bytes, most of it in buffers of the
+/// kernel; and the process itself.
+const CONNECTION: u64 = 40 * 1024;
+const PROCESS: u64 = 8 * 1024 * 1024;
+
 impl Limits {
+    /// What so many connections may take at the most, in bytes, with all that is around
+    /// them. A server that `forwards` holds bodies, too.
+    #[must_use]
+    pub fn memory(&self, connections: usize, forwards: bool) -> u64 {
+        let connections = u64::try_from(connections).unwrap_or(u64::MAX);
+        self.memory_at_rest(forwards)
+            .saturating_add(connections.saturating_mul(CONNECTION))
+    }
+
+    /// How many connections fit into `bytes` of memory.
+    #[must_use]
+    pub fn connections_within(&self, bytes: u64, forwards: bool) -> u64 {
+        bytes.saturating_sub(self.memory_at_rest(forwards)) / CONNECTION
+    }
+
+    fn memory_at_rest(&self, forwards: bool) -> u64 {
+        let held = u64::try_from(self.held_bytes(forwards)).unwrap_or(u64::MAX);
+        held.saturating_add(PROCESS)
+    }
+
     /// What all connections together may hold between their turns, in bytes: heads that
     /// have half come, answers that nobody takes, and parts of bodies that are forwarded,
     /// with what the kernel holds of them.

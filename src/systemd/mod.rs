@@ -17,6 +17,7 @@ use rustix::fs::fstat;
 use rustix::net::sockopt::socket_acceptconn;
 use sd_notify::NotifyState;
 
+use crate::finding::{Finding, Level};
 use crate::net::Inherited;
 
 /// A socket of a socket unit.
@@ -32,7 +33,7 @@ impl InheritedSocket {
     /// What is wrong with who may connect, where something is. systemd's default for
     /// `SocketMode=` is 0666.
     #[must_use]
-    pub fn warning(&self) -> Option<String> {
+    pub fn warning(&self) -> Option<Finding> {
         let Inherited::Unix(listener) = &self.socket else {
             return None;
         };
@@ -40,10 +41,11 @@ impl InheritedSocket {
         let path = address.as_pathname()?;
         let mode = std::fs::metadata(path).ok()?.mode();
         (mode & 0o002 != 0).then(|| {
-            format!(
-                "everyone on this machine may connect to {}; set SocketMode=0660 and \
-                 SocketGroup= to the group of your proxy in its socket unit",
-                path.display()
+            Finding::new(
+                Level::Warning,
+                "socket unit",
+                format_args!("everyone on this machine may connect to {}", path.display()),
+                "set SocketMode=0660 and SocketGroup= to the group of your proxy in it",
             )
         })
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use rustls::crypto::CryptoProvider;
-use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
@@ -31,6 +31,8 @@ pub struct Pair {
     key: Arc<CertifiedKey>,
     /// What the certificate says of itself.
     pub facts: Facts,
+    /// Who else can read or change the key, where somebody can.
+    pub warning: Option<String>,
 }
 
 /// What a certificate says of itself.
@@ -59,7 +61,17 @@ pub enum PairError {
     NotPem(PathBuf, rustls::pki_types::pem::Error),
     /// A certificate cannot be understood.
     Malformed(PathBuf, x509_cert::der::Error),
-    /// Key and certificate do not go together, or the key is of an unknown kind.
+    /// Where a certificate should be is a key.
+    HoldsKey(PathBuf),
+    /// Where a key should be is a certificate.
+    HoldsCertificate(PathBuf),
+    /// A file holds no key.
+    NoKey(PathBuf),
+    /// A key cannot be read without a passphrase.
+    Encrypted(PathBuf),
+    /// The key, which comes first, is another certificate's.
+    Mismatch(PathBuf, PathBuf),
+    /// The key is of an unknown kind.
     Rejected(PathBuf, rustls::Error),
     /// The certificate has ended.
     Expired(PathBuf, SystemTime),
@@ -73,9 +85,33 @@ impl PairError {
             Self::NoCertificate(_)
             | Self::NotPem(..)
             | Self::Malformed(..)
+            | Self::HoldsKey(_)
+            | Self::HoldsCertificate(_)
+            | Self::NoKey(_)
+            | Self::Encrypted(_)
+            | Self::Mismatch(..)
             | Self::Rejected(..)
             | Self::Broken(..) => true,
             Self::Expired(..) => false,
+        }
+    }
+
+    /// The file that is at fault.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::Unreadable(error) => error.path(),
+            Self::Broken(path, _)
+            | Self::NoCertificate(path)
+            | Self::HoldsKey(path)
+            | Self::HoldsCertificate(path)
+            | Self::NoKey(path)
+            | Self::Encrypted(path)
+            | Self::NotPem(path, _)
+            | Self::Malformed(path, _)
+            | Self::Mismatch(path, _)
+            | Self::Rejected(path, _)
+            | Self::Expired(path, _) => path,
         }
     }
 }
@@ -83,8 +119,45 @@ impl PairError {
 impl fmt::Display for PairError {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Unreadable(error) if error.is_from_the_system() => {
+                write!(to, "{error}; mend its path or mode")
+            }
             Self::Unreadable(error) => error.fmt(to),
-            Self::Broken(path, error) => write!(to, "{} cannot be read: {error}", path.display()),
+            Self::Broken(path, error) => write!(
+                to,
+                "{} cannot be read: {error}; write certificates and keys in PEM",
+                path.display()
+            ),
+            Self::HoldsKey(path) => write!(
+                to,
+                "{} holds a key and no certificate; name the file of the certificate, the two \
+                 may be swapped",
+                path.display()
+            ),
+            Self::HoldsCertificate(path) => write!(
+                to,
+                "{} holds a certificate and no key; name the file of the key, the two may be \
+                 swapped",
+                path.display()
+            ),
+            Self::NoKey(path) => write!(
+                to,
+                "{} holds no key; write it in PEM: PKCS#8, SEC1 or PKCS#1",
+                path.display()
+            ),
+            Self::Encrypted(path) => write!(
+                to,
+                "the key in {} is encrypted, and nobody is there to type its passphrase; write \
+                 it without one (openssl pkey -in FILE -out FILE)",
+                path.display()
+            ),
+            Self::Mismatch(key, certificate) => write!(
+                to,
+                "the key in {} does not go with its certificate, {}; name both in the same order, \
+                 or fetch both anew",
+                key.display(),
+                certificate.display()
+            ),
             Self::NoCertificate(path) => write!(
                 to,
                 "{} holds no certificate; write the chain in PEM, the server's own first",
@@ -92,19 +165,18 @@ impl fmt::Display for PairError {
             ),
             Self::NotPem(path, error) => write!(
                 to,
-                "{} is not the PEM that is wanted: {error}; write a certificate chain to \
-                 TLS_CERT, and its key in PKCS#8, SEC1 or PKCS#1 to TLS_KEY",
+                "{} is not the PEM that is wanted: {error}; write a certificate chain, and its \
+                 key in PKCS#8, SEC1 or PKCS#1",
                 path.display()
             ),
             Self::Malformed(path, error) => write!(
                 to,
-                "the certificate in {} cannot be understood: {error}",
+                "the certificate in {} cannot be understood: {error}; fetch it again",
                 path.display()
             ),
             Self::Rejected(path, error) => write!(
                 to,
-                "the key in {} does not go with its certificate: {error}; name both in the \
-                 same order in TLS_CERT and TLS_KEY",
+                "the key in {} cannot be used: {error}; make an ECDSA, RSA or Ed25519 key",
                 path.display()
             ),
             Self::Expired(path, at) => write!(
@@ -125,7 +197,13 @@ impl std::error::Error for PairError {
             Self::NotPem(_, error) => Some(error),
             Self::Malformed(_, error) => Some(error),
             Self::Rejected(_, error) => Some(error),
-            Self::NoCertificate(_) | Self::Expired(..) => None,
+            Self::NoCertificate(_)
+            | Self::HoldsKey(_)
+            | Self::HoldsCertificate(_)
+            | Self::NoKey(_)
+            | Self::Encrypted(_)
+            | Self::Mismatch(..)
+            | Self::Expired(..) => None,
         }
     }
 }
@@ -156,22 +234,31 @@ impl Pair {
             .collect::<Result<Vec<_>, _>>()
             .map_err(|error| PairError::NotPem(certificate.to_owned(), error))?;
         let Some(own) = chain.first() else {
-            return Err(PairError::NoCertificate(certificate.to_owned()));
+            let path = certificate.to_owned();
+            return Err(if holds(&text, KEY) {
+                PairError::HoldsKey(path)
+            } else {
+                PairError::NoCertificate(path)
+            });
         };
-        let facts =
-            Facts::of(own).map_err(|error| PairError::Malformed(certificate.to_owned(), error))?;
+        let malformed = |error| PairError::Malformed(certificate.to_owned(), error);
+        let facts = Facts::of(own).map_err(malformed)?;
         if facts.not_after <= now {
             return Err(PairError::Expired(certificate.to_owned(), facts.not_after));
         }
-        let text = read_file(key)?;
-        let private = PrivateKeyDer::from_pem_slice(&text)
-            .map_err(|error| PairError::NotPem(key.to_owned(), error))?;
-        let certified = CertifiedKey::from_der(chain, private, provider)
-            .map_err(|error| PairError::Rejected(key.to_owned(), error))?;
+        let (private, warning) = read_key(key)?;
+        let certified =
+            CertifiedKey::from_der(chain, private, provider).map_err(|error| match error {
+                rustls::Error::InconsistentKeys(_) => {
+                    PairError::Mismatch(key.to_owned(), certificate.to_owned())
+                }
+                error => PairError::Rejected(key.to_owned(), error),
+            })?;
         Ok(Self {
             path: certificate.to_owned(),
             key: Arc::new(certified),
             facts,
+            warning,
         })
     }
 
@@ -187,8 +274,42 @@ impl Pair {
     }
 }
 
-/// The whole of a file, wiped when dropped: it may hold a key.
+/// The private key in a file, and who else can read or change it.
+pub(super) fn read_key(path: &Path) -> Result<(PrivateKeyDer<'static>, Option<String>), PairError> {
+    let (text, warning) = read_private(path)?;
+    let key = PrivateKeyDer::from_pem_slice(&text).map_err(|error| {
+        let path = path.to_owned();
+        match error {
+            pem::Error::NoItemsFound if holds(&text, ENCRYPTED_KEY) => PairError::Encrypted(path),
+            pem::Error::NoItemsFound if holds(&text, CERTIFICATE) => {
+                PairError::HoldsCertificate(path)
+            }
+            pem::Error::NoItemsFound => PairError::NoKey(path),
+            // As PKCS#1 and SEC1 say it, and in their way (RFC 1421, section 4.6.1.1).
+            _ if holds(&text, b"Proc-Type: 4,ENCRYPTED") => PairError::Encrypted(path),
+            error => PairError::NotPem(path, error),
+        }
+    })?;
+    Ok((key, warning))
+}
+
+/// How PEM begins a certificate, a key in plain text, and one that is not (RFC 7468).
+const CERTIFICATE: &[u8] = b"-----BEGIN CERTIFICATE-----";
+const KEY: &[u8] = b"PRIVATE KEY-----";
+const ENCRYPTED_KEY: &[u8] = b"-----BEGIN ENCRYPTED PRIVATE KEY-----";
+
+fn holds(text: &[u8], sign: &[u8]) -> bool {
+    text.windows(sign.len()).any(|window| window == sign)
+}
+
+/// The whole of a file.
 pub(super) fn read_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, PairError> {
+    read_private(path).map(|(text, _)| text)
+}
+
+/// The whole of a file, wiped when dropped, because it may hold a key; and who else can
+/// read or change it.
+fn read_private(path: &Path) -> Result<(Zeroizing<Vec<u8>>, Option<String>), PairError> {
     let opened = private_file::open(path).map_err(PairError::Unreadable)?;
     let broken = |error| PairError::Broken(path.to_owned(), error);
     let size = opened.file.metadata().map_err(broken)?.len();
@@ -200,7 +321,7 @@ pub(super) fn read_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, PairError> {
     if text.len() as u64 > LARGEST {
         return Err(broken(io::ErrorKind::FileTooLarge.into()));
     }
-    Ok(text)
+    Ok((text, opened.warning))
 }
 
 /// `names="a b" issuer="CN=..." until="..."`.
@@ -229,17 +350,18 @@ impl Facts {
             Ok(Some((_, names))) => names.0.iter().filter_map(dns_name).collect(),
             _ => Vec::new(),
         };
-        let time = |time: x509_cert::time::Time| {
-            let since: Duration = time.to_unix_duration();
-            SystemTime::UNIX_EPOCH + since
-        };
         Ok(Self {
             names,
             issuer: own.issuer().to_string(),
-            not_before: time(own.validity().not_before),
-            not_after: time(own.validity().not_after),
+            not_before: system_time(own.validity().not_before),
+            not_after: system_time(own.validity().not_after),
         })
     }
+}
+
+pub(super) fn system_time(time: x509_cert::time::Time) -> SystemTime {
+    let since: Duration = time.to_unix_duration();
+    SystemTime::UNIX_EPOCH + since
 }
 
 fn dns_name(name: &GeneralName) -> Option<String> {

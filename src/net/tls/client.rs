@@ -8,11 +8,11 @@ use std::sync::Arc;
 use rustls::client::UnbufferedClientConnection;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 
 use super::TlsSession;
-use super::certificates::{PairError, read_file};
+use super::certificates::{PairError, read_file, read_key};
 use super::server::PairFiles;
 
 /// The one protocol that is spoken inside (RFC 7301).
@@ -36,6 +36,18 @@ pub enum TlsClientError {
     Rustls(rustls::Error),
 }
 
+impl TlsClientError {
+    /// The file that is at fault, if it is a file.
+    #[must_use]
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Self::NoRootsIn(path) => Some(path),
+            Self::File(error) => Some(error.path()),
+            Self::NoRoots(_) | Self::Rustls(_) => None,
+        }
+    }
+}
+
 impl fmt::Display for TlsClientError {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -50,7 +62,10 @@ impl fmt::Display for TlsClientError {
                 path.display()
             ),
             Self::File(error) => error.fmt(to),
-            Self::Rustls(error) => error.fmt(to),
+            Self::Rustls(error) => write!(
+                to,
+                "{error}; look at ORIGIN_CA, ORIGIN_CLIENT_CERT and ORIGIN_CLIENT_KEY"
+            ),
         }
     }
 }
@@ -85,10 +100,7 @@ impl TlsClient {
             None => builder.with_no_client_auth(),
             Some(files) => {
                 let chain = certificates(&files.certificate)?;
-                let key = read_file(&files.key).map_err(TlsClientError::File)?;
-                let key = PrivateKeyDer::from_pem_slice(&key).map_err(|error| {
-                    TlsClientError::File(PairError::NotPem(files.key.clone(), error))
-                })?;
+                let (key, _) = read_key(&files.key).map_err(TlsClientError::File)?;
                 builder
                     .with_client_auth_cert(chain, key)
                     .map_err(TlsClientError::Rustls)?

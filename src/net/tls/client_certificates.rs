@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::CryptoProvider;
@@ -15,11 +16,12 @@ use rustls::{
     SignatureScheme,
 };
 use x509_cert::Certificate;
+use x509_cert::crl::CertificateList;
 use x509_cert::der::Decode as _;
 use x509_cert::ext::pkix::SubjectAltName;
 use x509_cert::ext::pkix::name::GeneralName;
 
-use super::certificates::{PairError, read_file};
+use super::certificates::{Facts, PairError, read_file, system_time};
 
 /// Whose certificates are good.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,8 +45,10 @@ impl ClientFiles {
 /// Why no client can be verified.
 #[derive(Debug)]
 pub enum ClientFilesError {
-    /// A file cannot be read, or is not PEM.
+    /// The file of authorities cannot be read, or is not PEM.
     File(PairError),
+    /// A file of revocations cannot be read, or is not PEM.
+    ListFile(PairError),
     /// The file of authorities holds none.
     NoAuthority(PathBuf),
     /// The file of revocations holds none.
@@ -55,10 +59,23 @@ pub enum ClientFilesError {
     Rejected(VerifierBuilderError),
 }
 
+impl ClientFilesError {
+    /// Whether `TLS_CLIENT_CRL` is at fault.
+    #[must_use]
+    pub fn is_of_list(&self) -> bool {
+        matches!(
+            self,
+            Self::ListFile(_)
+                | Self::NoList(_)
+                | Self::Rejected(VerifierBuilderError::InvalidCrl(_))
+        )
+    }
+}
+
 impl fmt::Display for ClientFilesError {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::File(error) => error.fmt(to),
+            Self::File(error) | Self::ListFile(error) => error.fmt(to),
             Self::NoAuthority(path) => write!(
                 to,
                 "{} holds no certificate of an authority; write it in PEM",
@@ -72,7 +89,7 @@ impl fmt::Display for ClientFilesError {
             ),
             Self::Authority(path, error) => write!(
                 to,
-                "a certificate in {} is no authority's: {error}",
+                "a certificate in {} is no authority's: {error}; write those of authorities alone",
                 path.display()
             ),
             Self::Rejected(error) => write!(
@@ -86,7 +103,7 @@ impl fmt::Display for ClientFilesError {
 impl std::error::Error for ClientFilesError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::File(error) => Some(error),
+            Self::File(error) | Self::ListFile(error) => Some(error),
             Self::Authority(_, error) => Some(error),
             Self::Rejected(error) => Some(error),
             Self::NoAuthority(_) | Self::NoList(_) => None,
@@ -101,6 +118,18 @@ pub(super) struct ClientVerifier {
     names: Vec<String>,
     /// What the files held.
     read: Vec<Vec<u8>>,
+    ends: Vec<End>,
+}
+
+/// When an authority's certificate or a list of revoked ones ends.
+#[derive(Clone, Debug)]
+pub struct End {
+    /// The file.
+    pub path: PathBuf,
+    /// Whether it is a list, without which every client is denied.
+    pub is_list: bool,
+    /// When it ends.
+    pub at: SystemTime,
 }
 
 /// Two are the same where they let the same clients in.
@@ -116,11 +145,20 @@ impl ClientVerifier {
         provider: &Arc<CryptoProvider>,
     ) -> Result<Self, ClientFilesError> {
         let mut read = Vec::new();
+        let mut ends = Vec::new();
         let mut roots = RootCertStore::empty();
         let text = read_file(&files.authorities).map_err(ClientFilesError::File)?;
         for certificate in CertificateDer::pem_slice_iter(&text) {
-            let certificate = certificate.map_err(|error| not_pem(&files.authorities, error))?;
+            let certificate = certificate.map_err(|error| {
+                ClientFilesError::File(PairError::NotPem(files.authorities.clone(), error))
+            })?;
             read.push(certificate.to_vec());
+            // One that cannot be understood is refused in the next line.
+            ends.extend(Facts::of(&certificate).map(|facts| End {
+                path: files.authorities.clone(),
+                is_list: false,
+                at: facts.not_after,
+            }));
             roots
                 .add(certificate)
                 .map_err(|error| ClientFilesError::Authority(files.authorities.clone(), error))?;
@@ -130,11 +168,18 @@ impl ClientVerifier {
         }
         let mut lists = Vec::new();
         for path in &files.revocations {
-            let text = read_file(path).map_err(ClientFilesError::File)?;
+            let text = read_file(path).map_err(ClientFilesError::ListFile)?;
             let before = lists.len();
             for list in CertificateRevocationListDer::pem_slice_iter(&text) {
-                let list = list.map_err(|error| not_pem(path, error))?;
+                let list = list.map_err(|error| {
+                    ClientFilesError::ListFile(PairError::NotPem(path.clone(), error))
+                })?;
                 read.push(list.to_vec());
+                ends.extend(next_update(&list).map(|at| End {
+                    path: path.clone(),
+                    is_list: true,
+                    at,
+                }));
                 lists.push(list);
             }
             if lists.len() == before {
@@ -153,7 +198,13 @@ impl ClientVerifier {
             chain,
             names: files.names.clone(),
             read,
+            ends,
         })
+    }
+
+    /// When what it goes by ends.
+    pub(super) fn ends(&self) -> &[End] {
+        &self.ends
     }
 
     /// Whether it would let a client in that has presented `chain`.
@@ -191,8 +242,10 @@ impl ClientVerifier {
     }
 }
 
-fn not_pem(path: &Path, error: rustls::pki_types::pem::Error) -> ClientFilesError {
-    ClientFilesError::File(PairError::NotPem(path.to_owned(), error))
+/// When a list says that there will be a newer one (RFC 5280, section 5.1.2.5).
+fn next_update(list: &CertificateRevocationListDer<'_>) -> Option<SystemTime> {
+    let list: CertificateList = CertificateList::from_der(list).ok()?;
+    list.tbs_cert_list.next_update.map(system_time)
 }
 
 impl ClientCertVerifier for ClientVerifier {

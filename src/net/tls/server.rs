@@ -14,7 +14,7 @@ use rustls::server::{NoServerSessionStorage, ProducesTickets, UnbufferedServerCo
 
 use super::TlsSession;
 use super::certificates::{ByName, Pair, PairError};
-use super::client_certificates::{ClientFiles, ClientFilesError, ClientVerifier};
+use super::client_certificates::{ClientFiles, ClientFilesError, ClientVerifier, End};
 
 /// The one protocol that is spoken inside (RFC 7301).
 const ALPN: &[u8] = b"http/1.1";
@@ -191,6 +191,14 @@ impl TlsServer {
         current.pairs.clone()
     }
 
+    /// When the authorities of clients and the lists of revoked ones end.
+    #[must_use]
+    pub fn client_ends(&self) -> Vec<End> {
+        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+        let clients = current.clients.as_ref();
+        clients.map_or_else(Vec::new, |clients| clients.ends().to_vec())
+    }
+
     /// Whether one of the certificates is for `name`, which is in lower case.
     #[must_use]
     pub fn is_for(&self, name: &str) -> bool {
@@ -230,7 +238,7 @@ impl std::fmt::Display for TlsServerError {
         match self {
             Self::Pair(error) => error.fmt(to),
             Self::Clients(error) => error.fmt(to),
-            Self::Rustls(error) => error.fmt(to),
+            Self::Rustls(error) => write!(to, "{error}; make the certificate and its key anew"),
         }
     }
 }
