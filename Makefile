@@ -109,6 +109,7 @@ bench: dist
 	python3 tests/bench/run.py
 	python3 tests/bench/relay.py
 	python3 tests/bench/overload.py
+	python3 tests/bench/paths.py
 	python3 tests/bench/fronts.py
 	python3 tests/bench/keys.py
 
