@@ -13,6 +13,7 @@ pub mod finding;
 pub mod handler;
 pub mod handlers;
 pub mod http1;
+pub mod key_uses;
 pub mod keys;
 pub mod log;
 pub mod metrics;

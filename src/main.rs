@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::fmt;
+use std::io;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -10,6 +11,7 @@ use origin_guard::auth::keygen;
 use origin_guard::cli::{self, Command};
 use origin_guard::config::{Config, ConfigError, Environment};
 use origin_guard::demo_backend::{self, DemoError};
+use origin_guard::key_uses::Recorder;
 use origin_guard::keys::commands as keys;
 use origin_guard::log::Prefix;
 use origin_guard::net::resolve::Resolver;
@@ -147,6 +149,7 @@ fn bind_and_run(mut config: Config, inherited: InheritedSockets) -> Result<usize
     let (source, seen) = (config.source.clone(), config.secrets.seen);
     reload::start(source, seen, Arc::clone(&secrets), keys, config.tls.clone())
         .map_err(failed("reload"))?;
+    let recorder = record_key_uses(&config).map_err(failed("write down which keys are used"))?;
     let private = SelfCheckSocket::new().map_err(failed("name the socket of the self-check"))?;
     let private = Arc::new(private);
     let relays = Relays::new(&mut config).map_err(failed("name the guard to itself"))?;
@@ -172,9 +175,22 @@ fn bind_and_run(mut config: Config, inherited: InheritedSockets) -> Result<usize
     }
     systemd::ready();
     watchdog::start(private, config.workers, status::line).map_err(failed("start the watchdog"))?;
-    server
-        .run(stop, config.drain_timeout, systemd::stopping)
-        .map_err(failed("wait for connections"))
+    let unfinished = server.run(stop, config.drain_timeout, systemd::stopping);
+    if let Some(recorder) = recorder {
+        recorder.finish();
+    }
+    unfinished.map_err(failed("wait for connections"))
+}
+
+/// `None` where there are no keys.
+fn record_key_uses(config: &Config) -> io::Result<Option<Recorder>> {
+    let Some(gateway) = &config.gateway else {
+        return Ok(None);
+    };
+    let (Some(keys), Some(path)) = (&gateway.keys, &gateway.key_uses) else {
+        return Ok(None);
+    };
+    Recorder::start(Arc::clone(keys), path.clone()).map(Some)
 }
 
 fn read_config(inherited: &InheritedSockets) -> Result<Config, ConfigError> {

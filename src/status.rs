@@ -3,8 +3,8 @@
 use crate::handlers::{self, counters as decisions, front, origin};
 use crate::metrics::{self, Totals};
 use crate::proxy::counters as backends;
-use crate::reload;
 use crate::server::counters as connections;
+use crate::{key_uses, reload};
 
 /// Registers what each layer counts. No thread counts before that.
 pub fn start() {
@@ -13,7 +13,8 @@ pub fn start() {
     let tables = tables
         .into_iter()
         .chain(handlers::TABLES)
-        .chain(reload::TABLES);
+        .chain(reload::TABLES)
+        .chain([key_uses::TABLE]);
     tables.for_each(metrics::register);
 }
 

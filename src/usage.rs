@@ -38,6 +38,7 @@ const RATE: Opt = option(
     "requests in a span of time; limit takes none",
 );
 const BURST: Opt = option("burst", "20", "requests at once; else the rate's count");
+const JSON: Opt = option("json", "", "as JSON");
 
 /// What the program is.
 pub const PURPOSE: &str = "lets an origin accept traffic from its gateway alone";
@@ -144,8 +145,18 @@ pub const COMMANDS: &[Usage] = &[
     Usage {
         command: "keys list",
         arguments: "",
-        help: "print id, state, times and consumer of each key",
-        options: &[option("json", "", "as JSON"), KEYS_FILE],
+        help: "print id, state, times, last use and consumer of each key",
+        options: &[
+            option("unused", "90d", "only keys not used for so long"),
+            JSON,
+            KEYS_FILE,
+        ],
+    },
+    Usage {
+        command: "keys show",
+        arguments: "ID",
+        help: "print all that is known of a key, but the key",
+        options: &[JSON, KEYS_FILE],
     },
     Usage {
         command: "keys revoke",

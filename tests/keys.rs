@@ -339,8 +339,19 @@ fn list_shows_every_key_and_its_state() {
         .lines()
         .map(|row| row.split_whitespace().collect())
         .collect();
-    assert_eq!(rows[0], ["ID", "STATE", "CREATED", "EXPIRES", "CONSUMER"]);
-    let states: Vec<_> = rows[1..].iter().map(|row| (row[1], row[4])).collect();
+    assert_eq!(
+        rows[0],
+        [
+            "ID",
+            "STATE",
+            "CREATED",
+            "EXPIRES",
+            "LAST_USED",
+            "USES",
+            "CONSUMER"
+        ]
+    );
+    let states: Vec<_> = rows[1..].iter().map(|row| (row[1], row[6])).collect();
     let wanted = [
         ("active", "active"),
         ("revoked", "revoked"),

@@ -163,6 +163,11 @@ fn the_readme_opens_the_gateway_s_door() {
     let access = machine.sh(&format!("stat -c '%a %U %G' {GATEWAY_SOCKET}"));
     assert_eq!(access.trim(), "660 root www-data");
     assert!(!machine.journal().contains("everyone on this machine"));
+    // When it was used last, the service writes into the folder that systemd has made, and
+    // root finds it there.
+    let list = "origin-guard keys list --json --file /etc/origin-guard/keys.json";
+    wait_until(&machine, "a use", || machine.sh(list).contains("\"uses\":1"));
+    machine.sh("test -f /var/lib/origin-guard/keys.json.uses");
     // A change by root's command reaches the service, which has a user of its own.
     machine.sh("origin-guard keys rm alice --file /etc/origin-guard/keys.json");
     wait_until(&machine, "the key's end", || ask(key).status == 401);

@@ -1,9 +1,10 @@
 //! The variables of the gateway's listener.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::http1::names::{self, is_own_field};
+use crate::keys::use_file::{self, STATE_DIRECTORY};
 use crate::keys::{Keys, Limits, Opened, Rate};
 use crate::net::Address;
 
@@ -27,6 +28,8 @@ pub struct Gateway {
     pub cors_origins: Vec<String>,
     /// The keys of `API_KEYS_FILE`, where it is set.
     pub keys: Option<Arc<Keys>>,
+    /// Where it is written down which of them are used.
+    pub key_uses: Option<PathBuf>,
 }
 
 impl Reader<'_> {
@@ -107,13 +110,23 @@ impl Reader<'_> {
             }
         }
         let keys = self.keys(limits);
+        let key_uses = keys.as_ref().map(|keys| self.key_uses(keys.path()));
         Some(Gateway {
             listen,
             key_header,
             key_parameter,
             cors_origins,
             keys,
+            key_uses,
         })
+    }
+
+    fn key_uses(&mut self, keys: &Path) -> PathBuf {
+        let state = (self.variable)(STATE_DIRECTORY).and_then(|list| list.into_string().ok());
+        let path = use_file::path(keys, state.as_deref());
+        self.effective
+            .push(("key_uses", path.display().to_string()));
+        path
     }
 
     fn keys(&mut self, limits: Limits) -> Option<Arc<Keys>> {

@@ -44,6 +44,15 @@ pub enum Action {
     List {
         /// `--json`.
         json: bool,
+        /// `--unused`: a span.
+        unused: Option<String>,
+    },
+    /// `show ID`
+    Show {
+        /// Which key.
+        id: String,
+        /// `--json`.
+        json: bool,
     },
     /// `revoke ID`
     Revoke {
@@ -77,8 +86,8 @@ pub struct RateText {
 
 const USAGE: &str = "\
 add CONSUMER [--expires 90d|DATE] [--metadata JSON] [--rate 100/1m [--burst 20]], \
-limit CONSUMER --rate 100/1m|none [--burst 20], import --consumer CONSUMER, list [--json], revoke ID, \
-rotate ID --overlap 24h, rm CONSUMER, verify; each with [--file PATH]";
+limit CONSUMER --rate 100/1m|none [--burst 20], import --consumer CONSUMER, \
+list [--unused 90d] [--json], show ID [--json], revoke ID, rotate ID --overlap 24h, rm CONSUMER, verify; each with [--file PATH]";
 
 /// The options and words behind `keys`.
 #[derive(Default)]
@@ -91,6 +100,7 @@ struct Options {
     consumer: Option<String>,
     rate: Option<String>,
     burst: Option<String>,
+    unused: Option<String>,
     json: bool,
 }
 
@@ -119,6 +129,7 @@ pub fn parse(arguments: &mut lexopt::Parser) -> Result<Option<KeysArgs>, UsageEr
             Long("burst") => ("--burst", &mut given.burst),
             Long("consumer") => ("--consumer", &mut given.consumer),
             Long("overlap") => ("--overlap", &mut given.overlap),
+            Long("unused") => ("--unused", &mut given.unused),
             flag => return Err(usage(&flag.unexpected())),
         };
         let value = arguments.value().map_err(|error| usage(&error))?;
@@ -167,6 +178,11 @@ impl Options {
             },
             "list" => Action::List {
                 json: std::mem::take(&mut self.json),
+                unused: self.unused.take(),
+            },
+            "show" => Action::Show {
+                id: word("a key's id")?,
+                json: std::mem::take(&mut self.json),
             },
             "revoke" => Action::Revoke {
                 id: word("a key's id")?,
@@ -194,6 +210,7 @@ impl Options {
             ("--overlap", self.overlap.is_some()),
             ("--rate", rate.is_some()),
             ("--consumer", self.consumer.is_some()),
+            ("--unused", self.unused.is_some()),
             ("--json", self.json),
         ];
         if let Some((name, _)) = left.iter().find(|(_, is_left)| *is_left) {

@@ -13,11 +13,13 @@ use super::cli::{Action, KeysArgs, RateText};
 use super::edit::{Change, edit};
 use super::id::Ids;
 use super::metadata::Metadata;
+use super::queries::{self, ListOptions};
 use super::rate::{Rate, RateError};
 use super::record::{self, Record};
 use super::text::{self, Key};
 use super::time::{Time, span};
-use super::{Error, Id, import, queries};
+use super::use_file::STATE_DIRECTORY;
+use super::{Error, Id, import};
 
 /// The variable that names the file.
 pub const FILE: &str = "API_KEYS_FILE";
@@ -35,6 +37,8 @@ pub fn run(command: KeysArgs, variable: impl Fn(&str) -> Option<OsString>) -> Re
         .ok_or_else(|| {
             Error::Usage(format!("no file is named; set {FILE}, or give --file PATH"))
         })?;
+    // A name that is not UTF-8 is none that systemd gives.
+    let states = variable(STATE_DIRECTORY).and_then(|list| list.into_string().ok());
     match command.action {
         Action::Add {
             consumer,
@@ -53,12 +57,24 @@ pub fn run(command: KeysArgs, variable: impl Fn(&str) -> Option<OsString>) -> Re
         }
         Action::Limit { consumer, rate } => limit(&path, consumer, parse_rate(&rate)?),
         Action::Import { consumer } => import::import(&path, consumer),
-        Action::List { json } => queries::list(&path, json),
+        Action::List { json, unused } => {
+            let unused = unused.as_deref().map(parse_unused).transpose()?;
+            queries::list(&path, states.as_deref(), &ListOptions { json, unused })
+        }
+        Action::Show { id, json } => queries::show(&path, states.as_deref(), parse_id(&id)?, json),
         Action::Revoke { id } => revoke(&path, parse_id(&id)?),
         Action::Rotate { id, overlap } => rotate(&path, parse_id(&id)?, &overlap),
         Action::Remove { consumer } => remove(&path, consumer),
         Action::Verify => queries::verify(&path),
     }
+}
+
+fn parse_unused(text: &str) -> Result<u64, Error> {
+    span(text).ok_or_else(|| {
+        Error::Usage(format!(
+            "--unused: {text:?} is no span; write one such as 90d, 12h or 30m"
+        ))
+    })
 }
 
 fn parse_id(text: &str) -> Result<Id, Error> {
@@ -290,14 +306,8 @@ impl Change for Revoke {
         self.found
             .as_ref()
             .map(|_| Vec::new())
-            .ok_or(no_such_key(self.id))
+            .ok_or(Error::NoSuchKey(self.id))
     }
-}
-
-fn no_such_key(id: Id) -> Error {
-    Error::Key(format!(
-        "no key has the id {id}; `origin-guard keys list` shows them"
-    ))
 }
 
 fn revoke(path: &Path, id: Id) -> Result<(), Error> {
@@ -366,7 +376,7 @@ impl Change for Rotate {
     }
 
     fn added(&mut self, taken: &Ids) -> Result<Vec<Record>, Error> {
-        let mut record = self.found.take().ok_or(no_such_key(self.id))??;
+        let mut record = self.found.take().ok_or(Error::NoSuchKey(self.id))??;
         let key = fresh(taken)?;
         record.digest = key.digest();
         self.made = Some((key, described(&record)));

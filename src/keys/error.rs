@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::Id;
 use super::rate::RateError;
+use super::use_file::UseFileError;
 use crate::private_file::OpenError;
 
 /// Why a command on keys failed, or why a file of keys was not read. Displays as the message
@@ -24,6 +25,12 @@ pub enum Error {
     Absent(PathBuf),
     /// The new file cannot get the permissions of the old one, which is as it was.
     Permissions(PathBuf, io::Error),
+    /// The file that says when keys were used cannot be read.
+    Uses(UseFileError),
+    /// Nobody counts the uses of the keys in the file at this path.
+    NotCounted(PathBuf),
+    /// No key has this id.
+    NoSuchKey(Id),
     /// There is no such key, or the key is not good.
     Key(String),
     /// The system denied something; what it was comes first.
@@ -41,6 +48,9 @@ impl Error {
             Self::Open(_)
             | Self::Absent(_)
             | Self::Permissions(..)
+            | Self::Uses(_)
+            | Self::NotCounted(_)
+            | Self::NoSuchKey(_)
             | Self::Key(_)
             | Self::System(..) => 1,
         }
@@ -84,6 +94,17 @@ impl fmt::Display for Error {
                  and access control list: {error}; run this as the owner or as root",
                 path.display()
             ),
+            Self::Uses(error) => error.fmt(to),
+            Self::NotCounted(path) => write!(
+                to,
+                "nobody has counted the uses of the keys in {}; a guard that serves with it \
+                 counts them, in the folder that STATE_DIRECTORY names or beside it",
+                path.display()
+            ),
+            Self::NoSuchKey(id) => write!(
+                to,
+                "no key has the id {id}; `origin-guard keys list` shows them"
+            ),
             Self::System(what, error) => write!(to, "{what}: {error}"),
         }
     }
@@ -94,6 +115,7 @@ impl std::error::Error for Error {
         match self {
             Self::Faulty(_, fault) => Some(fault),
             Self::Open(error) => Some(error),
+            Self::Uses(error) => Some(error),
             Self::Permissions(_, error) | Self::System(_, error) => Some(error),
             _ => None,
         }

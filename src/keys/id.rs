@@ -8,7 +8,7 @@ use super::text::BASE32;
 
 /// The first 50 bits of a key's digest, shown as ten characters of base32. So it tells
 /// which key is meant and nothing of its text, and cannot fall out with the digest.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Id(u64);
 
 const BITS: u32 = 50;

@@ -14,6 +14,7 @@ use super::reader;
 use super::record::Record;
 use super::text::{self, LENGTH, LONGEST};
 use super::time::Time;
+use super::use_counts::{KeyUse, UseCounts};
 use super::{Error, Id, KeyVerdict};
 
 /// Every key of a file, one behind the other, and a table that says where the one with a
@@ -33,6 +34,7 @@ pub struct Index {
     /// What consumers have used up, where it is counted.
     usages: Vec<Arc<Usage>>,
     most_under_way: Option<u32>,
+    uses: UseCounts,
 }
 
 /// The limits of consumers.
@@ -49,13 +51,15 @@ const PLACE_BITS: u32 = 40;
 
 /// A key as `entries` holds it: digest (32 bytes), time of creation and of expiry (8 each),
 /// whether it is revoked (1), length of the consumer's name (1), length of the metadata
-/// (2), the consumer's place in `usages` plus one or 0 (4), the name and the metadata.
+/// (2), the consumer's place in `usages` plus one or 0 (4), its own place in the file (4),
+/// the name and the metadata.
 struct Entry<'a> {
     digest: &'a [u8; 32],
     created: Time,
     expires: Time,
     revoked: bool,
     usage: u32,
+    place: u32,
     consumer: &'a [u8],
     metadata: &'a [u8],
 }
@@ -68,6 +72,7 @@ impl<'a> Entry<'a> {
         let (expires, rest) = rest.split_first_chunk()?;
         let (&[revoked, consumer, metadata @ ..], rest) = rest.split_first_chunk::<4>()?;
         let (usage, rest) = rest.split_first_chunk()?;
+        let (place, rest) = rest.split_first_chunk()?;
         let (consumer, rest) = rest.split_at_checked(usize::from(consumer))?;
         let metadata = usize::from(u16::from_le_bytes(metadata));
         let (metadata, rest) = rest.split_at_checked(metadata)?;
@@ -77,13 +82,15 @@ impl<'a> Entry<'a> {
             expires: Time::from_bytes(*expires),
             revoked: revoked != 0,
             usage: u32::from_le_bytes(*usage),
+            place: u32::from_le_bytes(*place),
             consumer,
             metadata,
         };
         Some((entry, rest))
     }
 
-    fn write(record: &Record, to: &mut Vec<u8>) {
+    /// The last argument is the key's place in the file, from 0.
+    fn write(record: &Record, to: &mut Vec<u8>, place: usize) {
         let metadata = record.metadata.as_ref();
         let metadata = metadata.map_or("", |metadata| metadata.as_str());
         let metadata_length = u16::try_from(metadata.len()).expect("its limit is lower");
@@ -94,6 +101,8 @@ impl<'a> Entry<'a> {
         to.extend_from_slice(&[u8::from(record.revoked.is_some()), consumer_length]);
         to.extend_from_slice(&metadata_length.to_le_bytes());
         to.extend_from_slice(&[0; 4]);
+        let place = u32::try_from(place).expect("fewer than 2^32 keys");
+        to.extend_from_slice(&place.to_le_bytes());
         to.extend_from_slice(record.consumer.as_bytes());
         to.extend_from_slice(metadata.as_bytes());
     }
@@ -112,6 +121,8 @@ pub struct Judgement<'a> {
     pub metadata: &'a str,
     /// What the consumer has used up, and how many requests it may have under way.
     usage: Option<(&'a Arc<Usage>, Option<u32>)>,
+    /// Where a use of the key is noted: its place, and the time of this one.
+    uses: Option<(&'a UseCounts, u32, Time)>,
 }
 
 /// A request that a consumer has under way, until it is dropped.
@@ -132,12 +143,18 @@ impl Judgement<'_> {
     ///
     /// Why it is not let in now.
     pub fn admit(&self) -> Result<Option<Permit>, Exceeded> {
-        let Some((usage, most)) = self.usage else {
-            return Ok(None);
+        let permit = match self.usage {
+            None => None,
+            Some((usage, most)) => {
+                let begin = |most| usage.begin(most).map(|()| Permit(Arc::clone(usage)));
+                let permit = most.map(begin).transpose()?;
+                usage.take()?;
+                permit
+            }
         };
-        let begin = |most| usage.begin(most).map(|()| Permit(Arc::clone(usage)));
-        let permit = most.map(begin).transpose()?;
-        usage.take()?;
+        if let Some((uses, place, now)) = self.uses {
+            uses.note(place, now, 1);
+        }
         Ok(permit)
     }
 }
@@ -151,7 +168,7 @@ impl Index {
         };
         let mut rates = Vec::new();
         let mut each = |record: Record| {
-            Entry::write(&record, &mut index.entries);
+            Entry::write(&record, &mut index.entries, index.count);
             // Most files have no rate at all.
             if let Some(rate) = record.rate {
                 rates.push((index.count, rate));
@@ -161,6 +178,7 @@ impl Index {
         };
         reader::read(file, &mut each).map_err(|error| error.at(path))?;
         index.entries.shrink_to_fit();
+        index.uses = UseCounts::new(index.count);
         index.count_usages(&rates, limits);
         index.fill_slots();
         Ok(index)
@@ -214,23 +232,56 @@ impl Index {
             return;
         }
         let mut used: HashMap<&[u8], &Arc<Usage>> = HashMap::new();
-        let mut rest = old.entries.as_slice();
-        while let Some((entry, behind)) = Entry::read(rest) {
+        for entry in entries(&old.entries) {
             if let Some(usage) = usage_of(&old.usages, entry.usage) {
                 used.insert(entry.consumer, usage);
             }
-            rest = behind;
         }
-        let mut rest = self.entries.as_slice();
-        while let Some((entry, behind)) = Entry::read(rest) {
+        for entry in entries(&self.entries) {
             if let Some(usage) = used.remove(entry.consumer)
                 && let Some(place) = (entry.usage as usize).checked_sub(1)
             {
                 usage.set(self.usages[place].rate());
                 self.usages[place] = Arc::clone(usage);
             }
-            rest = behind;
         }
+    }
+
+    /// Takes over the uses that `old`, which judges no more requests, has still noted.
+    pub(super) fn take_over_uses(&self, old: &Self) {
+        if !old.uses.take_mark() {
+            return;
+        }
+        for entry in entries(&old.entries) {
+            if let Some((last, count)) = old.uses.take(entry.place)
+                && let Some(same) = self.find(entry.digest)
+            {
+                self.uses.note(same.place, last, count);
+            }
+        }
+    }
+
+    /// Takes the uses of each key since this was last called, in the order of their ids.
+    pub(super) fn take_uses(&self) -> Vec<KeyUse> {
+        if !self.uses.take_mark() {
+            return Vec::new();
+        }
+        let taken = |entry: Entry<'_>| {
+            let (last, count) = self.uses.take(entry.place)?;
+            let id = Id::of(entry.digest);
+            Some(KeyUse { id, last, count })
+        };
+        let mut uses: Vec<_> = entries(&self.entries).filter_map(taken).collect();
+        uses.sort_unstable_by_key(|used| used.id);
+        uses
+    }
+
+    /// The ids of all keys, in order.
+    pub(super) fn ids(&self) -> Vec<Id> {
+        let mut ids = Vec::with_capacity(self.count);
+        ids.extend(entries(&self.entries).map(|entry| Id::of(entry.digest)));
+        ids.sort_unstable();
+        ids
     }
 
     fn fill_slots(&mut self) {
@@ -304,6 +355,7 @@ impl Index {
             .as_ref()
             .and_then(|entry| usage_of(&self.usages, entry.usage));
         let usage = usage.map(|usage| (usage, self.most_under_way));
+        let uses = found.as_ref().map(|entry| (&self.uses, entry.place, now));
         let text = |bytes| std::str::from_utf8(bytes).expect("written as a text");
         let (consumer, metadata) = found.map_or(("", ""), |entry| {
             (text(entry.consumer), text(entry.metadata))
@@ -314,6 +366,7 @@ impl Index {
             consumer,
             metadata,
             usage,
+            uses,
         }
     }
 
@@ -341,6 +394,16 @@ impl Index {
         }
         found
     }
+}
+
+/// What is in `bytes`, one behind the other.
+fn entries(bytes: &[u8]) -> impl Iterator<Item = Entry<'_>> {
+    let mut rest = bytes;
+    std::iter::from_fn(move || {
+        let (entry, behind) = Entry::read(rest)?;
+        rest = behind;
+        Some(entry)
+    })
 }
 
 /// Where an entry holds its consumer's place in `usages`.

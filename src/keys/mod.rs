@@ -3,6 +3,7 @@
 //! The file holds only digests. A key's text is shown once, when the key is made. [`text`]
 //! documents the text, [`record`] the file.
 
+pub mod add_uses;
 pub mod cli;
 pub mod commands;
 mod edit;
@@ -14,6 +15,7 @@ mod id;
 mod import;
 mod index;
 mod json_stream;
+mod known_uses;
 mod metadata;
 mod permissions;
 mod queries;
@@ -23,6 +25,8 @@ pub mod record;
 mod store;
 pub mod text;
 pub mod time;
+mod use_counts;
+pub mod use_file;
 mod verdict;
 
 pub use error::{Error, FieldError};
@@ -30,4 +34,5 @@ pub use id::Id;
 pub use index::{Index, Judgement, Limits, Permit};
 pub use rate::{Exceeded, Rate, RateError, Usage};
 pub use store::{Keys, Opened};
+pub use use_counts::KeyUse;
 pub use verdict::KeyVerdict;

@@ -57,6 +57,16 @@ pub(super) fn take_owner(file: &File, wanted: &fs::Metadata) -> io::Result<()> {
     fchown(file, Some(wanted.uid()), Some(wanted.gid()))
 }
 
+/// Lets those read `file` who may read `keys`, everyone aside, as far as the system allows
+/// that; its mode is 0600 where it does not.
+pub(super) fn share(file: &File, keys: &Metadata) {
+    let shared = take_owner(file, keys).or_else(|_| fchown(file, None, Some(keys.gid())));
+    if shared.is_ok() {
+        // Where this fails, too, fewer may read it.
+        let _ = file.set_permissions(Permissions::from_mode(0o600 | keys.mode() & 0o040));
+    }
+}
+
 fn identity(metadata: &Metadata) -> (u32, u32, u32) {
     (metadata.uid(), metadata.gid(), metadata.mode() & MODE)
 }

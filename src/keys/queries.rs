@@ -1,16 +1,18 @@
-//! The commands that read the file alone: `keys list` and `keys verify`.
+//! The commands that change nothing: `keys list`, `keys show` and `keys verify`.
 
+use std::fs::File;
 use std::io::{self, BufWriter, Read as _, Write};
 use std::path::Path;
 
 use zeroize::Zeroizing;
 
 use super::error::ReadError;
+use super::known_uses::KnownUses;
 use super::reader;
 use super::record::Record;
 use super::text::{self, Malformed};
 use super::time::Time;
-use super::{Error, KeyVerdict, Keys, Opened, file};
+use super::{Error, Id, KeyVerdict, Keys, Opened, file};
 use crate::private_file::PrivateFile;
 
 /// A key's state in one word.
@@ -28,61 +30,268 @@ fn state(record: &Record, now: Time) -> &'static str {
     }
 }
 
-/// Prints every key with its state.
-pub(super) fn list(path: &Path, json: bool) -> Result<(), Error> {
-    let PrivateFile {
-        file: source,
-        warning,
-    } = file::open(path)?;
-    warn(warning);
+/// What is listed.
+pub(super) struct ListOptions {
+    pub(super) json: bool,
+    /// Only keys that were not used for so many seconds.
+    pub(super) unused: Option<u64>,
+}
+
+/// Prints every key with its state and its last use, or those that are asked for.
+pub(super) fn list(
+    path: &Path,
+    state_directory: Option<&str>,
+    options: &ListOptions,
+) -> Result<(), Error> {
+    let source = open(path)?;
     let now = Time::now();
+    let uses = match options.unused {
+        None => known_uses(path, state_directory),
+        Some(seconds) => uses_for(path, state_directory, now, now.before(seconds))?,
+    };
     let mut to = BufWriter::new(io::stdout().lock());
     let mut first = true;
     let mut each = |record: Record| {
+        let listed = Listed::new(&record, &uses, now);
+        if !options
+            .unused
+            .is_none_or(|seconds| listed.is_unused_for(seconds))
+        {
+            return Ok(());
+        }
         let first = std::mem::replace(&mut first, false);
-        if json {
+        if options.json {
             to.write_all(if first { b"[\n" } else { b",\n" })?;
-            write_json(&record, now, &mut to)
+            listed.write_json(&mut to)
         } else {
             if first {
-                write_row(["ID", "STATE", "CREATED", "EXPIRES", "CONSUMER"], &mut to)?;
+                write_row(HEADING, &mut to)?;
             }
-            let expires = record.expires.map(|time| time.to_string());
-            let row = [
-                &record.id().to_string(),
-                state(&record, now),
-                &record.created.to_string(),
-                expires.as_deref().unwrap_or("never"),
-                &record.consumer,
-            ];
-            write_row(row, &mut to)
+            listed.write_row(&mut to)
         }
     };
-    let unprinted = |error: io::Error| Error::System("the list cannot be printed".into(), error);
-    reader::read(source, &mut each).map_err(|error| match error {
-        ReadError::Writing(error) => unprinted(error),
-        other => other.at(path),
-    })?;
-    if json {
+    read_each(path, source, &mut each)?;
+    if options.json {
         let end = if first { "[]\n" } else { "\n]\n" };
         to.write_all(end.as_bytes()).map_err(unprinted)?;
     }
     to.flush().map_err(unprinted)
 }
 
-fn write_row(cells: [&str; 5], to: &mut impl Write) -> io::Result<()> {
-    let [id, state, created, expires, consumer] = cells;
-    writeln!(
-        to,
-        "{id:<10}  {state:<7}  {created:<20}  {expires:<20}  {consumer}"
-    )
+/// Prints all that is known of one key.
+pub(super) fn show(
+    path: &Path,
+    state_directory: Option<&str>,
+    id: Id,
+    json: bool,
+) -> Result<(), Error> {
+    let source = open(path)?;
+    let mut found = None;
+    let mut each = |record: Record| {
+        if record.id() == id {
+            found = Some(record);
+        }
+        Ok(())
+    };
+    read_each(path, source, &mut each)?;
+    let record = found.ok_or(Error::NoSuchKey(id))?;
+    let uses = known_uses(path, state_directory);
+    let listed = Listed::new(&record, &uses, Time::now());
+    let mut to = BufWriter::new(io::stdout().lock());
+    let written = if json {
+        listed
+            .write_json(&mut to)
+            .and_then(|()| to.write_all(b"\n"))
+    } else {
+        listed.write_lines(&mut to)
+    };
+    written.and_then(|()| to.flush()).map_err(unprinted)
 }
 
-fn write_json(record: &Record, now: Time, to: &mut impl Write) -> io::Result<()> {
-    let (id, state) = (record.id(), state(record, now));
-    write!(to, "{{\"id\":\"{id}\",\"state\":\"{state}\",")?;
-    record.write_fields(to)?;
-    to.write_all(b"}")
+fn open(path: &Path) -> Result<File, Error> {
+    let PrivateFile { file, warning } = file::open(path)?;
+    warn(warning);
+    Ok(file)
+}
+
+fn read_each(
+    path: &Path,
+    source: File,
+    each: &mut dyn FnMut(Record) -> io::Result<()>,
+) -> Result<(), Error> {
+    let read = reader::read(source, each);
+    read.map(|_| ()).map_err(|error| match error {
+        ReadError::Writing(error) => unprinted(error),
+        other => other.at(path),
+    })
+}
+
+fn unprinted(error: io::Error) -> Error {
+    Error::System("the list cannot be printed".into(), error)
+}
+
+/// What is known of uses, where it is no more than one more column.
+fn known_uses(path: &Path, state_directory: Option<&str>) -> KnownUses {
+    let known = KnownUses::find(path, state_directory).unwrap_or_else(|error| {
+        warn(Some(format!(
+            "when keys were last used is not known: {error}"
+        )));
+        KnownUses::default()
+    });
+    known.warnings.iter().cloned().map(Some).for_each(warn);
+    known
+}
+
+/// The same where it decides what is listed. Says so where uses are not counted since
+/// `from`.
+fn uses_for(
+    path: &Path,
+    state_directory: Option<&str>,
+    now: Time,
+    from: Time,
+) -> Result<KnownUses, Error> {
+    let known = KnownUses::find(path, state_directory).map_err(Error::Uses)?;
+    known.warnings.iter().cloned().map(Some).for_each(warn);
+    let since = known.since(now);
+    let since = since.ok_or_else(|| Error::NotCounted(path.to_owned()))?;
+    if since > from {
+        warn(Some(format!(
+            "uses are counted since {since}; of a key that was not used since then it is not \
+             known whether it was used before, so that it is not listed"
+        )));
+    }
+    Ok(known)
+}
+
+/// A key, and what is known of it now.
+struct Listed<'a> {
+    record: &'a Record,
+    state: &'static str,
+    /// `None` where nobody counts.
+    uses: Option<KeyUses>,
+    now: Time,
+}
+
+/// How a key was used, where that is counted.
+struct KeyUses {
+    since: Time,
+    last: Option<Time>,
+    count: u64,
+}
+
+const HEADING: [&str; 7] = [
+    "ID",
+    "STATE",
+    "CREATED",
+    "EXPIRES",
+    "LAST_USED",
+    "USES",
+    "CONSUMER",
+];
+
+impl<'a> Listed<'a> {
+    fn new(record: &'a Record, known: &KnownUses, now: Time) -> Self {
+        let found = known.of(record.id());
+        let uses = known.since(now).map(|since| KeyUses {
+            since,
+            last: found.map(|found| found.last),
+            count: found.map_or(0, |found| found.count),
+        });
+        Self {
+            record,
+            state: state(record, now),
+            uses,
+            now,
+        }
+    }
+
+    /// Whether it is known that the key was not used in these last seconds.
+    fn is_unused_for(&self, seconds: u64) -> bool {
+        self.uses.as_ref().is_some_and(|uses| {
+            // One that was never used may have been so before uses were counted.
+            let last = uses.last.unwrap_or(uses.since.max(self.record.created));
+            self.now.since(last) >= seconds
+        })
+    }
+
+    fn expires(&self) -> String {
+        let expires = self.record.expires;
+        expires.map_or("never".into(), |time| time.to_string())
+    }
+
+    /// When it was last used, and how often.
+    fn used(&self) -> (String, String) {
+        match &self.uses {
+            None => ("-".into(), "-".into()),
+            Some(uses) => {
+                let last = uses.last.map_or("never".into(), |time| time.to_string());
+                (last, uses.count.to_string())
+            }
+        }
+    }
+
+    fn write_row(&self, to: &mut impl Write) -> io::Result<()> {
+        let (last, count) = self.used();
+        let row = [
+            &self.record.id().to_string(),
+            self.state,
+            &self.record.created.to_string(),
+            &self.expires(),
+            &last,
+            &count,
+            &self.record.consumer,
+        ];
+        write_row(row, to)
+    }
+
+    fn write_json(&self, to: &mut impl Write) -> io::Result<()> {
+        let (id, state) = (self.record.id(), self.state);
+        write!(to, "{{\"id\":\"{id}\",\"state\":\"{state}\",")?;
+        self.record.write_fields(to)?;
+        if let Some(uses) = &self.uses {
+            if let Some(last) = uses.last {
+                write!(to, ",\"last_used\":\"{last}\"")?;
+            }
+            write!(to, ",\"uses\":{}", uses.count)?;
+        }
+        to.write_all(b"}")
+    }
+
+    /// One line for each thing that is known.
+    fn write_lines(&self, to: &mut impl Write) -> io::Result<()> {
+        let record = self.record;
+        let (last, count) = self.used();
+        let time = |time: Option<Time>| time.map(|time| time.to_string());
+        for (name, value) in [
+            ("id", Some(record.id().to_string())),
+            ("state", Some(self.state.to_owned())),
+            ("consumer", Some(record.consumer.clone())),
+            ("created", Some(record.created.to_string())),
+            ("expires", Some(self.expires())),
+            ("rotated", time(record.rotated)),
+            ("revoked", time(record.revoked)),
+            ("last_used", Some(last)),
+            ("uses", Some(count)),
+            ("rate", record.rate.map(|rate| rate.to_string())),
+            (
+                "metadata",
+                record.metadata.as_ref().map(|all| all.as_str().to_owned()),
+            ),
+        ] {
+            if let Some(value) = value {
+                writeln!(to, "{name:<9}  {value}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn write_row(cells: [&str; 7], to: &mut impl Write) -> io::Result<()> {
+    let [id, state, created, expires, last, uses, consumer] = cells;
+    writeln!(
+        to,
+        "{id:<10}  {state:<7}  {created:<20}  {expires:<20}  {last:<20}  {uses:>6}  {consumer}"
+    )
 }
 
 fn warn(warning: Option<String>) {

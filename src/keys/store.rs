@@ -1,16 +1,18 @@
 //! The keys of a running guard: read from their file, and read again when it changes.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use super::time::Time;
-use super::{Error, Index, Judgement, Limits, file};
+use super::use_counts::KeyUse;
+use super::{Error, Id, Index, Judgement, Limits, file};
 use crate::private_file::{Fingerprint, PrivateFile};
 
 /// The keys of one file.
 pub struct Keys {
     path: PathBuf,
-    index: RwLock<Index>,
+    /// Shared, so that who goes through all keys holds no lock meanwhile.
+    index: RwLock<Arc<Index>>,
     limits: Limits,
     /// The state of the file that was read last, faulty or not.
     seen: Mutex<Option<Fingerprint>>,
@@ -44,7 +46,7 @@ impl Keys {
         let Opened { keys, warning } = read(path, limits)?;
         let keys = Self {
             path: path.to_owned(),
-            index: RwLock::new(keys),
+            index: RwLock::new(Arc::new(keys)),
             limits,
             seen: Mutex::new(seen),
         };
@@ -60,10 +62,23 @@ impl Keys {
     /// How many there are, good or not.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.index
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .len()
+        self.index().len()
+    }
+
+    fn index(&self) -> Arc<Index> {
+        Arc::clone(&self.index.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Takes the uses of each key since this was last called, in the order of their ids.
+    #[must_use]
+    pub fn take_uses(&self) -> Vec<KeyUse> {
+        self.index().take_uses()
+    }
+
+    /// The ids of all keys, in order.
+    #[must_use]
+    pub fn ids(&self) -> Vec<Id> {
+        self.index().ids()
     }
 
     /// Whether there are none.
@@ -103,10 +118,13 @@ impl Keys {
         *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = seen;
         let Opened { mut keys, warning } = read(&self.path, self.limits)?;
         let count = keys.len();
-        keys.go_on_from(&self.index.read().unwrap_or_else(PoisonError::into_inner));
+        keys.go_on_from(&self.index());
+        let keys = Arc::new(keys);
         let mut held = self.index.write().unwrap_or_else(PoisonError::into_inner);
-        let old = std::mem::replace(&mut *held, keys);
+        let old = std::mem::replace(&mut *held, Arc::clone(&keys));
         drop(held);
+        // Requests are judged under the lock, so that the old ones note nothing more.
+        keys.take_over_uses(&old);
         // Freeing a million keys takes a while, and nobody waits for it here.
         drop(old);
         Ok(Opened {

@@ -32,6 +32,20 @@ impl Time {
         Self(u64::from_le_bytes(bytes))
     }
 
+    /// Whole minutes since 1970.
+    pub(super) fn to_minutes(self) -> u64 {
+        self.0 / MINUTE
+    }
+
+    pub(super) fn of_minutes(minutes: u64) -> Self {
+        Self(minutes.saturating_mul(MINUTE).min(LAST))
+    }
+
+    /// So many seconds earlier, 1970 at the earliest.
+    pub(super) fn before(self, seconds: u64) -> Self {
+        Self(self.0.saturating_sub(seconds))
+    }
+
     /// Reads `2026-11-24T07:00:00Z`: a time in UTC, in whole seconds, from 1970 on.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {

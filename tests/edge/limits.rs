@@ -70,6 +70,21 @@ fn exactly_the_burst_passes_at_once_by_all_keys_and_on_all_workers() {
 }
 
 #[test]
+fn each_request_that_is_let_in_is_a_use_of_its_key() {
+    let keys = KeyFile::new("edge-uses");
+    let key = keys.add("alice", &["--rate", "3/1h"]);
+    let mut gateway = gateway(&keys, &served(), &[]);
+    for wanted in [200, 200, 200, 429] {
+        assert_eq!(status(&gateway, &key), wanted);
+    }
+    assert_eq!(status(&gateway, "og_guessed"), 401);
+    gateway.signal(rustix::process::Signal::TERM);
+    gateway.wait();
+    let list = keys.must(&["list", "--json"]);
+    assert!(list.contains("\"uses\":3"), "{list}");
+}
+
+#[test]
 fn the_429_says_when_to_come_again_and_is_no_denial() {
     let keys = KeyFile::new("edge-rate-429");
     let key = keys.add("alice", &["--rate", "2/1h"]);
