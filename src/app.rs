@@ -431,6 +431,7 @@ fn gateway(
             secret_header,
             keys,
             secrets,
+            guesses: Guesses::default(),
             trusted_proxies,
             access_log,
         }),

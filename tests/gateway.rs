@@ -201,6 +201,42 @@ fn every_method_and_all_below_authorize_are_answered() {
     assert_eq!(guard.ask(request("OPTIONS", "*", &[])).status, 204);
 }
 
+/// Guessing is bounded by the client that the proxy names, and a good key is never held up.
+#[test]
+fn clients_that_guess_are_told_to_wait_and_good_keys_never_are() {
+    let file = KeyFile::new("guessing");
+    let key = file.add("acme", &[]);
+    let guard = file.gateway(&[("TRUSTED_PROXIES", "127.0.0.1")]);
+    let from = |key: &str, client: &str| {
+        let key = format!("Authorization: Bearer {key}");
+        let client = format!("X-Forwarded-For: {client}");
+        guard.ask(request("GET", "/authorize", &[&key, &client]))
+    };
+    // The minute may end in between once.
+    let limited = (0..42).map(|_| from("og_guessed", "203.0.113.7"));
+    let limited: Vec<_> = limited.skip_while(|answer| answer.status == 401).collect();
+    let answer = limited
+        .first()
+        .expect("42 invalid keys are answered as such");
+    assert!(limited.len() <= 22, "after {}", 42 - limited.len());
+    let body = r#"{"error":"Too many requests"}"#;
+    assert_answer(answer, 429, body, "guessed");
+    assert_eq!(answer.header("x-guard-body"), Some(body));
+    let seconds = answer.header("retry-after").expect("when");
+    assert!((1..=60).contains(&seconds.parse::<u32>().expect("a number")));
+    for _ in 0..50 {
+        assert_eq!(from(&key, "203.0.113.7").status, 200);
+    }
+    assert_eq!(from("og_guessed", "203.0.113.8").status, 401);
+    // The proxy itself is nobody, whether it is believed or not.
+    let doubted = file.gateway(&[]);
+    for _ in 0..50 {
+        assert_eq!(status(&guard, "og_guessed"), 401);
+        assert_eq!(from("og_guessed", "127.0.0.1").status, 401);
+        assert_eq!(status(&doubted, "og_guessed"), 401);
+    }
+}
+
 #[test]
 fn a_consumer_s_metadata_is_sent_as_compact_ascii() {
     let file = KeyFile::new("metadata");

@@ -197,7 +197,7 @@ pub const VARIABLES: &[Variable] = &[
         help: "whose pages may read the answers; needs ORIGIN" },
 
     Variable { name: "TRUSTED_PROXIES", topic: Topic::Logs, form: Networks, default: Nothing("none"),
-        help: "whose X-Forwarded-For names the client in the log" },
+        help: "whose X-Forwarded-For names the client" },
     Variable { name: "ACCESS_LOG", topic: Topic::Logs, form: Switch, default: Value("0"),
         help: "1 logs every request" },
 

@@ -112,12 +112,7 @@ impl Edge {
                 Denied::Key(verdict, id) => {
                     request_log::log_denial(request, verdict.reason(), id, trusted);
                     let client = trusted.client(request);
-                    let address = client.address().filter(|_| {
-                        // A proxy that does not say for whom it asks would be everybody.
-                        api_key::is_invalid(verdict) && !trusted.trusts(client)
-                    });
-                    let guessing = address.and_then(|address| self.guesses.note(address));
-                    if let Some(exceeded) = guessing.map(Exceeded::Guessing) {
+                    if let Some(exceeded) = self.guesses.note(verdict, client, trusted) {
                         api_key::limit_counter(exceeded).increment();
                         Answer::from(reply::too_many(exceeded))
                     } else {

@@ -9,6 +9,7 @@ use tiny_http::{Header, Method, Request};
 
 use super::api_key::{self, Presented, presented};
 use super::counters as shared;
+use super::guesses::Guesses;
 use super::request_log::{self, counted, path, respond};
 use crate::auth::secrets::Secrets;
 use crate::handler::{Answer, Decision, Handler};
@@ -34,7 +35,9 @@ pub struct Gateway {
     pub keys: Option<Arc<Keys>>,
     /// The secrets, with the text of the current one.
     pub secrets: Arc<Secrets>,
-    /// Whose word on the client counts in the log.
+    /// Who presents invalid keys.
+    pub guesses: Guesses,
+    /// Whose word on the client counts.
     pub trusted_proxies: TrustedProxies,
     /// Whether every request is logged.
     pub access_log: bool,
@@ -95,10 +98,18 @@ impl Gateway {
             request_log::log_limited(request, exceeded, id, &self.trusted_proxies);
             return Answer::from(reply::too_many_for_proxy(exceeded)).granted();
         }
-        api_key::counter(verdict).increment();
         if verdict != KeyVerdict::Granted {
-            request_log::log_denial(request, verdict.reason(), id, &self.trusted_proxies);
+            let trusted = &self.trusted_proxies;
+            request_log::log_denial(request, verdict.reason(), id, trusted);
+            // Who asks is a proxy, trusted or not; the client is whom it names.
+            let client = trusted.named_client(request);
+            let guessing = client.and_then(|client| self.guesses.note(verdict, client, trusted));
+            if let Some(exceeded) = guessing {
+                api_key::limit_counter(exceeded).increment();
+                return Answer::from(reply::too_many_for_proxy(exceeded));
+            }
         }
+        api_key::counter(verdict).increment();
         reply::key_verdict(verdict, fields)
     }
 

@@ -9,6 +9,9 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
+use super::api_key;
+use crate::http1::forwarded::{Client, TrustedProxies};
+use crate::keys::{Exceeded, KeyVerdict};
 use crate::log::network;
 
 /// Invalid keys of one network in one period that are answered as such.
@@ -40,12 +43,24 @@ impl Default for Guesses {
 }
 
 impl Guesses {
-    /// Takes note of an invalid key from `address`. Where there were too many in this
-    /// period, returns in how many seconds it ends.
-    pub(super) fn note(&self, address: IpAddr) -> Option<u64> {
-        self.note_at(address, self.since.elapsed().as_secs())
+    /// Takes note of the verdict on what `client` has presented. Where it is one invalid key
+    /// too many, returns when that is over.
+    pub(super) fn note(
+        &self,
+        verdict: KeyVerdict,
+        client: Client,
+        trusted: &TrustedProxies,
+    ) -> Option<Exceeded> {
+        let address = client.address().filter(|_| {
+            // A proxy that does not say for whom it asks would be everybody.
+            api_key::is_invalid(verdict) && !trusted.trusts(client)
+        })?;
+        let left = self.note_at(address, self.since.elapsed().as_secs())?;
+        Some(Exceeded::Guessing(left))
     }
 
+    /// Takes note of an invalid key. Where there were too many in this period, returns in
+    /// how many seconds it ends.
     fn note_at(&self, address: IpAddr, seconds: u64) -> Option<u64> {
         let hash = self.hasher.hash_one(network(address));
         let slot = usize::try_from(hash).unwrap_or_default() & (SLOTS - 1);

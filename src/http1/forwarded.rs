@@ -125,7 +125,14 @@ impl TrustedProxies {
         self.client_of(peer, self.trusts(Client::of(peer)), fields)
     }
 
-    /// The same from the names and values of header fields. `is_believed` says whether the
+    /// The client that a trusted proxy names; `None` where none is named.
+    #[must_use]
+    pub fn named_client(&self, request: &Request) -> Option<Client> {
+        let peer = request.remote_addr().copied().unwrap_or(UNIX_PEER);
+        Some(self.client(request)).filter(|&client| client != Client::of(peer))
+    }
+
+    /// The same as [`Self::client`] from the names and values of header fields. `is_believed` says whether the
     /// peer's word counts: it does where the peer is trusted, and where it presented the
     /// right secret, because then it is the gateway.
     #[must_use]
