@@ -166,7 +166,9 @@ fn the_readme_opens_the_gateway_s_door() {
     // When it was used last, the service writes into the folder that systemd has made, and
     // root finds it there.
     let list = "origin-guard keys list --json --file /etc/origin-guard/keys.json";
-    wait_until(&machine, "a use", || machine.sh(list).contains("\"uses\":1"));
+    wait_until(&machine, "a use", || {
+        machine.sh(list).contains("\"uses\":1")
+    });
     machine.sh("test -f /var/lib/origin-guard/keys.json.uses");
     // A change by root's command reaches the service, which has a user of its own.
     machine.sh("origin-guard keys rm alice --file /etc/origin-guard/keys.json");

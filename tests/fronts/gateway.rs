@@ -30,6 +30,7 @@ const METADATA: &str =
 with_each_gateway! {
     a_key_decides
     a_consumer_at_its_limit_is_told_when_to_come_again
+    who_guesses_is_told_to_wait_and_a_good_key_never_is
     other_headers_hold_key_and_secret
     no_answer_of_the_origin_shows_the_secret
     no_answer_to_trace_shows_the_secret
@@ -80,12 +81,26 @@ impl Gateway {
         self.front.ask(request(target, fields))
     }
 
-    /// Asks until the answer has `status`; the guard looks at its file every now and then.
+    /// Asks until the answer has `status`; after a 401 not before the guard has read its keys
+    /// again, because many invalid ones would be taken for guesses.
     fn ask_until(&self, status: u16, fields: &str) {
+        let reloads = || {
+            let log = self.guard.log();
+            let is_reload = |line: &&String| line.contains("keys_reloaded");
+            log.iter().filter(is_reload).count()
+        };
         let since = Instant::now();
-        while self.ask("/granted", fields).status != status {
+        loop {
+            let before = reloads();
+            let found = self.ask("/granted", fields).status;
+            if found == status {
+                return;
+            }
             assert!(since.elapsed() < PATIENCE, "never {status} with {fields}");
-            std::thread::yield_now();
+            while found == 401 && reloads() == before {
+                assert!(since.elapsed() < PATIENCE, "never {status} with {fields}");
+                std::thread::yield_now();
+            }
         }
     }
 
@@ -194,6 +209,28 @@ fn a_consumer_at_its_limit_is_told_when_to_come_again(proxy: Proxy) {
     assert_eq!(answer.header("ratelimit"), Some(&*left));
     assert_eq!(gateway.front.seen().len(), count);
     assert_eq!(gateway.ask("/granted", &bob).status, 200);
+}
+
+fn who_guesses_is_told_to_wait_and_a_good_key_never_is(proxy: Proxy) {
+    let Some(gateway) = Gateway::start(proxy, Role::Gateway, "guessing") else {
+        return;
+    };
+    let bob = gateway.key("bob", &[]);
+    // Whatever a client says of itself, it is whom the proxy sees.
+    let guess = |number: usize| {
+        let fields = format!("X-Forwarded-For: 203.0.113.{number}\r\n{}", bearer("og_x"));
+        gateway.ask("/forbidden", &fields)
+    };
+    // The minute may end in between once.
+    let answer = (0..42).map(guess).find(|answer| answer.status != 401);
+    let answer = answer.expect("42 invalid keys are answered as such");
+    assert_eq!(answer.status, 429, "{answer:?}");
+    assert_eq!(answer.body, br#"{"error":"Too many requests"}"#);
+    let seconds = answer.header("retry-after").expect("when");
+    assert!((1..=60).contains(&seconds.parse::<u32>().expect("a number")));
+    for _ in 0..30 {
+        assert_eq!(gateway.ask("/granted", &bob).status, 200);
+    }
 }
 
 fn what_a_client_forges_never_arrives(proxy: Proxy) {
