@@ -238,6 +238,8 @@ pub fn listener_groups(
         tls: config.tls.clone(),
         client_certificate: ClientCertificate::NotAsked,
         proxies: TrustedProxies::default(),
+        // Whoever watches is not the gateway.
+        allowed: None,
         handler: Arc::new(Admin { is_local }),
     };
     let origin = origin(config, inherited.origin, secrets, relays.backend.as_ref());
@@ -298,6 +300,7 @@ fn origin(
         tls: config.tls.clone(),
         client_certificate: ClientCertificate::Asked,
         proxies: config.proxy_protocol.clone(),
+        allowed: config.allow_from.clone(),
         handler,
     }
 }
@@ -325,6 +328,8 @@ fn redirect(
         tls: None,
         client_certificate: ClientCertificate::NotAsked,
         proxies: config.proxy_protocol.clone(),
+        // The validators of ACME come from anywhere.
+        allowed: None,
         handler: Arc::new(Redirect {
             tls: Arc::clone(tls),
             port: port
@@ -456,6 +461,8 @@ fn gateway(
         tls: config.tls.clone(),
         client_certificate: ClientCertificate::NotAsked,
         proxies: config.proxy_protocol.clone(),
+        // Its clients are everybody's.
+        allowed: None,
         handler,
     })
 }

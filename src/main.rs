@@ -147,7 +147,8 @@ fn bind_and_run(mut config: Config, inherited: InheritedSockets) -> Result<usize
         .as_ref()
         .and_then(|gateway| gateway.keys.clone());
     let (source, seen) = (config.source.clone(), config.secrets.seen);
-    reload::start(source, seen, Arc::clone(&secrets), keys, config.tls.clone())
+    let (tls, allow_from) = (config.tls.clone(), config.allow_from.clone());
+    reload::start(source, seen, Arc::clone(&secrets), keys, tls, allow_from)
         .map_err(failed("reload"))?;
     let recorder = record_key_uses(&config).map_err(failed("write down which keys are used"))?;
     let private = SelfCheckSocket::new().map_err(failed("name the socket of the self-check"))?;

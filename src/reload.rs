@@ -16,6 +16,7 @@ use crate::keys::{Keys, Opened};
 use crate::metrics::{Family, Series, Value, declare_counters, labels};
 use crate::net::tls::server::{Reloaded, TlsServer, TlsServerError};
 use crate::private_file::Fingerprint;
+use crate::server::AllowList;
 use crate::{signals, systemd};
 
 static RELOADS: Family = Family {
@@ -38,6 +39,7 @@ declare_counters! {
 static LAST_SECRETS: Value = Value::new();
 static LAST_KEYS: Value = Value::new();
 static LAST_CERTIFICATES: Value = Value::new();
+static LAST_ALLOW_FROM: Value = Value::new();
 
 /// What is counted here.
 pub(crate) static TABLES: [&[Series]; 2] = [
@@ -46,6 +48,7 @@ pub(crate) static TABLES: [&[Series]; 2] = [
         LAST_SECRETS.series(&LAST_RELOADS, r#"file="secrets""#),
         LAST_KEYS.series(&LAST_RELOADS, r#"file="keys""#),
         LAST_CERTIFICATES.series(&LAST_RELOADS, r#"file="certificates""#),
+        LAST_ALLOW_FROM.series(&LAST_RELOADS, r#"file="allow_from""#),
     ],
 ];
 
@@ -55,6 +58,7 @@ pub(crate) fn failed_files() -> impl Iterator<Item = &'static str> {
         ("secrets", &LAST_SECRETS),
         ("keys", &LAST_KEYS),
         ("certificates", &LAST_CERTIFICATES),
+        ("allow_from", &LAST_ALLOW_FROM),
     ];
     let failed = |last: &Value| last.get().is_some_and(|last| last < 1.0);
     files
@@ -152,6 +156,7 @@ pub fn start(
     secrets: Arc<Secrets>,
     keys: Option<Arc<Keys>>,
     tls: Option<Arc<TlsServer>>,
+    allow_from: Option<Arc<AllowList>>,
 ) -> io::Result<()> {
     let mut signals = signals::reload_requests()?;
     let secrets = SecretFile {
@@ -165,6 +170,9 @@ pub fn start(
     }
     if let Some(tls) = tls {
         threads.push(spawn("certificates", Certificates::new(tls))?);
+    }
+    if let Some(list) = allow_from.filter(|list| list.path().is_some()) {
+        threads.push(spawn("allow_from", list)?);
     }
     std::thread::Builder::new()
         .name("reload".into())
@@ -361,6 +369,43 @@ impl Watched for Arc<Keys> {
                 log::error!(
                     "keys_reload_failed kept={} API_KEYS_FILE: {error}",
                     self.len()
+                );
+                Outcome::Failed
+            }
+        }
+    }
+}
+
+impl Watched for Arc<AllowList> {
+    fn last_reload(&self) -> &'static Value {
+        &LAST_ALLOW_FROM
+    }
+
+    fn paths(&self) -> Vec<PathBuf> {
+        self.path().map(ToOwned::to_owned).into_iter().collect()
+    }
+
+    fn seen(&self) -> State {
+        vec![AllowList::seen(self)]
+    }
+
+    fn reload(&mut self, number: Option<u64>, _: bool) -> Outcome {
+        match AllowList::reload(self) {
+            Ok(changed) => {
+                RELOAD_SUCCEEDED.increment();
+                log::info!(
+                    "allow_from_reloaded {}networks={} changed={changed}",
+                    shown(number),
+                    self.count()
+                );
+                Outcome::Succeeded
+            }
+            Err(error) => {
+                RELOAD_FAILED.increment();
+                log::error!(
+                    "allow_from_reload_failed {}kept={} ALLOW_FROM_FILE: {error}",
+                    shown(number),
+                    self.count()
                 );
                 Outcome::Failed
             }

@@ -1,5 +1,6 @@
 //! The environment -> [`Config`]; every fault named at once.
 
+mod allow;
 mod backend;
 mod cors;
 mod error;
@@ -25,7 +26,7 @@ use crate::http1::forwarded::TrustedProxies;
 use crate::net::tls::server::TlsServer;
 use crate::net::{Address, SocketAccess};
 use crate::proxy::limits::Limits as RelayLimits;
-use crate::server::Limits;
+use crate::server::{AllowList, Limits};
 
 use reader::Reader;
 use values::{addresses, is_fixed, listen_addresses};
@@ -132,6 +133,8 @@ pub struct Config {
     pub trusted_proxies: TrustedProxies,
     /// `PROXY_PROTOCOL`.
     pub proxy_protocol: TrustedProxies,
+    /// `ALLOW_FROM` or `ALLOW_FROM_FILE`; everybody may connect where there is none.
+    pub allow_from: Option<Arc<AllowList>>,
     /// `ACCESS_LOG=1`.
     pub access_log: bool,
     /// What is legal and likely a mistake.
@@ -225,6 +228,7 @@ impl Config {
         let proxy_protocol = reader.value("PROXY_PROTOCOL", |list| {
             TrustedProxies::parse(list).map_err(|error| ValueError::Other(error.into()))
         });
+        let allow_from = reader.allow_from();
         let access_log = reader.switch("ACCESS_LOG");
         reader.look_for_misspelt(&environment.names);
         let faults = reader.take_faults();
@@ -251,6 +255,7 @@ impl Config {
             drain_timeout,
             trusted_proxies,
             proxy_protocol,
+            allow_from,
             access_log,
             warnings: reader.warnings,
             effective: reader.effective,

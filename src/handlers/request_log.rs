@@ -237,6 +237,15 @@ pub(super) fn log_tls_failure(error: &TlsError, peer: Peer) {
 /// Logs and answers what the loop refuses.
 pub(super) fn refuse(refusal: &RequestError, peer: Peer, trusted: &TrustedProxies) -> Reply {
     let RequestError { status, reason } = refusal;
+    if *refusal == RequestError::NOT_ALLOWED {
+        // Nothing was read of it, so it is no request; who is at fault may be the list.
+        let peer = TrustedProxies::peer(peer);
+        events::refusal(
+            peer.address(),
+            format_args!("denied reason={reason} peer={peer}"),
+        );
+        return reply::refused(refusal);
+    }
     counters::refused(*status).increment();
     let client = TrustedProxies::peer(peer);
     let who = named(client, trusted);

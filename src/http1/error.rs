@@ -24,6 +24,9 @@ impl fmt::Display for RequestError {
 impl std::error::Error for RequestError {}
 
 impl RequestError {
+    /// The peer may not connect, so that no request of it is read.
+    pub(crate) const NOT_ALLOWED: Self = Self::new(403, "not_allowed");
+
     pub(crate) const fn new(status: u16, reason: &'static str) -> Self {
         Self { status, reason }
     }

@@ -98,6 +98,7 @@ impl Server {
                 tls: opened.tls,
                 client_certificate: opened.client_certificate,
                 proxies: opened.proxies,
+                allowed: opened.allowed,
             });
             let bound = opened.addresses.iter().map(|address| {
                 let doing = format!("listen on {address}");
@@ -318,9 +319,11 @@ impl Server {
                 }
                 match bound.listener.accept() {
                     Ok((stream, peer)) => {
+                        let allowed = self.services[bound.group].allowed.as_ref();
                         let accepted = Accepted {
                             stream,
                             peer,
+                            is_denied: allowed.is_some_and(|list| !list.allows(peer)),
                             group: bound.group,
                             is_tls: bound.listener.is_tls(),
                             at: Instant::now(),
@@ -331,6 +334,8 @@ impl Server {
                         counters::accepted();
                         if private {
                             self.admit_privately(accepted);
+                        } else if accepted.is_denied {
+                            self.deny(accepted);
                         } else {
                             self.admit(accepted);
                         }
@@ -345,8 +350,24 @@ impl Server {
         // Those that were to make room may have turned out to be worth more than that.
         let is_over = self.is_over_headroom();
         if !self.make_room() || is_over {
-            turn_away(&*self.services[accepted.group].handler, accepted);
+            let handler = &*self.services[accepted.group].handler;
+            turn_away(handler, &RequestError::new(503, "full"), accepted);
             return counters::closed(&counters::CLOSED_FULL);
+        }
+        if let Some(worker) = self.worker_for(accepted.peer) {
+            worker.accept(accepted);
+        }
+    }
+
+    /// Denies a peer that may not connect, before anything is read of it. It takes the place
+    /// of nobody.
+    fn deny(&mut self, accepted: Accepted) {
+        let is_full = self.remaining() >= self.max_connections || self.is_over_headroom();
+        if accepted.is_tls || is_full {
+            // An answer would want a handshake, or a slot.
+            let handler = &*self.services[accepted.group].handler;
+            turn_away(handler, &RequestError::NOT_ALLOWED, accepted);
+            return counters::closed(&counters::CLOSED_NOT_ALLOWED);
         }
         if let Some(worker) = self.worker_for(accepted.peer) {
             worker.accept(accepted);
@@ -444,8 +465,8 @@ impl Server {
     }
 }
 
-/// 503, without waiting for anything: whoever floods gets no place in memory.
-fn turn_away(handler: &dyn Handler, accepted: Accepted) {
+/// Refuses without waiting for anything: whoever floods gets no place in memory.
+fn turn_away(handler: &dyn Handler, refusal: &RequestError, accepted: Accepted) {
     let Accepted {
         mut stream,
         peer,
@@ -453,8 +474,7 @@ fn turn_away(handler: &dyn Handler, accepted: Accepted) {
         ..
     } = accepted;
     let mut out = Vec::new();
-    let refusal = RequestError::new(503, "full");
-    respond::refuse(handler, &refusal, peer, false, KeepAlive::Close, &mut out);
+    respond::refuse(handler, refusal, peer, false, KeepAlive::Close, &mut out);
     if is_tls {
         // An answer would want a handshake.
         return;

@@ -25,6 +25,7 @@ declare_counters! {
     pub(super) CLOSED_PEER = CLOSED r#"reason="peer""#;
     pub(super) CLOSED_ANSWERED = CLOSED r#"reason="answered""#;
     pub(super) CLOSED_REFUSED = CLOSED r#"reason="refused""#;
+    pub(super) CLOSED_NOT_ALLOWED = CLOSED r#"reason="not_allowed""#;
     pub(super) CLOSED_IDLE = CLOSED r#"reason="idle""#;
     pub(super) CLOSED_HEAD_TIMEOUT = CLOSED r#"reason="head_timeout""#;
     pub(super) CLOSED_BODY_TIMEOUT = CLOSED r#"reason="body_timeout""#;

@@ -43,6 +43,7 @@ impl InPlaceWorker {
             tls: group.tls,
             client_certificate: group.client_certificate,
             proxies: group.proxies,
+            allowed: group.allowed,
         };
         let (worker, handle) = Worker::new(
             Arc::new([service]),
@@ -73,6 +74,7 @@ impl InPlaceWorker {
             peer: UNIX_PEER,
             group: 0,
             is_tls: false,
+            is_denied: false,
             at: Instant::now(),
         });
         Ok(client)
@@ -130,6 +132,7 @@ mod tests {
             relay: None,
             tls: None,
             client_certificate: ClientCertificate::NotAsked,
+            allowed: None,
             proxies: TrustedProxies::default(),
         };
         let mut worker = InPlaceWorker::new(group, LIMITS).expect("a worker");

@@ -5,6 +5,7 @@
 //! `tiny_http::Server`.
 
 mod acceptor;
+mod allow_list;
 mod budget;
 pub(crate) mod counters;
 mod deadlines;
@@ -31,6 +32,7 @@ use crate::net::{Address, Inherited, SelfCheckSocket, SocketAccess};
 use crate::proxy::relay::Relay;
 
 pub use acceptor::{Server, SetupError};
+pub use allow_list::{AllowList, AllowListError};
 
 /// Addresses, and what answers there.
 pub struct ListenerGroup {
@@ -52,6 +54,8 @@ pub struct ListenerGroup {
     pub client_certificate: ClientCertificate,
     /// Peers whose connections begin with the PROXY protocol's header.
     pub proxies: TrustedProxies,
+    /// Peers that may connect; everybody where there is none.
+    pub allowed: Option<Arc<AllowList>>,
 }
 
 /// What stands behind a group of listeners.
@@ -61,6 +65,7 @@ struct Service {
     tls: Option<Arc<TlsServer>>,
     client_certificate: ClientCertificate,
     proxies: TrustedProxies,
+    allowed: Option<Arc<AllowList>>,
 }
 
 /// The limits of the loop.

@@ -71,6 +71,7 @@ fn serve(handler: Panics) -> SocketAddr {
         relay: None,
         tls: None,
         client_certificate: ClientCertificate::NotAsked,
+        allowed: None,
         proxies: TrustedProxies::default(),
     };
     let limits = Limits {

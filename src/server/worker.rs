@@ -284,9 +284,10 @@ impl Worker {
                 }
             }
         }
+        let is_denied = accepted.is_denied;
         let is_proxy = service.proxies.trusts(TrustedProxies::peer(accepted.peer));
         let mut session = Session::new(transport, accepted.peer, accepted.group, accepted.at);
-        if is_proxy {
+        if is_proxy && !is_denied {
             session.expect_proxy_header();
         }
         let registered = session.transport().register(self.poll.registry(), token);
@@ -295,6 +296,9 @@ impl Worker {
             log::error!("register_failed error=\"{error}\"");
             self.close(slot, &counters::CLOSED_ERROR);
             return;
+        }
+        if is_denied {
+            return self.with_session(slot, now, Session::deny);
         }
         // Its first request has mostly come by now; epoll would say so a call later.
         self.have_turn(slot, now);

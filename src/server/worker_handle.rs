@@ -26,6 +26,8 @@ pub(crate) struct Accepted {
     pub(crate) group: usize,
     /// Whether it speaks TLS.
     pub(crate) is_tls: bool,
+    /// Whether its peer may not connect: it is told so, and nothing is read.
+    pub(crate) is_denied: bool,
     /// When, by the clock of the one thread that accepts, so that workers' are comparable.
     pub(crate) at: Instant,
 }

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::{Session, SessionContext, State};
+use super::{Action, Session, SessionContext, State, WorkerResources};
 use crate::handler::Decision;
 use crate::http1::error::RequestError;
 use crate::http1::framing::KeepAlive;
@@ -76,6 +76,16 @@ impl Session {
         self.enter(next, now);
     }
 
+    /// Tells a peer that may not connect so. What it sends is read off, and not looked at.
+    pub(in crate::server) fn deny(
+        &mut self,
+        context: &SessionContext<'_>,
+        _: &mut WorkerResources,
+    ) -> Action {
+        self.refuse(&RequestError::NOT_ALLOWED, b"", context);
+        self.write(context.now)
+    }
+
     pub(super) fn refuse(
         &mut self,
         error: &RequestError,
@@ -95,6 +105,7 @@ impl Session {
         self.reason = match error.status {
             408 => &counters::CLOSED_HEAD_TIMEOUT,
             503 => &counters::CLOSED_MEMORY,
+            _ if *error == RequestError::NOT_ALLOWED => &counters::CLOSED_NOT_ALLOWED,
             _ => &counters::CLOSED_REFUSED,
         };
         self.enter(State::Closing { linger: true }, context.now);
