@@ -124,6 +124,10 @@ fn what_does_not_fit_is_refused_and_explained() {
         (&["gateway"], "nginx-gateway, caddy-gateway"),
         (&["Caddyfile"], "print caddy;"),
         (&["ngin"], "print nginx"),
+        (&["azure"], "print azure-front-door;"),
+        (&["zuplo", "--backend", "a:1"], "it takes --name"),
+        (&["kong", "--name", "a/b"], "position 1"),
+        (&["kong", "--name", "a", "--name", "b"], "twice"),
     ] {
         let (status, text, faults) = print(arguments, &[]);
         assert_eq!((status, text.as_str()), (Some(64), ""), "{arguments:?}");
@@ -148,6 +152,23 @@ fn what_does_not_fit_is_refused_and_explained() {
 }
 
 #[test]
+fn a_gateway_keeps_some_headers_to_itself() {
+    for (gateway, header) in [
+        ("cloudfront", "X-Amz-Secret"),
+        ("cloudflare", "CF-Secret"),
+        ("azure-front-door", "X-Azure-FDID"),
+        ("zuplo", "Authorization"),
+    ] {
+        let (status, text, faults) = print(&[gateway], &[("SECRET_HEADER", header)]);
+        assert_eq!((status, text.as_str()), (Some(78), ""), "{gateway}");
+        assert!(
+            faults.contains("SECRET_HEADER") && faults.contains("choose another"),
+            "{faults}"
+        );
+    }
+}
+
+#[test]
 fn a_socket_unit_has_a_role() {
     let (status, text, errors) = print(&["socket", "--role", "tls"], &[]);
     assert_eq!((status, errors.as_str()), (Some(0), ""));
@@ -158,4 +179,108 @@ fn a_socket_unit_has_a_role() {
     assert_eq!(plain, print(&["socket"], &[]));
     let gateway = print(&["socket", "--role", "gateway"], &[]);
     assert_eq!(gateway, print(&["gateway-socket"], &[]));
+}
+
+/// The blocks of code in a text: what is indented by four spaces.
+fn blocks(text: &str) -> Vec<String> {
+    let mut blocks = vec![String::new()];
+    for line in text.lines() {
+        match (line.strip_prefix("    "), blocks.last_mut()) {
+            (Some(code), Some(block)) => block.extend([code, "\n"]),
+            _ => blocks.push(String::new()),
+        }
+    }
+    blocks.retain(|block| !block.is_empty());
+    blocks
+}
+
+#[test]
+fn a_gateway_that_others_run_is_told_which_header_to_set() {
+    for (gateway, facts) in [
+        ("zuplo", "\"Securing your backend\""),
+        ("cloudfront", "\"Add custom headers to origin requests\""),
+        (
+            "azure-front-door",
+            "\"Secure traffic to Azure Front Door origins\"",
+        ),
+        ("cloudflare", "\"Request Header Transform"),
+        ("fastly", "\"req.backend.is_origin\""),
+        ("rapidapi", "\"Security and Threat Protection\""),
+        ("apisix", "\"proxy-rewrite\""),
+        ("kong", "\"Request Transformer\""),
+    ] {
+        let arguments = [gateway, "--name", "api.example.com"];
+        let (status, text, faults) = print(&arguments, &[("SECRET_HEADER", "X-Origin-Secret")]);
+        assert_eq!((status, faults.as_str()), (Some(0), ""), "{gateway}");
+        let header = match gateway {
+            "rapidapi" => "X-RapidAPI-Proxy-Secret",
+            _ => "X-Origin-Secret",
+        };
+        for part in [
+            &format!("\n    SECRET_HEADER={header}\n"),
+            "ALLOW_FROM",
+            "\nFacts: ",
+            facts,
+            "origin-guard probe https://api.example.com/",
+        ] {
+            assert!(text.contains(part), "no {part:?} in {gateway}: {text}");
+        }
+        assert!(!text.contains("origin.example"), "{text}");
+        assert!(
+            text.matches("{{").count() == usize::from(gateway == "kong"),
+            "{text}"
+        );
+        assert!(
+            text.lines()
+                .all(|line| line.starts_with("    ") || line.len() < 96),
+            "{text}"
+        );
+        // What is JSON is whole.
+        for block in blocks(&text).iter().filter(|block| block.starts_with('{')) {
+            let json: serde_json::Value = serde_json::from_str(block).expect(gateway);
+            assert!(json.to_string().contains("X-Origin-Secret"), "{block}");
+        }
+    }
+    let (_, text, _) = print(&["azure-front-door"], &[]);
+    assert!(
+        text.contains("X-Azure-FDID is an identifier and no secret"),
+        "{text}"
+    );
+    assert!(text.contains("https://origin.example/"), "{text}");
+}
+
+#[test]
+fn what_is_yaml_is_whole() {
+    let has_yaml = std::process::Command::new("python3")
+        .args(["-c", "import yaml"])
+        .output();
+    if !has_yaml.is_ok_and(|output| output.status.success()) {
+        return support::skip("needs PyYAML; apt install python3-yaml");
+    }
+    for (gateway, place) in [
+        (
+            "apisix",
+            "['routes'][0]['plugins']['proxy-rewrite']['headers']['set']['X-Shared-Secret']",
+        ),
+        (
+            "kong",
+            "['services'][0]['plugins'][0]['config']['add']['headers'][0]",
+        ),
+    ] {
+        let (_, text, _) = print(&[gateway], &[]);
+        let blocks = blocks(&text);
+        let block = blocks
+            .iter()
+            .find(|block| block.contains("upstream:") || block.contains("services:"));
+        let script = format!("import sys, yaml; print(yaml.safe_load(sys.argv[1]){place})");
+        let output = std::process::Command::new("python3")
+            .args(["-c", &script, block.expect("a block")])
+            .output()
+            .expect("runs");
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(
+            said.contains("ORIGIN_SECRET"),
+            "{gateway}: {said}{output:?}"
+        );
+    }
 }

@@ -1,5 +1,6 @@
 //! The files that the binary carries, for `origin-guard print`.
 
+mod hosted;
 mod proxy;
 mod socket;
 mod template;
@@ -9,10 +10,12 @@ mod values;
 use std::ffi::OsString;
 use std::fmt::{self, Display};
 
+use hosted::HostedGateway;
 pub use proxy::PrintFault;
 use proxy::{Language, Options, ProxyFile, Role};
 use socket::{ROLES, SocketRole};
 use unit::UnitBackend;
+use values::{HostName, Unfit};
 
 /// A file that the binary carries.
 #[derive(Debug, PartialEq, Eq)]
@@ -33,9 +36,10 @@ enum Fits {
     /// The socket unit: to a role.
     Socket,
     Proxy(ProxyFile),
+    Hosted(HostedGateway),
 }
 
-static FILES: [File; 19] = [
+static FILES: [File; 27] = [
     File {
         name: "unit",
         purpose: "origin-guard.service, for systemd; --backend URL puts it in front of one",
@@ -145,6 +149,54 @@ static FILES: [File; 19] = [
         text: include_str!("haproxy-gateway.cfg"),
         fits: Fits::Proxy(ProxyFile::new(Language::Haproxy, Role::Gateway)),
     },
+    hosted(
+        "zuplo",
+        "how to have Zuplo send the secret",
+        include_str!("hosted/zuplo.txt"),
+        HostedGateway::new("Zuplo", &[]),
+    ),
+    hosted(
+        "cloudfront",
+        "how to have Amazon CloudFront send the secret",
+        include_str!("hosted/cloudfront.txt"),
+        HostedGateway::new("CloudFront", &["x-amz-", "x-edge-"]),
+    ),
+    hosted(
+        "azure-front-door",
+        "how to have Azure Front Door send the secret",
+        include_str!("hosted/azure-front-door.txt"),
+        HostedGateway::new("Azure Front Door", &["x-azure-", "x-fd-"]),
+    ),
+    hosted(
+        "cloudflare",
+        "how to have Cloudflare send the secret",
+        include_str!("hosted/cloudflare.txt"),
+        HostedGateway::new("Cloudflare", &["x-cf-", "cf-"]),
+    ),
+    hosted(
+        "fastly",
+        "how to have Fastly send the secret",
+        include_str!("hosted/fastly.txt"),
+        HostedGateway::new("Fastly", &["fastly-"]),
+    ),
+    hosted(
+        "rapidapi",
+        "what RapidAPI sends, and how the guard takes it",
+        include_str!("hosted/rapidapi.txt"),
+        HostedGateway::with_own_secret("RapidAPI"),
+    ),
+    hosted(
+        "apisix",
+        "how to have Apache APISIX send the secret",
+        include_str!("hosted/apisix.txt"),
+        HostedGateway::new("APISIX", &[]),
+    ),
+    hosted(
+        "kong",
+        "how to have Kong Gateway send the secret",
+        include_str!("hosted/kong.txt"),
+        HostedGateway::new("Kong", &[]),
+    ),
 ];
 
 /// What people call a file that is called otherwise here, and its name.
@@ -155,6 +207,9 @@ const ALIASES: &[(&str, &str)] = &[
     ("origin-guard.socket", "socket"),
     ("drop-in", "gateway-unit, tls-unit and no-network"),
     ("caddyfile", "caddy"),
+    ("azure", "azure-front-door"),
+    ("frontdoor", "azure-front-door"),
+    ("aws", "cloudfront"),
     ("lua", "haproxy-lua"),
     (
         "gateway",
@@ -176,6 +231,20 @@ const fn plain(name: &'static str, purpose: &'static str, text: &'static str) ->
         purpose,
         text,
         fits: Fits::Nothing,
+    }
+}
+
+const fn hosted(
+    name: &'static str,
+    purpose: &'static str,
+    text: &'static str,
+    gateway: HostedGateway,
+) -> File {
+    File {
+        name,
+        purpose,
+        text,
+        fits: Fits::Hosted(gateway),
     }
 }
 
@@ -206,6 +275,7 @@ pub struct Print {
     options: Options,
     backend: Option<UnitBackend>,
     role: Option<SocketRole>,
+    name: Option<HostName>,
 }
 
 impl Print {
@@ -221,6 +291,7 @@ impl Print {
             options: Options::default(),
             backend: None,
             role: None,
+            name: None,
         })
         .ok_or_else(|| UnknownFile {
             name: name.to_owned(),
@@ -251,6 +322,15 @@ impl Print {
                     return Err(PrintFault::Repeated(name.to_owned()));
                 }
             }
+            (Fits::Hosted(_), "name") => {
+                let host = value.parse().map_err(|error: Unfit| {
+                    PrintFault::Value(name.to_owned(), error.to_string())
+                })?;
+                if self.name.replace(host).is_some() {
+                    return Err(PrintFault::Repeated(name.to_owned()));
+                }
+            }
+            (Fits::Hosted(_), _) => return Err(PrintFault::NoPlace(name.to_owned(), "--name")),
             (Fits::Socket, _) => return Err(PrintFault::NoPlace(name.to_owned(), "--role")),
             (Fits::Unit, _) => return Err(PrintFault::NoPlace(name.to_owned(), "--backend")),
             (Fits::Nothing, _) => return Err(PrintFault::NoPlace(name.to_owned(), "")),
@@ -280,6 +360,10 @@ impl Print {
             Fits::Proxy(proxy) => proxy.text(self.file.text, &self.options, variable),
             Fits::Unit => Ok(unit::text(self.file.text, self.backend.as_ref())),
             Fits::Socket => Ok(socket::text(self.role.unwrap_or(SocketRole::Plain))),
+            Fits::Hosted(gateway) => {
+                let File { name, text, .. } = self.file;
+                gateway.text(name, text, self.name.as_ref(), variable)
+            }
             Fits::Nothing => Ok(self.file.text.to_owned()),
         }
     }
@@ -315,6 +399,10 @@ pub fn list() -> String {
 mod tests {
     use super::*;
 
+    fn is_hosted(file: &File) -> bool {
+        matches!(file.fits, Fits::Hosted(_))
+    }
+
     #[test]
     fn no_placeholder_is_left_and_no_header_but_the_named_ones() {
         let variable = |name: &str| match name {
@@ -322,7 +410,7 @@ mod tests {
             "API_KEY_HEADER" => Some("X-Api-Key".into()),
             _ => None,
         };
-        for file in &FILES {
+        for file in FILES.iter().filter(|file| !is_hosted(file)) {
             let text = Print::new(file.name)
                 .expect("it")
                 .text(&variable)

@@ -176,14 +176,8 @@ impl ProxyFile {
         options: &Options,
         variable: &dyn Fn(&str) -> Option<OsString>,
     ) -> Result<String, PrintFault> {
-        let secret = header("SECRET_HEADER", "X-Shared-Secret", variable)?;
+        let secret = secret_header(variable)?;
         let key = header("API_KEY_HEADER", "Authorization", variable)?;
-        if secret.lower() == "authorization" {
-            return Err(PrintFault::Variable(
-                "SECRET_HEADER",
-                "Authorization is the backend's own; choose another header".into(),
-            ));
-        }
         if self.role == Role::Gateway && secret.lower() == key.lower() {
             return Err(PrintFault::Variable(
                 "API_KEY_HEADER",
@@ -266,6 +260,20 @@ impl ProxyFile {
             (_, GuardAddress::Tcp(address)) => address.to_string(),
         }
     }
+}
+
+/// The name of the header that holds the secret.
+pub(super) fn secret_header(
+    variable: &dyn Fn(&str) -> Option<OsString>,
+) -> Result<HeaderName, PrintFault> {
+    let secret = header("SECRET_HEADER", "X-Shared-Secret", variable)?;
+    if secret.lower() == "authorization" {
+        return Err(PrintFault::Variable(
+            "SECRET_HEADER",
+            "Authorization is the backend's own; choose another header".into(),
+        ));
+    }
+    Ok(secret)
 }
 
 fn header(
