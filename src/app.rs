@@ -5,13 +5,14 @@ use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::time::Instant;
 
 use crate::auth::secrets::Secrets;
 use crate::auth::shared_secret::Guard;
 use crate::config::{Config, InheritedRoles};
 use crate::finding::{Finding, Level};
 use crate::handler::Handler;
-use crate::handlers::admin::Admin;
+use crate::handlers::admin::{self, Admin};
 use crate::handlers::edge::Edge;
 use crate::handlers::front::Front;
 use crate::handlers::gateway::Gateway;
@@ -28,6 +29,8 @@ use crate::proxy::rewrite::OwnFields;
 use crate::proxy::upstream::{BackendUrl, Upstream};
 use crate::random;
 use crate::server::ListenerGroup;
+use crate::status::history::History;
+use crate::status::overview::Overview;
 use crate::systemd::InheritedSocket;
 
 /// The `FileDescriptorName=` of sockets, by what they lead to. Any other leads to the
@@ -91,6 +94,12 @@ impl InheritedSockets {
             }
         }
         Ok(sorted)
+    }
+
+    /// Whether one of them leads to the operator's listener.
+    #[must_use]
+    pub fn have_admin(&self) -> bool {
+        !self.admin.is_empty()
     }
 
     /// What the configuration has to know of them.
@@ -208,6 +217,26 @@ impl fmt::Display for InheritedError {
 
 impl Error for InheritedError {}
 
+/// What the operator is shown.
+#[must_use]
+pub fn overview(
+    config: &Config,
+    inherited: &InheritedSockets,
+    secrets: &Arc<Secrets>,
+    relays: &Relays,
+) -> Arc<Overview> {
+    Arc::new(Overview {
+        started: Instant::now(),
+        secrets: Arc::clone(secrets),
+        source: config.source.to_string(),
+        checks_secret: !(config.listen.is_empty() && inherited.origin.is_empty()),
+        sends_secret: config.gateway.is_some(),
+        relays: relays.iter().cloned().collect(),
+        tls: config.tls.clone(),
+        history: History::default(),
+    })
+}
+
 /// The listeners that are to be opened, by what answers there; the watchdog asks at the
 /// operator's.
 ///
@@ -220,6 +249,7 @@ pub fn listener_groups(
     secrets: &Arc<Secrets>,
     private: &Arc<SelfCheckSocket>,
     relays: &Relays,
+    overview: &Arc<Overview>,
 ) -> Result<Vec<ListenerGroup>, InheritedError> {
     if let Some(address) = remote(&inherited.gateway).filter(|_| relays.origin.is_none()) {
         return Err(InheritedError::RemoteGateway(address));
@@ -240,7 +270,10 @@ pub fn listener_groups(
         proxies: TrustedProxies::default(),
         // Whoever watches is not the gateway.
         allowed: None,
-        handler: Arc::new(Admin { is_local }),
+        handler: Arc::new(Admin {
+            is_local,
+            overview: Arc::clone(overview) as Arc<dyn admin::Overview>,
+        }),
     };
     let origin = origin(config, inherited.origin, secrets, relays.backend.as_ref());
     let gateway = gateway(config, inherited.gateway, secrets, relays.origin.as_ref());

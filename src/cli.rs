@@ -4,6 +4,7 @@ use std::error::Error;
 use std::fmt::{self, Write as _};
 
 use lexopt::Arg::{Long, Short, Value};
+use lexopt::ValueExt as _;
 
 use crate::config::variables;
 use crate::demo_backend;
@@ -11,6 +12,7 @@ use crate::deploy::{Print, PrintFault, UnknownFile};
 use crate::keys::cli::{self as keys, KeysArgs, UsageError};
 use crate::net::Address;
 use crate::probe::{self, ProbeArgs, ProbeUsageError};
+use crate::rotation::cli::{self as secret, SecretArgs};
 use crate::{documents, usage};
 
 /// What the command line asks for.
@@ -32,6 +34,10 @@ pub enum Command {
     Keys(KeysArgs),
     /// `probe`
     Probe(ProbeArgs),
+    /// `secret`
+    Secret(SecretArgs),
+    /// `health`, with what each `--admin` names
+    Health(Vec<String>),
     /// `--help`
     Help,
     /// `--version`
@@ -113,6 +119,8 @@ pub enum CliError {
     Keys(UsageError),
     /// What follows `probe` is wrong.
     Probe(ProbeUsageError),
+    /// What follows `secret` is wrong.
+    Secret(secret::UsageError),
 }
 
 impl fmt::Display for CliError {
@@ -126,11 +134,12 @@ impl fmt::Display for CliError {
                 "{text:?} is no address; write one such as {}",
                 demo_backend::ADDRESS
             )?,
-            // These three name their remedy.
+            // These four name their remedy.
             Self::File(error) => return error.fmt(to),
             Self::Print(error) => return error.fmt(to),
             Self::Keys(error) => return error.fmt(to),
             Self::Probe(error) => error.fmt(to)?,
+            Self::Secret(error) => return error.fmt(to),
         }
         to.write_str("; see origin-guard --help")
     }
@@ -142,6 +151,7 @@ impl Error for CliError {
             Self::Arguments(error) => error.source(),
             Self::Keys(error) => Some(error),
             Self::Probe(error) => Some(error),
+            Self::Secret(error) => Some(error),
             _ => None,
         }
     }
@@ -169,6 +179,13 @@ pub fn parse(mut arguments: lexopt::Parser) -> Result<Command, CliError> {
             Value(word) if word == "keygen" => Command::Keygen,
             Value(word) if word == "demo-backend" => demo_backend(&mut arguments)?,
             Value(word) if word == "print" => print(&mut arguments)?,
+            Value(word) if word == "health" => health(&mut arguments)?,
+            Value(word) if word == "secret" => {
+                let secret = secret::parse(&mut arguments);
+                secret
+                    .map_err(CliError::Secret)?
+                    .map_or(Command::Help, Command::Secret)
+            }
             Value(word) if word == "keys" => {
                 let keys = keys::parse(&mut arguments);
                 keys.map_err(CliError::Keys)?
@@ -212,6 +229,19 @@ fn demo_backend(arguments: &mut lexopt::Parser) -> Result<Command, CliError> {
         Some(flag) => return Err(flag.unexpected().into()),
     };
     Ok(Command::DemoBackend(address))
+}
+
+/// `health` with the guards that it names.
+fn health(arguments: &mut lexopt::Parser) -> Result<Command, CliError> {
+    let mut admin = Vec::new();
+    while let Some(argument) = arguments.next()? {
+        match argument {
+            Long("admin") => admin.push(arguments.value()?.string()?),
+            Short('h') | Long("help") => return Ok(Command::Help),
+            argument => return Err(argument.unexpected().into()),
+        }
+    }
+    Ok(Command::Health(admin))
 }
 
 /// `print` with the file whose name and options come next.

@@ -2,6 +2,7 @@
 //!
 //! Data goes one way: bytes -> head -> Request -> decision -> response -> bytes.
 
+pub mod admin_client;
 pub mod app;
 pub mod auth;
 pub mod cli;
@@ -12,6 +13,7 @@ pub mod documents;
 pub mod finding;
 pub mod handler;
 pub mod handlers;
+pub mod health;
 pub mod http1;
 pub mod key_uses;
 pub mod keys;
@@ -23,6 +25,7 @@ pub mod probe;
 pub mod proxy;
 pub mod random;
 pub mod reload;
+pub mod rotation;
 pub mod server;
 pub mod signals;
 pub mod status;

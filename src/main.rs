@@ -20,7 +20,7 @@ use origin_guard::probe::{self, ProbeArgs};
 use origin_guard::server::Server;
 use origin_guard::systemd::InheritedSocket;
 use origin_guard::systemd::watchdog;
-use origin_guard::{app, log as events, reload, signals, status, systemd};
+use origin_guard::{app, health, log as events, reload, rotation, signals, status, systemd};
 use origin_guard::{deploy, documents};
 
 // sysexits(3)
@@ -51,6 +51,13 @@ fn main() -> ExitCode {
             Err(fault) => fail(fault.status(), &fault),
         },
         Ok(Command::Probe(args)) => probe(&args),
+        Ok(Command::Secret(command)) => {
+            match rotation::run(command, |name| std::env::var_os(name)) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(fault) => fail(fault.status(), &fault),
+            }
+        }
+        Ok(Command::Health(named)) => health(named),
         Ok(Command::Help) => print(&cli::help()),
         Ok(Command::Version) => print(concat!("origin-guard ", env!("CARGO_PKG_VERSION"), "\n")),
         Err(fault) => fail(EX_USAGE, &fault),
@@ -154,7 +161,11 @@ fn bind_and_run(mut config: Config, inherited: InheritedSockets) -> Result<usize
     let private = SelfCheckSocket::new().map_err(failed("name the socket of the self-check"))?;
     let private = Arc::new(private);
     let relays = Relays::new(&mut config).map_err(failed("name the guard to itself"))?;
-    let groups = app::listener_groups(&config, inherited, &secrets, &private, &relays)
+    let overview = app::overview(&config, &inherited, &secrets, &relays);
+    if !config.admin_listen.is_empty() || inherited.have_admin() {
+        overview.sample().map_err(failed("watch itself"))?;
+    }
+    let groups = app::listener_groups(&config, inherited, &secrets, &private, &relays, &overview)
         .map_err(failed("take the sockets of a socket unit"))?;
     let server = Server::bind(groups, config.limits, config.workers)
         .map_err(|setup| failed(&setup.doing)(setup.error))?;
@@ -232,6 +243,21 @@ fn probe(args: &ProbeArgs) -> ExitCode {
         ExitCode::from(report.status())
     } else {
         printed
+    }
+}
+
+/// The one line goes to standard output, whatever it says: `docker inspect` shows it.
+fn health(named: Vec<String>) -> ExitCode {
+    let guards = match rotation::guards(named, &|name: &str| std::env::var_os(name)) {
+        Ok(guards) => guards,
+        Err(fault) => return fail(fault.status(), &fault),
+    };
+    match health::ask(&guards) {
+        Ok(line) => print(&line),
+        Err(unhealthy) => {
+            print(&format!("{unhealthy}\n"));
+            ExitCode::FAILURE
+        }
     }
 }
 

@@ -32,6 +32,12 @@ const KEYS_FILE: Opt = option(
     "the file of keys, in place of API_KEYS_FILE",
 );
 
+const ADMIN: Opt = option(
+    "admin",
+    "ADDRESS",
+    "a running guard's ADMIN_LISTEN; once for each guard",
+);
+
 const RATE: Opt = option(
     "rate",
     "100/1m",
@@ -62,6 +68,38 @@ pub const COMMANDS: &[Usage] = &[
         arguments: "",
         help: "print a fresh secret",
         options: &[],
+    },
+    Usage {
+        command: "secret rotate",
+        arguments: "[FILE]",
+        help: "put a fresh secret first in a file of secrets; the others stay good",
+        options: &[
+            option("print", "", "print it, too, as keygen does"),
+            option("stdin", "", "take it from standard input"),
+            option("force", "", "also where a rotation is under way"),
+        ],
+    },
+    Usage {
+        command: "secret status",
+        arguments: "[FILE]",
+        help: "tell how often, when and by whom each secret was used last",
+        options: &[ADMIN],
+    },
+    Usage {
+        command: "secret finish",
+        arguments: "[FILE]",
+        help: "remove the previous secrets, if nobody uses them any more",
+        options: &[
+            ADMIN,
+            option("quiet-for", "1h", "since when nobody must have used them"),
+            option("force", "", "ask no guard"),
+        ],
+    },
+    Usage {
+        command: "health",
+        arguments: "",
+        help: "ask the running guard how it is; status 0 or 1",
+        options: &[ADMIN],
     },
     Usage {
         command: "print",
@@ -211,7 +249,7 @@ pub const EXIT_STATUS: &[(u8, &str)] = &[
     (0, "all is well; also after SIGTERM or SIGINT"),
     (
         1,
-        "an address, file or key cannot be had or is not good; a probe gets in",
+        "an address, file, key or guard cannot be had or is not good; a probe gets in",
     ),
     (2, "probe: nothing got through, and not all could be told"),
     (64, "the command line is faulty"),

@@ -2,7 +2,9 @@
 
 use std::ffi::OsString;
 use std::fmt;
+use std::fs::File;
 use std::io::{self, Read as _};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
@@ -17,11 +19,12 @@ const PREVIOUS: &str = "SHARED_SECRET_PREVIOUS";
 const FILE: &str = "SHARED_SECRET_FILE";
 /// systemd.exec(5): where `LoadCredential=` puts files.
 const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
-const CREDENTIAL: &str = "shared-secret";
+pub(super) const CREDENTIAL: &str = "shared-secret";
 const SHOWN_CREDENTIAL: &str = "the credential shared-secret";
 
 /// Largest file of secrets, in bytes.
 const LARGEST: u64 = 65536;
+const CAPACITY: usize = 65537;
 /// Most secrets at once; each costs a comparison on every request.
 const MOST: usize = 16;
 /// A line that begins with this byte is a comment.
@@ -260,29 +263,25 @@ impl Loaded {
         self.warnings
             .extend(warning.map(|warning| format!("{name}: {warning}")));
         let shown = format!("{name}: {}", path.display());
-        // It has its final capacity from the start, because growing leaves copies behind.
-        let capacity = usize::try_from(LARGEST + 1).unwrap_or(usize::MAX);
-        let mut text = Zeroizing::new(Vec::with_capacity(capacity));
-        file.take(LARGEST + 1)
-            .read_to_end(&mut text)
-            .map_err(|error| Error::Read(shown.clone(), error))?;
-        if text.len() >= capacity {
-            return Err(Error::TooLarge(shown));
+        let text = read_text(file).map_err(|error| Error::Read(shown.clone(), error))?;
+        self.take_text(&text, &shown)
+    }
+
+    /// `shown` names the file.
+    pub(super) fn take_text(&mut self, text: &[u8], shown: &str) -> Result<(), Error> {
+        if text.len() >= CAPACITY {
+            return Err(Error::TooLarge(shown.to_owned()));
         }
         // The line of each secret that was taken.
         let mut lines = Vec::new();
-        for (number, line) in (1..).zip(text.split(|&byte| byte == b'\n')) {
-            let line = line.strip_suffix(b"\r").unwrap_or(line);
-            if line.is_empty() || line.first() == Some(&COMMENT) {
-                continue;
-            }
+        for Line { number, secret, .. } in secret_lines(text) {
             let place = format!("{shown}, line {number}");
-            let taken = self.take_line(line, &lines, &place);
+            let taken = self.take_line(secret, &lines, &place);
             taken.map_err(|fault| Error::Value { place, fault })?;
             lines.push(number);
         }
         if self.digests.is_empty() {
-            return Err(Error::Empty(shown));
+            return Err(Error::Empty(shown.to_owned()));
         }
         Ok(())
     }
@@ -342,6 +341,42 @@ impl Loaded {
         self.digests.push(digest);
         Ok(())
     }
+}
+
+/// The text of a file of secrets; of one that is too large, a byte more than it may have.
+pub(super) fn read_text(file: File) -> io::Result<Zeroizing<Vec<u8>>> {
+    // It has its final capacity from the start, because growing leaves copies behind.
+    let mut text = Zeroizing::new(Vec::with_capacity(CAPACITY));
+    file.take(LARGEST + 1).read_to_end(&mut text)?;
+    Ok(text)
+}
+
+/// A line of a file that holds a secret.
+pub(super) struct Line<'a> {
+    /// From 1.
+    pub(super) number: usize,
+    /// The bytes of the file that it takes, with its end.
+    pub(super) place: Range<usize>,
+    /// Without its end.
+    pub(super) secret: &'a [u8],
+}
+
+/// The lines that hold a secret: all but comments and empty ones.
+pub(super) fn secret_lines(text: &[u8]) -> impl Iterator<Item = Line<'_>> {
+    let mut at = 0;
+    let lines = (1..).zip(text.split_inclusive(|&byte| byte == b'\n'));
+    lines.filter_map(move |(number, whole)| {
+        let place = at..at + whole.len();
+        at = place.end;
+        let line = whole.strip_suffix(b"\n").unwrap_or(whole);
+        let secret = line.strip_suffix(b"\r").unwrap_or(line);
+        let is_one = !secret.is_empty() && secret.first() != Some(&COMMENT);
+        is_one.then_some(Line {
+            number,
+            place,
+            secret,
+        })
+    })
 }
 
 /// `secret` as text, if a header can hold it (RFC 9110, section 5.5).

@@ -2,11 +2,15 @@
 //! printed. Only the gateway hands out the current one.
 
 use std::hint::black_box;
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Instant, SystemTime};
 
 use constant_time_eq::constant_time_eq_32;
 use sha2::{Digest as _, Sha256};
 use zeroize::{Zeroize as _, Zeroizing};
+
+use super::usage::{SecretUse, Usage};
+use crate::http1::client_network::ClientNetwork;
 
 /// Values up to this length take the same steps, whatever their length. A value of this
 /// length, one byte for the length and the padding fill two blocks of SHA-256.
@@ -48,7 +52,38 @@ pub struct Secrets {
 
 struct Held {
     digests: Vec<Digest>,
+    /// That of each digest, in their order.
+    usage: Vec<Arc<Usage>>,
     current: Option<Text>,
+    /// When they were read.
+    read_at: SystemTime,
+}
+
+impl Held {
+    fn new(digests: Vec<Digest>, current: Option<Text>) -> Self {
+        Self {
+            usage: digests.iter().map(|_| Arc::default()).collect(),
+            digests,
+            current,
+            read_at: SystemTime::now(),
+        }
+    }
+
+    /// Goes on counting for the secrets that there were. One that has become a previous one
+    /// begins anew, and keeps only when it was last used.
+    fn go_on_from(&mut self, old: &Self, now: Instant) {
+        for (at, digest) in self.digests.iter().enumerate() {
+            let Some(before) = old.digests.iter().position(|old| old.equals(digest)) else {
+                continue;
+            };
+            let usage = &old.usage[before];
+            self.usage[at] = if (at == 0) == (before == 0) {
+                Arc::clone(usage)
+            } else {
+                Arc::new(Usage::after(usage, now))
+            };
+        }
+    }
 }
 
 /// The text of a secret, which a header can hold; wiped when dropped.
@@ -59,10 +94,7 @@ impl Secrets {
     #[must_use]
     pub fn new(digests: Vec<Digest>) -> Self {
         Self {
-            held: RwLock::new(Held {
-                digests,
-                current: None,
-            }),
+            held: RwLock::new(Held::new(digests, None)),
             keeps_text: false,
         }
     }
@@ -71,7 +103,7 @@ impl Secrets {
     #[must_use]
     pub fn with_text(digests: Vec<Digest>, current: Option<Text>) -> Self {
         Self {
-            held: RwLock::new(Held { digests, current }),
+            held: RwLock::new(Held::new(digests, current)),
             keeps_text: true,
         }
     }
@@ -80,8 +112,10 @@ impl Secrets {
     /// are wiped, and so is a text that is not to be kept.
     pub fn replace(&self, digests: Vec<Digest>, current: Option<Text>) -> bool {
         let current = current.filter(|_| self.keeps_text);
+        let mut fresh = Held::new(digests, current);
         let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
-        let old = std::mem::replace(&mut *held, Held { digests, current });
+        fresh.go_on_from(&held, Instant::now());
+        let old = std::mem::replace(&mut *held, fresh);
         let pairs = old.digests.iter().zip(&held.digests);
         let same = old.digests.len() == held.digests.len()
             && pairs.fold(true, |same, (old, new)| same & old.equals(new));
@@ -104,19 +138,55 @@ impl Secrets {
     /// length of a secret, nor which one it was, nor `length` where `presented` is short.
     #[must_use]
     pub fn matches(&self, presented: &[u8], length: usize) -> Option<usize> {
+        self.find(presented, length, |_| {})
+    }
+
+    /// The same, and counts the use of the secret that matches.
+    #[must_use]
+    pub fn matches_and_counts(&self, presented: &[u8], length: usize) -> Option<usize> {
+        self.find(presented, length, Usage::count)
+    }
+
+    /// Notes who has presented the previous secret that the first `length` bytes of
+    /// `presented` are.
+    pub fn note_client(&self, presented: &[u8], length: usize, client: ClientNetwork) {
+        self.find(presented, length, |usage| usage.note_client(client));
+    }
+
+    /// How each secret has been used up to now, the current one first.
+    #[must_use]
+    pub fn usage(&self, now: Instant) -> Vec<SecretUse> {
+        let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
+        held.usage.iter().map(|usage| usage.look(now)).collect()
+    }
+
+    /// When they were read.
+    #[must_use]
+    pub fn read_at(&self) -> SystemTime {
+        let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
+        held.read_at
+    }
+
+    /// `then` gets the usage of the first secret that matches.
+    fn find(&self, presented: &[u8], length: usize, then: impl FnOnce(&Usage)) -> Option<usize> {
         let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
         if held.digests.is_empty() {
             return None;
         }
         let mut digest = digest(presented, length);
-        let mut found = 0;
+        // A bit for each secret, of which there are few.
+        let mut found = 0_usize;
         for (index, secret) in held.digests.iter().enumerate() {
             let equal = black_box(usize::from(constant_time_eq_32(&secret.0, &digest)));
-            found |= equal << index.min(1);
+            found |= equal << index;
         }
-        drop(held);
         digest.zeroize();
-        Some(black_box(found))
+        let previous = usize::from(black_box(found >> 1) != 0);
+        let kind = black_box(found & 1 | previous << 1);
+        if let Some(usage) = held.usage.get(found.trailing_zeros() as usize) {
+            then(usage);
+        }
+        Some(kind)
     }
 }
 

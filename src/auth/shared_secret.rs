@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tiny_http::Request;
 
 use crate::auth::secrets::Secrets;
+use crate::http1::client_network::ClientNetwork;
 
 /// The guard's judgement of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,22 +92,52 @@ impl Guard {
     /// Judges a request.
     #[must_use]
     pub fn judge(&self, request: &Request) -> Verdict {
-        let fields = request.headers().iter();
-        self.judge_fields(fields.map(|field| {
-            let name = field.field.as_str().as_bytes();
-            (name, field.value.as_bytes())
-        }))
+        self.judge_fields(name_values(request))
     }
 
     /// Judges by the names and values of header fields; a value holds no white space at
     /// its ends (RFC 9110, section 5.5). One with a byte past ASCII is no secret.
     ///
     /// An absent header is compared like any other, and what is presented decides no
-    /// branch, so that requests of the same shape take the same time.
+    /// branch, so that requests of the same shape take the same time. The use of a secret
+    /// that grants is counted.
     #[must_use]
     pub fn judge_fields<'f>(
         &self,
+        fields: impl Iterator<Item = (&'f [u8], &'f [u8])> + Clone,
+    ) -> Verdict {
+        self.judge_by(fields, Secrets::matches_and_counts)
+    }
+
+    /// The same for a request that is not let in, whatever it presents; nothing is counted.
+    #[must_use]
+    pub fn recognizes<'f>(
+        &self,
+        fields: impl Iterator<Item = (&'f [u8], &'f [u8])> + Clone,
+    ) -> bool {
+        self.judge_by(fields, Secrets::matches).is_granted()
+    }
+
+    /// Notes that `client` has presented a previous secret in these fields.
+    pub fn note_client<'f>(
+        &self,
+        mut fields: impl Iterator<Item = (&'f [u8], &'f [u8])>,
+        client: ClientNetwork,
+    ) {
+        if let Some((_, value)) = fields.find(|(name, _)| self.is_header(name)) {
+            self.secrets.note_client(value, value.len(), client);
+        }
+    }
+
+    /// The same for the fields of a request.
+    pub fn note_client_of(&self, request: &Request, client: ClientNetwork) {
+        self.note_client(name_values(request), client);
+    }
+
+    fn judge_by<'f>(
+        &self,
         mut fields: impl Iterator<Item = (&'f [u8], &'f [u8])> + Clone,
+        matches: impl FnOnce(&Secrets, &[u8], usize) -> Option<usize>,
     ) -> Verdict {
         let (mut count, mut at) = (0, 0);
         for (index, (name, _)) in fields.clone().enumerate() {
@@ -118,11 +149,17 @@ impl Guard {
         // Without the header this is the value of another one, cut to length 0.
         let value = fields.nth(at).map_or(&b""[..], |(_, value)| value);
         let length = value.len() * black_box(count.min(1));
-        let Some(found) = self.secrets.matches(value, length) else {
+        let several = black_box(count / 2).min(1);
+        let found = if several == 0 {
+            matches(&self.secrets, value, length)
+        } else {
+            // No use of a secret, whatever the last header holds.
+            self.secrets.matches(value, length)
+        };
+        let Some(found) = found else {
             return Verdict::Misconfigured;
         };
         let absent = black_box(usize::from(length == 0));
-        let several = black_box(count / 2).min(1);
         match VERDICTS[black_box(8 * several + 4 * absent + found)] {
             Verdict::NoSecret if self.certificates_suffice => Verdict::GrantedByCertificate,
             verdict => verdict,
@@ -136,4 +173,11 @@ impl Guard {
                 differs | (byte.to_ascii_lowercase() ^ wanted)
             }) == 0
     }
+}
+
+fn name_values(request: &Request) -> impl Iterator<Item = (&[u8], &[u8])> + Clone {
+    request.headers().iter().map(|field| {
+        let name = field.field.as_str().as_bytes();
+        (name, field.value.as_bytes())
+    })
 }

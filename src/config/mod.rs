@@ -29,12 +29,13 @@ use crate::proxy::limits::Limits as RelayLimits;
 use crate::server::{AllowList, Limits};
 
 use reader::Reader;
-use values::{addresses, is_fixed, listen_addresses};
+use values::{is_fixed, listen_addresses};
 
 pub use backend::Backend;
 pub use error::{ConfigError, ValueError};
 pub use gateway::Gateway;
 pub use origin::Origin;
+pub use values::addresses;
 pub(crate) use values::field_name;
 
 /// What the configuration is read from.

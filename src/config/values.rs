@@ -29,7 +29,11 @@ pub(super) fn is_fixed(address: &Address) -> bool {
 }
 
 /// Addresses with commas, none of which sends clients elsewhere.
-pub(super) fn addresses(list: &str) -> Result<Vec<Address>, ValueError> {
+///
+/// # Errors
+///
+/// What is wrong with which of them.
+pub fn addresses(list: &str) -> Result<Vec<Address>, ValueError> {
     let addresses = listen_addresses(list)?;
     let is_redirect = |address: &&Address| matches!(address, Address::Redirect(_));
     match addresses.iter().find(is_redirect) {

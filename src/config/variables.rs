@@ -124,7 +124,7 @@ pub const VARIABLES: &[Variable] = &[
     Variable { name: "LISTEN", topic: Topic::Listeners, form: Addresses, default: Value("0.0.0.0:8888"),
         help: "where requests arrive; redirect:ADDR:PORT sends to https; none" },
     Variable { name: "ADMIN_LISTEN", topic: Topic::Listeners, form: Addresses, default: Nothing("none"),
-        help: "where /metrics is answered: loopback or unix:" },
+        help: "the operator's page, /metrics and /status: loopback or unix:" },
     Variable { name: "ADMIN_ALLOW_REMOTE", topic: Topic::Listeners, form: Switch, default: Value("0"),
         help: "1 lets ADMIN_LISTEN be reached from other machines" },
     Variable { name: "PROXY_PROTOCOL", topic: Topic::Listeners, form: Networks, default: Nothing("none"),

@@ -56,7 +56,7 @@ pub(super) fn text(role: SocketRole) -> String {
         ),
         SocketRole::Admin => (
             "admin",
-            "# Where /metrics is answered, to root and the group of the socket alone.",
+            "# Where the operator's page and /metrics are, for root and the socket's group alone.",
             "# Not in /run/origin-guard/, which goes when the service stops.\n\
              ListenStream=/run/origin-guard-admin.sock\nSocketMode=0660\n#SocketGroup=prometheus"
                 .to_owned(),

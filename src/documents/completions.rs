@@ -5,12 +5,15 @@ use std::fmt::Write as _;
 use crate::deploy;
 use crate::usage::{COMMANDS, FLAGS, Usage};
 
+/// First words that others follow, and what these are about.
+const GROUPS: [(&str, &str); 2] = [("keys", "API keys"), ("secret", "the shared secret")];
+
 /// First words, each once, and what they do.
 fn first_words() -> Vec<(&'static str, &'static str)> {
     let mut words: Vec<(&str, &str)> = Vec::new();
     for usage in COMMANDS {
         let (first, help) = match usage.command.split_once(' ') {
-            Some((first, _)) => (first, "API keys"),
+            Some((first, _)) => (first, about(first)),
             None => (usage.command, usage.help),
         };
         if !words.iter().any(|(known, _)| *known == first) {
@@ -20,11 +23,18 @@ fn first_words() -> Vec<(&'static str, &'static str)> {
     words
 }
 
-/// Second words of `keys`, with what they do.
-fn second_words() -> impl Iterator<Item = (&'static str, &'static Usage)> {
-    COMMANDS
-        .iter()
-        .filter_map(|usage| Some((usage.command.split_once(' ')?.1, usage)))
+fn about(first: &str) -> &'static str {
+    let mut groups = GROUPS.iter();
+    let found = groups.find(|(group, _)| *group == first);
+    found.map_or("", |(_, about)| about)
+}
+
+/// Second words of a group, with what they do.
+fn second_words(group: &str) -> impl Iterator<Item = (&'static str, &'static Usage)> {
+    COMMANDS.iter().filter_map(move |usage| {
+        let (first, second) = usage.command.split_once(' ')?;
+        (first == group).then_some((second, usage))
+    })
 }
 
 fn files() -> String {
@@ -55,30 +65,36 @@ pub(super) fn bash() -> String {
          \x20   local words=\n\
          \x20   case \"${COMP_WORDS[1]-} ${COMP_WORDS[2]-}\" in\n",
     );
-    for (second, usage) in second_words() {
+    for usage in COMMANDS.iter().filter(|usage| usage.command.contains(' ')) {
         let _ = writeln!(
             text,
-            "    \"keys {second}\") ((COMP_CWORD > 2)) && words=\"{}\" ;;",
+            "    \"{}\") ((COMP_CWORD > 2)) && words=\"{}\" ;;",
+            usage.command,
             options(usage)
         );
     }
-    let keys = words(second_words().map(|(second, _)| second));
     let first = words(first_words().into_iter().map(|(first, _)| first));
-    let print = COMMANDS.iter().find(|usage| usage.command == "print");
-    let print = print.map(options).unwrap_or_default();
     let _ = write!(
         text,
         "    esac\n\
          \x20   case \"$COMP_CWORD ${{COMP_WORDS[1]-}}\" in\n\
-         \x20   \"1 \"*) words=\"{first}{flags}\" ;;\n\
-         \x20   \"2 keys\") words=\"{keys}\" ;;\n\
-         \x20   \"2 print\") words=\"{}\" ;;\n\
-         \x20   *\" print\") words=\"{print}\" ;;\n\
-         \x20   esac\n\
-         \x20   COMPREPLY=($(compgen -W \"$words\" -- \"${{COMP_WORDS[COMP_CWORD]}}\"))\n\
-         }}\n\
+         \x20   \"1 \"*) words=\"{first}{flags}\" ;;\n",
+    );
+    for (group, _) in GROUPS {
+        let second = words(second_words(group).map(|(second, _)| second));
+        let _ = writeln!(text, "    \"2 {group}\") words=\"{second}\" ;;");
+    }
+    let _ = writeln!(text, "    \"2 print\") words=\"{}\" ;;", files());
+    let alone = COMMANDS.iter().filter(|usage| !usage.command.contains(' '));
+    for usage in alone.filter(|usage| !usage.options.is_empty()) {
+        let (command, options) = (usage.command, options(usage));
+        let _ = writeln!(text, "    *\" {command}\") words=\"{options}\" ;;");
+    }
+    text.push_str(
+        "    esac\n\
+         \x20   COMPREPLY=($(compgen -W \"$words\" -- \"${COMP_WORDS[COMP_CWORD]}\"))\n\
+         }\n\
          complete -o default -F _origin_guard origin-guard\n",
-        files()
     );
     text
 }
@@ -92,24 +108,36 @@ pub(super) fn zsh() -> String {
             .collect();
         pairs.join(" ")
     };
-    let second = second_words().map(|(word, usage)| (word, usage.help));
     let mut text = format!(
         "#compdef origin-guard\n\
          # zsh completions; `origin-guard print completions-zsh` prints them.\n\
-         local -a commands keys\n\
-         commands=({})\n\
-         keys=({})\n\
-         if ((CURRENT == 2)); then\n\
+         local -a commands {}\n\
+         commands=({})\n",
+        words(GROUPS.iter().map(|(group, _)| *group)),
+        described(first_words())
+    );
+    for (group, _) in GROUPS {
+        let second = second_words(group).map(|(word, usage)| (word, usage.help));
+        let _ = writeln!(text, "{group}=({})", described(second.collect()));
+    }
+    text.push_str(
+        "if ((CURRENT == 2)); then\n\
          \x20   _describe command commands\n\
-         \x20   compadd -- --help --version\n\
-         elif ((CURRENT == 3)) && [[ $words[2] == keys ]]; then\n\
-         \x20   _describe command keys\n\
-         elif ((CURRENT == 3)) && [[ $words[2] == print ]]; then\n\
+         \x20   compadd -- --help --version\n",
+    );
+    for (group, _) in GROUPS {
+        let _ = writeln!(
+            text,
+            "elif ((CURRENT == 3)) && [[ $words[2] == {group} ]]; then\n    \
+             _describe command {group}"
+        );
+    }
+    let _ = write!(
+        text,
+        "elif ((CURRENT == 3)) && [[ $words[2] == print ]]; then\n\
          \x20   compadd -- {}\n\
          else\n\
          \x20   case \"$words[2] $words[3]\" in\n",
-        described(first_words()),
-        described(second.collect()),
         files()
     );
     for usage in COMMANDS.iter().filter(|usage| !usage.options.is_empty()) {
@@ -150,14 +178,16 @@ pub(super) fn fish() -> String {
         "complete -c origin-guard -n '__fish_seen_subcommand_from print' -a {}",
         quoted(&files())
     );
-    let keys = words(second_words().map(|(second, _)| second));
-    for (second, usage) in second_words() {
-        let _ = writeln!(
-            text,
-            "complete -c origin-guard -n '__fish_seen_subcommand_from keys; and not \
-             __fish_seen_subcommand_from {keys}' -a {second} -d {}",
-            quoted(usage.help)
-        );
+    for (group, _) in GROUPS {
+        let all = words(second_words(group).map(|(second, _)| second));
+        for (second, usage) in second_words(group) {
+            let _ = writeln!(
+                text,
+                "complete -c origin-guard -n '__fish_seen_subcommand_from {group}; and not \
+                 __fish_seen_subcommand_from {all}' -a {second} -d {}",
+                quoted(usage.help)
+            );
+        }
     }
     for usage in COMMANDS {
         let seen = match usage.command.split_once(' ') {

@@ -1,6 +1,7 @@
-//! The operator's listener: `/metrics` and `/healthz`.
+//! The operator's listener: the page at `/`, `/status`, `/metrics` and `/healthz`.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use tiny_http::{Method, Request};
 
@@ -14,6 +15,15 @@ use crate::http1::request::RequestHead;
 use crate::metrics::Totals;
 use crate::net::tls::TlsError;
 use crate::net::{Peer, UNIX_PEER};
+use crate::random;
+
+/// What the operator is shown.
+pub trait Overview: Send + Sync {
+    /// As JSON.
+    fn json(&self) -> String;
+    /// As a page of HTML, whose style has `nonce`.
+    fn page(&self, nonce: &str) -> String;
+}
 
 /// What answers at the operator's listener. It logs nothing, and does not count the looks
 /// at itself.
@@ -22,6 +32,8 @@ pub struct Admin {
     /// in Host tells of DNS rebinding: a page in a browser here gave its own name this
     /// machine's address, and would read what it is answered.
     pub is_local: bool,
+    /// What it shows.
+    pub overview: Arc<dyn Overview>,
 }
 
 impl Admin {
@@ -29,14 +41,24 @@ impl Admin {
     #[must_use]
     pub fn answer(&self, request: &Request) -> Answer {
         match path(request) {
+            "/" if is_reading(request) => self.page(),
+            "/status" if is_reading(request) => reply::status(&self.overview.json()).into(),
             "/metrics" if is_reading(request) => reply::metrics(&Totals::now().text()).into(),
             "/healthz" if is_reading(request) => Answer::from(&reply::HEALTHY),
             "/healthz" if *request.method() == Method::Options => {
                 Answer::from(&reply::HEALTHY_OPTIONS)
             }
-            "/metrics" | "/healthz" => Answer::from(&reply::METHOD_NOT_ALLOWED),
+            "/" | "/status" | "/metrics" | "/healthz" => Answer::from(&reply::METHOD_NOT_ALLOWED),
             "*" if *request.method() == Method::Options => Answer::from(&reply::OPTIONS_READING),
             _ => Answer::from(&reply::NOT_FOUND),
+        }
+    }
+
+    fn page(&self) -> Answer {
+        // The name of a file is as hard to guess as a nonce must be.
+        match random::name() {
+            Ok(nonce) => reply::page(&self.overview.page(&nonce), &nonce).into(),
+            Err(_) => reply::refusal(500).into(),
         }
     }
 }

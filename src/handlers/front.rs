@@ -3,9 +3,10 @@
 
 use super::counters::REQUESTS;
 use super::request_log::{self, count_verdict, respond};
-use crate::auth::shared_secret::Guard;
+use crate::auth::shared_secret::{Guard, Verdict};
 use crate::handler::{Decision, Handler};
 use crate::handlers::responses as reply;
+use crate::http1::client_network::ClientNetwork;
 use crate::http1::edits::Edits;
 use crate::http1::encode::Reply;
 use crate::http1::error::RequestError;
@@ -66,6 +67,12 @@ impl Handler for Front {
             return self.forward(Edits::Public, head, peer);
         }
         let verdict = self.guard.judge_fields(head.name_values());
+        if verdict == Verdict::GrantedByPrevious {
+            let is_trusted = trusted.trusts(TrustedProxies::peer(peer));
+            let client = trusted.client_of(peer, is_trusted, head.name_values());
+            let client = ClientNetwork::of(client);
+            self.guard.note_client(head.name_values(), client);
+        }
         let Some(reason) = count_verdict(verdict) else {
             FORWARDED.increment();
             return self.forward(Edits::Granted, head, peer);

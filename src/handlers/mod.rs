@@ -4,6 +4,7 @@ pub mod admin;
 mod api_key;
 mod cors;
 pub(crate) mod counters;
+pub mod denied;
 pub mod edge;
 pub mod front;
 pub mod gateway;

@@ -7,6 +7,7 @@ use super::request_log::{self, count_verdict, counted, is_reading, path, respond
 use crate::auth::shared_secret::{Guard, Verdict};
 use crate::handler::{Answer, Decision, Handler};
 use crate::handlers::responses as reply;
+use crate::http1::client_network::ClientNetwork;
 use crate::http1::encode::Reply;
 use crate::http1::error::RequestError;
 use crate::http1::forwarded::TrustedProxies;
@@ -79,6 +80,10 @@ impl Origin {
     /// The verdict; one that denies is logged.
     fn judge(&self, request: &Request) -> Verdict {
         let verdict = self.guard.judge(request);
+        if verdict == Verdict::GrantedByPrevious {
+            let client = ClientNetwork::of(self.trusted_proxies.client(request));
+            self.guard.note_client_of(request, client);
+        }
         if let Some(reason) = count_verdict(verdict) {
             request_log::log_denial(request, reason, None, &self.trusted_proxies);
         }

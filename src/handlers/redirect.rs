@@ -97,7 +97,7 @@ impl Redirect {
     }
 
     fn leak(&self, head: &RequestHead<'_, '_>) -> Option<Leak> {
-        if self.guard.judge_fields(head.name_values()).is_granted() {
+        if self.guard.recognizes(head.name_values()) {
             return Some(Leak::Secret);
         }
         let (header, keys) = self.keys.as_ref()?;

@@ -2,7 +2,7 @@
 
 use tiny_http::{Method, Request};
 
-use super::counters;
+use super::{counters, denied};
 use crate::auth::shared_secret::Verdict;
 use crate::handler::{Answer, Decision};
 use crate::handlers::responses as reply;
@@ -161,12 +161,13 @@ fn entry(method: &[u8], path: &[u8], client: Client, trusted: &TrustedProxies) -
 /// says that was asked for.
 pub(super) fn log_denial(
     request: &Request,
-    reason: &str,
+    reason: &'static str,
     key: Option<Id>,
     trusted: &TrustedProxies,
 ) {
     let client = trusted.client(request);
     let path = shown(path(request).as_bytes());
+    denied::note(client, reason, &path);
     let uri = trusted.forwarded_uri(request);
     let uri = uri.map(|uri| format!(" uri={}", shown(without_query(uri).as_bytes())));
     let key = key.map(|key| format!(" key={key}"));

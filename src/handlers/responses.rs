@@ -239,6 +239,32 @@ pub fn metrics(text: &str) -> Reply {
     ))
 }
 
+/// The operator's page, whose style has `nonce`, printable ASCII without quotes. It loads
+/// nothing, runs nothing, and no other page may frame it (CSP Level 3).
+#[must_use]
+pub fn page(html: &str, nonce: &str) -> Reply {
+    let policy = format!(
+        "default-src 'none'; style-src 'nonce-{nonce}'; base-uri 'none'; form-action 'none'; \
+         frame-ancestors 'none'"
+    );
+    let Some(policy) = data_field("Content-Security-Policy", &policy) else {
+        return refusal(500);
+    };
+    no_store(bare(200, html.into()))
+        .with_header(header("Content-Type", "text/html; charset=utf-8"))
+        .with_header(policy)
+        .with_header(header("X-Frame-Options", "DENY"))
+        .with_header(header("X-Content-Type-Options", "nosniff"))
+        .with_header(header("Referrer-Policy", "no-referrer"))
+        .with_header(header("Cross-Origin-Resource-Policy", "same-origin"))
+}
+
+/// `json`, which no cache may keep.
+#[must_use]
+pub fn status(json: &str) -> Reply {
+    no_store(json_reply(200, json)).with_header(header("X-Content-Type-Options", "nosniff"))
+}
+
 /// Keeps caches away (RFC 9111, section 5.2.2.5).
 fn no_store(reply: Reply) -> Reply {
     reply.with_header(header("Cache-Control", "no-store"))

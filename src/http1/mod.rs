@@ -2,6 +2,7 @@
 
 pub mod body;
 pub mod cdn_loop;
+pub mod client_network;
 pub mod date;
 pub mod edits;
 pub mod encode;

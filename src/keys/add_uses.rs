@@ -6,12 +6,12 @@ use std::io::Seek as _;
 use std::iter::Peekable;
 use std::path::{Path, PathBuf};
 
-use super::file::{Locked, TempFile};
-use super::permissions;
 use super::time::Time;
 use super::use_counts::KeyUse;
 use super::use_file::{SkippedLines, UseFileError, open, write_head, write_use};
 use super::{Error, Id};
+use crate::private_file::permissions;
+use crate::private_file::replace::{Locked, TempFile};
 
 /// How long the line of a key that is gone is kept after its last use, in seconds: the file
 /// of keys may be put back from a copy.

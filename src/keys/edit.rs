@@ -5,10 +5,11 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use super::Error;
-use super::file::{Locked, TempFile};
 use super::id::Ids;
 use super::reader::{self, Rest};
 use super::record::{Record, Unknown, VERSION};
+use crate::private_file;
+use crate::private_file::replace::{Locked, TempFile};
 
 /// What is changed.
 pub(super) trait Change {
@@ -31,7 +32,7 @@ pub(super) trait Change {
 pub(super) fn edit(path: &Path, create: bool, change: &mut dyn Change) -> Result<(), Error> {
     let locked = Locked::wait(path)?;
     let source = match (locked.exists(), create) {
-        (true, _) => Some(super::file::open(locked.path())?.file),
+        (true, _) => Some(private_file::open(locked.path())?.file),
         (false, true) => None,
         (false, false) => {
             return Err(Error::Absent(locked.path().to_owned()));

@@ -8,6 +8,7 @@ use super::Id;
 use super::rate::RateError;
 use super::use_file::UseFileError;
 use crate::private_file::OpenError;
+use crate::private_file::replace::ReplaceError;
 
 /// Why a command on keys failed, or why a file of keys was not read. Displays as the message
 /// for the operator, which says what to do and never shows a key.
@@ -23,8 +24,8 @@ pub enum Error {
     Open(OpenError),
     /// There is no file of keys at this path.
     Absent(PathBuf),
-    /// The new file cannot get the permissions of the old one, which is as it was.
-    Permissions(PathBuf, io::Error),
+    /// The file of keys cannot be replaced.
+    Replace(ReplaceError),
     /// The file that says when keys were used cannot be read.
     Uses(UseFileError),
     /// Nobody counts the uses of the keys in the file at this path.
@@ -45,9 +46,9 @@ impl Error {
             Self::Usage(_) => 64,
             Self::File(_) | Self::Faulty(..) => 78,
             Self::Open(error) if !error.is_from_the_system() => 78,
+            Self::Replace(error) => error.status(),
             Self::Open(_)
             | Self::Absent(_)
-            | Self::Permissions(..)
             | Self::Uses(_)
             | Self::NotCounted(_)
             | Self::NoSuchKey(_)
@@ -88,12 +89,7 @@ impl fmt::Display for Error {
                 "{} is not there; `origin-guard keys add` makes it",
                 path.display()
             ),
-            Self::Permissions(path, error) => write!(
-                to,
-                "{} is as it was, because the new file cannot have the same owner, group, mode \
-                 and access control list: {error}; run this as the owner or as root",
-                path.display()
-            ),
+            Self::Replace(error) => error.fmt(to),
             Self::Uses(error) => error.fmt(to),
             Self::NotCounted(path) => write!(
                 to,
@@ -110,13 +106,26 @@ impl fmt::Display for Error {
     }
 }
 
+impl From<OpenError> for Error {
+    fn from(error: OpenError) -> Self {
+        Self::Open(error)
+    }
+}
+
+impl From<ReplaceError> for Error {
+    fn from(error: ReplaceError) -> Self {
+        Self::Replace(error)
+    }
+}
+
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Faulty(_, fault) => Some(fault),
             Self::Open(error) => Some(error),
             Self::Uses(error) => Some(error),
-            Self::Permissions(_, error) | Self::System(_, error) => Some(error),
+            Self::Replace(error) => Some(error),
+            Self::System(_, error) => Some(error),
             _ => None,
         }
     }

@@ -12,8 +12,8 @@ use super::reader;
 use super::record::Record;
 use super::text::{self, Malformed};
 use super::time::Time;
-use super::{Error, Id, KeyVerdict, Keys, Opened, file};
-use crate::private_file::PrivateFile;
+use super::{Error, Id, KeyVerdict, Keys, Opened};
+use crate::private_file::{self, PrivateFile};
 
 /// A key's state in one word.
 fn state(record: &Record, now: Time) -> &'static str {
@@ -109,7 +109,7 @@ pub(super) fn show(
 }
 
 fn open(path: &Path) -> Result<File, Error> {
-    let PrivateFile { file, warning } = file::open(path)?;
+    let PrivateFile { file, warning } = private_file::open(path)?;
     warn(warning);
     Ok(file)
 }

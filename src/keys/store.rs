@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use super::time::Time;
 use super::use_counts::KeyUse;
-use super::{Error, Id, Index, Judgement, Limits, file};
-use crate::private_file::{Fingerprint, PrivateFile};
+use super::{Error, Id, Index, Judgement, Limits};
+use crate::private_file::{self, Fingerprint, PrivateFile};
 
 /// The keys of one file.
 pub struct Keys {
@@ -135,7 +135,7 @@ impl Keys {
 }
 
 fn read(path: &Path, limits: Limits) -> Result<Opened<Index>, Error> {
-    let PrivateFile { file, warning } = file::open(path)?;
+    let PrivateFile { file, warning } = private_file::open(path)?;
     let keys = Index::read(path, file, limits)?;
     Ok(Opened { keys, warning })
 }

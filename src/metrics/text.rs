@@ -47,6 +47,18 @@ impl Totals {
         counts.copied().reduce(u64::wrapping_add)
     }
 
+    /// The labels and the count of each counter of a family, in their order.
+    #[must_use]
+    pub fn by_labels(&self, family: &Family) -> Vec<(String, u64)> {
+        let registry = registry();
+        let counters = registry.family(family).iter();
+        let counts = counters.filter_map(|series| match series.source {
+            Source::Counter(slot) => Some((series.labels.to_string(), *self.0.get(slot)?)),
+            _ => None,
+        });
+        counts.collect()
+    }
+
     /// All of it as text.
     #[must_use]
     pub fn text(&self) -> String {

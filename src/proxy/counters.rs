@@ -1,7 +1,7 @@
 //! What is counted of forwarded requests, by backend.
 
 use crate::metrics::{
-    self, Counter, Family, Gauge, Histogram, LONG, SHORT, Series, declare_counters, labels,
+    self, Counter, Family, Gauge, Histogram, LONG, SHORT, Series, Totals, declare_counters, labels,
 };
 
 /// Final answers of backends.
@@ -132,6 +132,15 @@ impl BackendCounters {
     }
 }
 
+/// What a backend has done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BackendTotals {
+    /// Its answers by the class of their status, `2xx`.
+    pub answers: [(&'static str, u64); CLASSES.len()],
+    /// How often it failed.
+    pub failures: u64,
+}
+
 /// What is counted of each of the backends, in their order.
 pub struct RelayCounters(Box<[BackendCounters]>);
 
@@ -146,5 +155,19 @@ impl RelayCounters {
 
     pub(super) fn of(&self, backend: usize) -> &BackendCounters {
         &self.0[backend]
+    }
+
+    /// What is counted of one backend: its answers by the class of their status, and its
+    /// failures.
+    #[must_use]
+    pub fn totals(&self, backend: usize, totals: &Totals) -> BackendTotals {
+        let counters = self.of(backend);
+        let failures = counters.failures.iter();
+        BackendTotals {
+            answers: std::array::from_fn(|class| {
+                (CLASSES[class], totals.of(&counters.responses[class]))
+            }),
+            failures: failures.map(|counter| totals.of(counter)).sum(),
+        }
     }
 }

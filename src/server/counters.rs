@@ -6,7 +6,8 @@ static ACCEPTED_FAMILY: Family = Family {
     name: "origin_guard_connections_accepted_total",
     help: "Connections accepted.",
 };
-static CLOSED: Family = Family {
+/// Connections that have ended.
+pub(crate) static CLOSED: Family = Family {
     name: "origin_guard_connections_closed_total",
     help: "Connections closed, by the reason.",
 };
@@ -21,7 +22,7 @@ static ANSWERS_FAMILY: Family = Family {
 
 declare_counters! {
     pub(crate) COUNTERS:
-    ACCEPTED = ACCEPTED_FAMILY "";
+    pub(crate) ACCEPTED = ACCEPTED_FAMILY "";
     pub(super) CLOSED_PEER = CLOSED r#"reason="peer""#;
     pub(super) CLOSED_ANSWERED = CLOSED r#"reason="answered""#;
     pub(super) CLOSED_REFUSED = CLOSED r#"reason="refused""#;

@@ -108,7 +108,9 @@ mod tests {
     use std::io::{ErrorKind, Read as _, Write as _};
 
     use super::*;
-    use crate::handlers::admin::Admin;
+    use crate::auth::secrets::Secrets;
+    use crate::auth::shared_secret::Guard;
+    use crate::handlers::origin::Origin;
     use crate::http1::forwarded::TrustedProxies;
     use crate::net::SocketAccess;
     use crate::net::tls::server::ClientCertificate;
@@ -128,7 +130,11 @@ mod tests {
             access: SocketAccess::default(),
             inherited: Vec::new(),
             private: None,
-            handler: Arc::new(Admin { is_local: true }),
+            handler: Arc::new(Origin {
+                guard: Guard::new("X-Shared-Secret", Arc::new(Secrets::new(Vec::new()))),
+                trusted_proxies: TrustedProxies::default(),
+                access_log: false,
+            }),
             relay: None,
             tls: None,
             client_certificate: ClientCertificate::NotAsked,

@@ -8,7 +8,7 @@ pub mod watchdog;
 use std::error::Error;
 use std::fmt;
 use std::io;
-use std::os::fd::AsFd as _;
+use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt as _;
 use std::time::Duration;
 
@@ -137,8 +137,18 @@ fn inherited_socket(passed: &mut ListenFd, index: usize) -> io::Result<Option<In
 /// (systemd.exec(5)). A child whose stderr goes elsewhere inherits the variable too.
 #[must_use]
 pub fn stderr_is_journal() -> bool {
+    is_journal(io::stderr())
+}
+
+/// Whether stdout is the journal.
+#[must_use]
+pub fn stdout_is_journal() -> bool {
+    is_journal(io::stdout())
+}
+
+fn is_journal(file: impl AsFd) -> bool {
     let stream = std::env::var("JOURNAL_STREAM").unwrap_or_default();
-    let Ok(found) = fstat(io::stderr().as_fd()) else {
+    let Ok(found) = fstat(file.as_fd()) else {
         return false;
     };
     stream == format!("{}:{}", found.st_dev, found.st_ino)

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test crate uses a part of it")]
 #![allow(unreachable_pub, reason = "a module of several test crates")]
 
+pub mod browser;
 pub mod corpus;
 pub mod folder;
 pub mod keys;
@@ -79,6 +80,11 @@ impl Guard {
 
     /// The address of its second listener.
     pub fn second_address(&self) -> SocketAddr {
+        self.address_of(1)
+    }
+
+    /// The address of its listener with this number, from 0.
+    pub fn address_of(&self, number: usize) -> SocketAddr {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let listening: Vec<_> = self
@@ -86,7 +92,7 @@ impl Guard {
                 .iter()
                 .filter_map(|line| Some(line.split_once("listening address=")?.1.to_owned()))
                 .collect();
-            if let Some(address) = listening.get(1) {
+            if let Some(address) = listening.get(number) {
                 return self::address(address.trim()).expect("an address");
             }
             assert!(Instant::now() < deadline, "only {listening:?}");

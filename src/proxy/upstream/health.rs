@@ -1,6 +1,7 @@
 //! How long a backend that fails is left alone.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 
 /// After the first failure; each further one doubles it.
 const FIRST_REST: u64 = 1_000;
@@ -93,6 +94,13 @@ impl Health {
             })
         };
         let _ = self.0.fetch_update(Relaxed, Relaxed, rest);
+    }
+
+    /// Whether it has failed since it last succeeded; then how long it is left alone.
+    pub(super) fn failing(&self, now: u64) -> Option<Duration> {
+        let packed = self.0.load(Relaxed);
+        let until = State::unpack(packed).until;
+        (packed != 0).then(|| Duration::from_millis(until.saturating_sub(now)))
     }
 
     pub(super) fn succeeded(&self) {

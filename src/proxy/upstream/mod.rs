@@ -7,7 +7,7 @@ mod url;
 
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustls::pki_types::ServerName;
 
@@ -24,6 +24,19 @@ pub const MOST_BACKENDS: usize = 64;
 /// Every address of one backend, to be tried in this order; none while its name is not
 /// resolved.
 pub type Addresses = Arc<[Address]>;
+
+/// How a backend does, as far as requests have found out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BackendState {
+    /// It works, or has not been asked yet.
+    Works,
+    /// It failed last, and is asked all the same.
+    Fails,
+    /// It failed last, and is left alone that long, or for a trial where that is zero.
+    LeftAlone(Duration),
+    /// Its name has no address.
+    Unresolved,
+}
 
 /// All backends, shared by all workers. No request waits for a lock here; a connect takes
 /// one for reading, to copy a pointer.
@@ -152,11 +165,21 @@ impl Upstream {
     }
 
     /// Leaves `backend` alone for a second, after each further failure in a row for twice as
-    /// long, up to 30 seconds.
+    /// long, up to 30 seconds. Where there is but one it is noted, and changes nothing.
     pub fn failed(&self, backend: usize, now: Instant) {
-        if self.len() > 1 {
-            let now = self.milliseconds(now);
-            self.backends[backend].health.failed(now);
+        let now = self.milliseconds(now);
+        self.backends[backend].health.failed(now);
+    }
+
+    /// How `backend` does.
+    #[must_use]
+    pub fn state(&self, backend: usize, now: Instant) -> BackendState {
+        let now = self.milliseconds(now);
+        match self.backends[backend].health.failing(now) {
+            Some(left) if self.len() > 1 => BackendState::LeftAlone(left),
+            Some(_) => BackendState::Fails,
+            None if self.addresses(backend).is_empty() => BackendState::Unresolved,
+            None => BackendState::Works,
         }
     }
 
@@ -210,8 +233,6 @@ impl Upstream {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     fn upstream(list: &str) -> Upstream {

@@ -1,4 +1,13 @@
-//! What is counted, of all layers: which tables there are, and the line that systemd shows.
+//! What is counted, of all layers: which tables there are, the line that systemd shows, and
+//! what the operator's listener shows.
+
+pub mod history;
+mod html;
+mod json;
+pub mod overview;
+mod page;
+pub mod snapshot;
+pub(crate) mod words;
 
 use crate::handlers::{self, counters as decisions, front, origin};
 use crate::metrics::{self, Totals};

@@ -1,5 +1,8 @@
 //! Files that hold secrets or keys: opened without waiting, refused where others can
-//! change them, and told apart from what they were.
+//! change them, told apart from what they were, and replaced as a whole.
+
+pub(crate) mod permissions;
+pub mod replace;
 
 use std::fmt;
 use std::fs::{self, File, FileType, Metadata};

@@ -59,7 +59,7 @@ pub(super) fn take_owner(file: &File, wanted: &fs::Metadata) -> io::Result<()> {
 
 /// Lets those read `file` who may read `keys`, everyone aside, as far as the system allows
 /// that; its mode is 0600 where it does not.
-pub(super) fn share(file: &File, keys: &Metadata) {
+pub(crate) fn share(file: &File, keys: &Metadata) {
     let shared = take_owner(file, keys).or_else(|_| fchown(file, None, Some(keys.gid())));
     if shared.is_ok() {
         // Where this fails, too, fewer may read it.

@@ -1,28 +1,90 @@
-//! The file on the disk: opened, locked, and replaced as a whole.
+//! A file that is changed: locked for one process, and replaced as a whole.
 
+use std::fmt;
 use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
 use std::io::{self, BufWriter, ErrorKind};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use data_encoding::HEXLOWER;
 use rustix::fs::OFlags;
 
-use super::text::BASE32;
-use super::{Error, permissions};
-use crate::private_file::{self, PrivateFile};
+use super::permissions;
 
-/// Random bits in the name of a temporary file, as bytes and in base32.
-const RANDOM: usize = 10;
-const SYMBOLS: usize = 16;
+/// Random bits in the name of a temporary file, as bytes and in hexadecimal digits.
+const RANDOM: usize = 8;
+const SYMBOLS: usize = 2 * RANDOM;
 const TEMPORARY: &str = ".tmp";
 
-/// Opens the file for reading, and warns if everyone can do so.
-pub(super) fn open(path: &Path) -> Result<PrivateFile, Error> {
-    private_file::open(path).map_err(Error::Open)
+/// Why a file is not changed. It is as it was, but for one exception: where the folder
+/// cannot be synced the change is there, and a crash of the machine may undo it.
+#[derive(Debug)]
+pub enum ReplaceError {
+    /// The path names no file.
+    NoFile(PathBuf),
+    /// The path is not UTF-8.
+    NotUtf8(PathBuf),
+    /// The file has so many names.
+    HardLinks(PathBuf, u64),
+    /// The new file cannot get the permissions of the old one.
+    Permissions(PathBuf, io::Error),
+    /// The system denied something with the file at this path.
+    System(PathBuf, &'static str, io::Error),
+}
+
+impl ReplaceError {
+    fn system(path: &Path, doing: &'static str) -> impl FnOnce(io::Error) -> Self {
+        move |error| Self::System(path.to_owned(), doing, error)
+    }
+
+    /// The exit status of a command, after sysexits(3).
+    #[must_use]
+    pub fn status(&self) -> u8 {
+        match self {
+            Self::NoFile(_) | Self::NotUtf8(_) => 64,
+            Self::HardLinks(..) => 78,
+            Self::Permissions(..) | Self::System(..) => 1,
+        }
+    }
+}
+
+impl fmt::Display for ReplaceError {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoFile(path) => write!(to, "{} is no file", path.display()),
+            Self::NotUtf8(path) => {
+                write!(to, "{} is not UTF-8; rename the file", path.display())
+            }
+            Self::HardLinks(path, names) => write!(
+                to,
+                "{} has {names} names (hard links), and those beside this one would keep what \
+                 it holds now; remove them",
+                path.display()
+            ),
+            Self::Permissions(path, error) => write!(
+                to,
+                "{} is as it was, because the new file cannot have the same owner, group, mode \
+                 and access control list: {error}; run this as the owner or as root",
+                path.display()
+            ),
+            Self::System(path, doing, error) => {
+                write!(to, "{} cannot be {doing}: {error}", path.display())
+            }
+        }
+    }
+}
+
+impl std::error::Error for ReplaceError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Permissions(_, error) | Self::System(_, _, error) => Some(error),
+            _ => None,
+        }
+    }
 }
 
 /// The file, locked for one process that changes it; others wait.
-pub(super) struct Locked {
+pub struct Locked {
     /// Where it is, behind every symbolic link, so that a link stays one.
     path: PathBuf,
     folder: PathBuf,
@@ -34,13 +96,17 @@ pub(super) struct Locked {
 impl Locked {
     /// Waits for whoever else changes the file.
     ///
-    /// The lock is flock(2) on a file of its own beside the file of keys. It stays there,
-    /// because the file of keys is another one after each change. Temporary files that a
-    /// crash left behind are removed.
-    pub(super) fn wait(path: &Path) -> Result<Self, Error> {
-        let path = resolve(path).map_err(|error| Error::system(path, "found", error))?;
+    /// The lock is flock(2) on a file of its own beside the file. It stays there, because
+    /// the file is another one after each change. Temporary files that a crash left behind
+    /// are removed.
+    ///
+    /// # Errors
+    ///
+    /// If the path leads to no file that can be replaced, or the system denies the lock.
+    pub fn wait(path: &Path) -> Result<Self, ReplaceError> {
+        let path = resolve(path).map_err(ReplaceError::system(path, "found"))?;
         let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
-            return Err(Error::Usage(format!("{} is no file", path.display())));
+            return Err(ReplaceError::NoFile(path));
         };
         let folder = if folder.as_os_str().is_empty() {
             PathBuf::from(".")
@@ -49,28 +115,22 @@ impl Locked {
         };
         let name = name
             .to_str()
-            .ok_or_else(|| {
-                Error::Usage(format!("{} is not UTF-8; rename the file", path.display()))
-            })?
+            .ok_or_else(|| ReplaceError::NotUtf8(path.clone()))?
             .to_owned();
         let metadata = || match fs::metadata(&path) {
             Ok(metadata) => Ok(Some(metadata)),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(Error::system(&path, "read", error)),
+            Err(error) => Err(ReplaceError::system(&path, "read")(error)),
         };
         let beside = folder.join(format!("{name}.lock"));
-        let lock = lock(&beside, metadata()?.as_ref())
-            .map_err(|error| Error::system(&beside, "locked", error))?;
+        let lock =
+            lock(&beside, metadata()?.as_ref()).map_err(ReplaceError::system(&beside, "locked"))?;
         // This is asked again, because the process that held the lock may have made it.
         let metadata = metadata()?;
         if let Some(names) = metadata.as_ref().map(Metadata::nlink)
             && names > 1
         {
-            return Err(Error::File(format!(
-                "{} has {names} names (hard links), and those beside this one would keep the \
-                 old keys; remove them",
-                path.display()
-            )));
+            return Err(ReplaceError::HardLinks(path, names));
         }
         let locked = Self {
             path,
@@ -81,27 +141,35 @@ impl Locked {
         };
         locked
             .remove_litter()
-            .map_err(|error| Error::system(&locked.folder, "tidied up", error))?;
+            .map_err(ReplaceError::system(&locked.folder, "tidied up"))?;
         Ok(locked)
     }
 
-    pub(super) fn path(&self) -> &Path {
+    /// Where the file is, behind every symbolic link.
+    #[must_use]
+    pub fn path(&self) -> &Path {
         &self.path
     }
 
-    pub(super) fn exists(&self) -> bool {
+    /// Whether the file is there.
+    #[must_use]
+    pub fn exists(&self) -> bool {
         self.exists
     }
 
     /// A new file beside it, to take its place, with the permissions of the `old` one.
     /// Where there is none its mode is 0600.
-    pub(super) fn temp_file(&self, old: Option<&File>) -> Result<TempFile<'_>, Error> {
+    ///
+    /// # Errors
+    ///
+    /// If the system denies the file or its permissions.
+    pub fn temp_file(&self, old: Option<&File>) -> Result<TempFile<'_>, ReplaceError> {
         let temp = self
             .create_temp()
-            .map_err(|error| Error::system(&self.path, "replaced", error))?;
+            .map_err(ReplaceError::system(&self.path, "replaced"))?;
         if let Some(old) = old {
             permissions::take_over(old, temp.to.get_ref())
-                .map_err(|error| Error::Permissions(self.path.clone(), error))?;
+                .map_err(|error| ReplaceError::Permissions(self.path.clone(), error))?;
         }
         Ok(temp)
     }
@@ -109,7 +177,7 @@ impl Locked {
     fn create_temp(&self) -> io::Result<TempFile<'_>> {
         let mut random = [0; RANDOM];
         crate::random::fill(&mut random)?;
-        let name = format!(".{}.{}{TEMPORARY}", self.name, BASE32.encode(&random));
+        let name = format!(".{}.{}{TEMPORARY}", self.name, HEXLOWER.encode(&random));
         let path = self.folder.join(name);
         let file = OpenOptions::new()
             .write(true)
@@ -140,18 +208,23 @@ impl Locked {
     }
 }
 
-/// A file that is being written. It is removed unless it replaces the file of keys.
-pub(super) struct TempFile<'a> {
+/// A file that is being written. It is removed unless it replaces the locked one.
+pub struct TempFile<'a> {
     of: &'a Locked,
     path: PathBuf,
-    pub(super) to: BufWriter<File>,
+    /// Where to write. What its buffer held is not wiped: a secret goes past it.
+    pub to: BufWriter<File>,
     is_in_place: bool,
 }
 
 impl TempFile<'_> {
-    /// Replaces the file of keys. Once this has returned, the new file is there even after
+    /// Replaces the locked file. Once this has returned, the new file is there even after
     /// a crash of the machine. If the process dies earlier, the old file is there.
-    pub(super) fn replace(mut self) -> io::Result<()> {
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn replace(mut self) -> io::Result<()> {
         io::Write::flush(&mut self.to)?;
         self.to.get_ref().sync_all()?;
         fs::rename(&self.path, &self.of.path)?;
@@ -183,7 +256,7 @@ fn resolve(path: &Path) -> io::Result<PathBuf> {
     }
 }
 
-fn lock(beside: &Path, keys: Option<&Metadata>) -> io::Result<File> {
+fn lock(beside: &Path, beside_what: Option<&Metadata>) -> io::Result<File> {
     let mut options = OpenOptions::new();
     // Opening a FIFO for writing waits for a reader, and a link may lead anywhere.
     let flags = OFlags::NONBLOCK | OFlags::NOFOLLOW;
@@ -193,9 +266,9 @@ fn lock(beside: &Path, keys: Option<&Metadata>) -> io::Result<File> {
         .custom_flags(flags.bits().cast_signed());
     let file = match options.clone().create_new(true).open(beside) {
         Ok(file) => {
-            // Made by root, it must not shut out the owner of the keys.
-            if let Some(keys) = keys {
-                permissions::take_owner(&file, keys)?;
+            // Made by root, it must not shut out the owner of the other one.
+            if let Some(other) = beside_what {
+                permissions::take_owner(&file, other)?;
             }
             file
         }

@@ -1,0 +1,175 @@
+//! Asks a running guard at its `ADMIN_LISTEN`.
+
+use std::fmt;
+use std::io::{self, Read, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use crate::http1::response::{Asked, ResponseBody, ResponseOutcome, read_response};
+use crate::http1::scan::Scan;
+use crate::net::Address;
+
+/// How long a guard may take for its answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Largest head and largest body of an answer, in bytes.
+const HEAD: usize = 65536;
+const BODY: u64 = 1 << 20;
+/// The socket that the printed unit makes.
+pub const OF_UNIT: &str = "/run/origin-guard/admin.sock";
+
+/// What a guard answers.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The status code.
+    pub status: u16,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+/// Why a guard is not asked. Displays as what follows its address.
+#[derive(Debug)]
+pub enum AskError {
+    /// TLS is spoken there.
+    Tls,
+    /// Nothing listens there.
+    Connect(io::Error),
+    /// It does not answer in time, or breaks off.
+    Answer(io::Error),
+    /// The answer is no HTTP, or too large.
+    Malformed(&'static str),
+}
+
+impl fmt::Display for AskError {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tls => to.write_str(
+                "speaks TLS; add a Unix socket or a plain address of this machine to ADMIN_LISTEN",
+            ),
+            Self::Connect(error) => write!(to, "cannot be reached: {error}"),
+            Self::Answer(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                write!(to, "does not answer within {} s", PATIENCE.as_secs())
+            }
+            Self::Answer(error) => write!(to, "does not answer: {error}"),
+            Self::Malformed(reason) => write!(to, "is no guard: its answer is faulty ({reason})"),
+        }
+    }
+}
+
+impl std::error::Error for AskError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Connect(error) | Self::Answer(error) => Some(error),
+            Self::Tls | Self::Malformed(_) => None,
+        }
+    }
+}
+
+/// Asks for `path` at `address`.
+///
+/// # Errors
+///
+/// If nothing listens there, or what does is no guard that answers in time.
+pub fn get(address: &Address, path: &str) -> Result<Answer, AskError> {
+    let until = Instant::now() + PATIENCE;
+    match address {
+        Address::Tcp(address) => {
+            let stream = TcpStream::connect_timeout(&reachable(*address), PATIENCE);
+            let stream = stream.map_err(AskError::Connect)?;
+            let limit = |left| {
+                stream.set_write_timeout(left)?;
+                stream.set_read_timeout(left)
+            };
+            ask(&stream, limit, path, until)
+        }
+        Address::Unix(path_of_socket) => {
+            let stream = connect_unix(path_of_socket).map_err(AskError::Connect)?;
+            let limit = |left| {
+                stream.set_write_timeout(left)?;
+                stream.set_read_timeout(left)
+            };
+            ask(&stream, limit, path, until)
+        }
+        Address::Tls(_) | Address::Redirect(_) => Err(AskError::Tls),
+    }
+}
+
+/// The unit's socket is behind a folder that only root may enter, so it says who may.
+fn connect_unix(path: &Path) -> io::Result<UnixStream> {
+    UnixStream::connect(path).map_err(|error| match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            io::Error::new(error.kind(), format!("{error}; run this as root"))
+        }
+        _ => error,
+    })
+}
+
+/// Whoever listens at all addresses is asked at loopback.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
+}
+
+fn ask<S>(
+    stream: &S,
+    limit: impl Fn(Option<Duration>) -> io::Result<()>,
+    path: &str,
+    until: Instant,
+) -> Result<Answer, AskError>
+where
+    for<'a> &'a S: Read + Write,
+{
+    let mut stream = stream;
+    let wait = || {
+        let left = until.saturating_duration_since(Instant::now());
+        // A timeout of zero would be none.
+        limit(Some(left.max(Duration::from_millis(1)))).map_err(AskError::Answer)
+    };
+    wait()?;
+    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    let sent = stream.write_all(request.as_bytes());
+    sent.map_err(AskError::Answer)?;
+    let (mut bytes, mut scan) = (Vec::new(), Scan::default());
+    let (status, length, body) = loop {
+        let head = read_response(&bytes, &mut scan, HEAD, Asked::default(), |head| {
+            (head.status, head.length, head.body)
+        });
+        match head {
+            ResponseOutcome::Complete(head) => break head,
+            ResponseOutcome::Malformed(error) => return Err(AskError::Malformed(error.reason)),
+            ResponseOutcome::Partial => {}
+        }
+        wait()?;
+        read_more(stream, &mut bytes)?;
+    };
+    // A guard says how long its answers are.
+    let wanted = match body {
+        ResponseBody::None => 0,
+        ResponseBody::Sized(wanted) if wanted <= BODY => wanted,
+        _ => return Err(AskError::Malformed("length")),
+    };
+    let mut body = bytes.split_off(length);
+    let wanted = usize::try_from(wanted).unwrap_or(usize::MAX);
+    while body.len() < wanted {
+        wait()?;
+        read_more(stream, &mut body)?;
+    }
+    body.truncate(wanted);
+    Ok(Answer { status, body })
+}
+
+fn read_more(mut stream: impl Read, to: &mut Vec<u8>) -> Result<(), AskError> {
+    let mut part = [0; 4096];
+    match stream.read(&mut part).map_err(AskError::Answer)? {
+        0 => Err(AskError::Answer(io::ErrorKind::UnexpectedEof.into())),
+        count => {
+            to.extend_from_slice(&part[..count]);
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! Changing a file of secrets: a fresh one comes first, previous ones go. Comments stay.
+
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+use std::{fmt, fs};
+
+use std::os::unix::fs::MetadataExt as _;
+
+use zeroize::Zeroizing;
+
+use super::secret_source::{CREDENTIAL, Error, Loaded, read_text, secret_lines};
+use crate::private_file::replace::{Locked, ReplaceError};
+use crate::private_file::{self, OpenError, PrivateFile};
+
+/// The text of a file of secrets, which is as it must be.
+pub struct SecretFile {
+    path: PathBuf,
+    text: Zeroizing<Vec<u8>>,
+    /// How many secrets it holds.
+    pub secrets: usize,
+    /// What is legal and likely a mistake.
+    pub warnings: Vec<String>,
+    /// When it was changed last, by the system's clock.
+    pub changed: SystemTime,
+}
+
+/// Why a file of secrets is not read or changed. Displays as the message for the operator,
+/// which never shows any content.
+#[derive(Debug)]
+pub enum SecretFileError {
+    /// It cannot be opened.
+    Open(OpenError),
+    /// Reading it failed.
+    Read(PathBuf, io::Error),
+    /// It is faulty, or would be.
+    Faulty(Error),
+    /// It cannot be replaced.
+    Replace(ReplaceError),
+}
+
+impl SecretFileError {
+    /// The exit status of a command, after sysexits(3).
+    #[must_use]
+    pub fn status(&self) -> u8 {
+        match self {
+            Self::Open(error) if error.is_from_the_system() => 1,
+            Self::Open(_) | Self::Faulty(_) => 78,
+            Self::Read(..) => 1,
+            Self::Replace(error) => error.status(),
+        }
+    }
+}
+
+impl fmt::Display for SecretFileError {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Open(error) if error.is_not_found() => write!(
+                to,
+                "{error}; make it by: (umask 077; origin-guard keygen > FILE)"
+            ),
+            Self::Open(error) if error.is_from_the_system() => {
+                write!(to, "{error}; mend its path or mode")
+            }
+            Self::Open(error) => error.fmt(to),
+            Self::Read(path, error) => write!(to, "{} cannot be read: {error}", path.display()),
+            Self::Faulty(error) => error.fmt(to),
+            Self::Replace(error) => error.fmt(to),
+        }
+    }
+}
+
+impl std::error::Error for SecretFileError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Open(error) => Some(error),
+            Self::Read(_, error) => Some(error),
+            Self::Faulty(error) => Some(error),
+            Self::Replace(error) => Some(error),
+        }
+    }
+}
+
+/// The file that `path` means: a folder stands for the file in it that systemd's
+/// credential is taken from.
+#[must_use]
+pub fn file_of(path: PathBuf) -> PathBuf {
+    if path.is_dir() {
+        path.join(CREDENTIAL)
+    } else {
+        path
+    }
+}
+
+impl SecretFile {
+    /// Reads the file at `path`.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be read, or is faulty.
+    pub fn read(path: &Path) -> Result<Self, SecretFileError> {
+        let PrivateFile { file, warning } =
+            private_file::open(path).map_err(SecretFileError::Open)?;
+        let unread = |error| SecretFileError::Read(path.to_owned(), error);
+        let metadata = file.metadata().map_err(unread)?;
+        // A clock before 1970 is as good as none.
+        let seconds = u64::try_from(metadata.ctime()).unwrap_or_default();
+        let nanoseconds = u64::try_from(metadata.ctime_nsec()).unwrap_or_default();
+        let changed = SystemTime::UNIX_EPOCH
+            + Duration::from_secs(seconds)
+            + Duration::from_nanos(nanoseconds);
+        let text = read_text(file).map_err(unread)?;
+        let loaded = check(path, &text)?;
+        Ok(Self {
+            path: path.to_owned(),
+            secrets: loaded.digests.len(),
+            warnings: warning.into_iter().chain(loaded.warnings).collect(),
+            text,
+            changed,
+        })
+    }
+
+    /// The text with `fresh` before the first secret.
+    fn with_first(&self, fresh: &[u8]) -> Zeroizing<Vec<u8>> {
+        let first = secret_lines(&self.text).next();
+        let at = first.map_or(self.text.len(), |line| line.place.start);
+        let (before, behind) = self.text.split_at(at);
+        // All at once, because growing leaves copies behind.
+        let mut text = Zeroizing::new(Vec::with_capacity(self.text.len() + fresh.len() + 1));
+        for part in [before, fresh, b"\n", behind] {
+            text.extend_from_slice(part);
+        }
+        text
+    }
+
+    /// The text without all secrets but the first.
+    fn without_previous(&self) -> Zeroizing<Vec<u8>> {
+        let mut text = Zeroizing::new(Vec::with_capacity(self.text.len()));
+        let mut at = 0;
+        for line in secret_lines(&self.text).skip(1) {
+            text.extend_from_slice(&self.text[at..line.place.start]);
+            at = line.place.end;
+        }
+        text.extend_from_slice(&self.text[at..]);
+        text
+    }
+}
+
+/// Puts `fresh` before the secrets of the file at `path`, where `may` lets it, which is
+/// asked under the lock.
+///
+/// # Errors
+///
+/// What is wrong with the file, or would be; then it is as it was.
+pub fn put_first<E: From<SecretFileError>>(
+    path: &Path,
+    fresh: &[u8],
+    may: impl FnOnce(&SecretFile) -> Result<(), E>,
+) -> Result<(), E> {
+    change(path, may, |file| file.with_first(fresh))
+}
+
+/// Removes all secrets but the first from the file at `path`, where `may` lets it.
+///
+/// # Errors
+///
+/// What is wrong with the file; then it is as it was.
+pub fn remove_previous<E: From<SecretFileError>>(
+    path: &Path,
+    may: impl FnOnce(&SecretFile) -> Result<(), E>,
+) -> Result<(), E> {
+    change(path, may, SecretFile::without_previous)
+}
+
+fn change<E: From<SecretFileError>>(
+    path: &Path,
+    may: impl FnOnce(&SecretFile) -> Result<(), E>,
+    make: impl FnOnce(&SecretFile) -> Zeroizing<Vec<u8>>,
+) -> Result<(), E> {
+    let locked = Locked::wait(path).map_err(SecretFileError::Replace)?;
+    let file = SecretFile::read(locked.path())?;
+    may(&file)?;
+    let text = make(&file);
+    check(&file.path, &text)?;
+    Ok(write(&locked, &text)?)
+}
+
+fn write(locked: &Locked, text: &[u8]) -> Result<(), SecretFileError> {
+    let unwritten = |error| {
+        let path = locked.path().to_owned();
+        SecretFileError::Replace(ReplaceError::System(path, "replaced", error))
+    };
+    let old = fs::File::open(locked.path()).map_err(unwritten)?;
+    let mut temp = locked
+        .temp_file(Some(&old))
+        .map_err(SecretFileError::Replace)?;
+    // Past the buffer, which nobody wipes.
+    temp.to.get_mut().write_all(text).map_err(unwritten)?;
+    temp.replace().map_err(unwritten)
+}
+
+fn check(path: &Path, text: &[u8]) -> Result<Loaded, SecretFileError> {
+    let mut loaded = Loaded::default();
+    let taken = loaded.take_text(text, &path.display().to_string());
+    taken.map_err(SecretFileError::Faulty)?;
+    Ok(loaded)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(text: &str) -> SecretFile {
+        SecretFile {
+            path: PathBuf::new(),
+            text: Zeroizing::new(text.as_bytes().to_vec()),
+            secrets: 0,
+            warnings: Vec::new(),
+            changed: SystemTime::now(),
+        }
+    }
+
+    #[test]
+    fn the_fresh_one_comes_first_and_comments_stay() {
+        for (text, wanted) in [
+            ("old", "fresh\nold"),
+            ("old\n", "fresh\nold\n"),
+            ("# mine\n\nold\nolder\n", "# mine\n\nfresh\nold\nolder\n"),
+            ("# mine\r\nold\r\n", "# mine\r\nfresh\nold\r\n"),
+        ] {
+            let made = file(text).with_first(b"fresh");
+            assert_eq!(String::from_utf8_lossy(&made), wanted);
+        }
+    }
+
+    #[test]
+    fn all_but_the_first_go_and_comments_stay() {
+        for (text, wanted) in [
+            ("new\nold", "new\n"),
+            ("new", "new"),
+            ("# a\nnew\n# b\nold\n\nolder\n# c", "# a\nnew\n# b\n\n# c"),
+            ("new\r\nold\r\n", "new\r\n"),
+        ] {
+            let made = file(text).without_previous();
+            assert_eq!(String::from_utf8_lossy(&made), wanted);
+        }
+    }
+}

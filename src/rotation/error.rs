@@ -1,0 +1,119 @@
+//! Why a step of a rotation is not taken.
+
+use std::fmt;
+use std::io;
+
+use super::cli::UsageError;
+use crate::auth::secret_file::SecretFileError;
+
+/// Why a command on a file of secrets failed. Displays as the message for the operator,
+/// which says what to do and never shows a secret.
+#[derive(Debug)]
+pub enum SecretError {
+    /// The command line is wrong.
+    Usage(UsageError),
+    /// No file is named.
+    NoFile,
+    /// No guard is named.
+    NoGuard,
+    /// What should be a guard's address is none.
+    Address(String),
+    /// The file cannot be used or changed.
+    File(SecretFileError),
+    /// The system has no randomness.
+    Randomness(io::Error),
+    /// Standard input holds no secret, or cannot be read.
+    Input(String),
+    /// The secret is in the file, and could not be printed.
+    Print(io::Error),
+    /// Standard output is a log.
+    PrintToLog,
+    /// The file holds previous secrets already.
+    UnderWay(usize),
+    /// Why the previous secret stays: a line for each guard that has something against it.
+    NotYet(Vec<String>),
+    /// Guards that cannot be asked, a line each.
+    Unasked(Vec<String>),
+}
+
+impl SecretError {
+    /// The exit status of a command, after sysexits(3).
+    #[must_use]
+    pub fn status(&self) -> u8 {
+        match self {
+            Self::Usage(_) | Self::NoFile | Self::NoGuard | Self::Address(_) => 64,
+            Self::File(error) => error.status(),
+            Self::Randomness(_)
+            | Self::Input(_)
+            | Self::Print(_)
+            | Self::PrintToLog
+            | Self::UnderWay(_)
+            | Self::NotYet(_)
+            | Self::Unasked(_) => 1,
+        }
+    }
+}
+
+impl fmt::Display for SecretError {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Usage(error) => error.fmt(to),
+            Self::NoFile => to.write_str(
+                "no file is named; write the file of secrets, or the folder that systemd takes \
+                 the credential from, behind the command, or set SHARED_SECRET_FILE",
+            ),
+            Self::NoGuard => to.write_str(
+                "no running guard is named; give --admin ADDRESS, the ADMIN_LISTEN of the guard \
+                 (once for each guard), or set ADMIN_LISTEN",
+            ),
+            Self::Address(error) => write!(to, "--admin or ADMIN_LISTEN: {error}"),
+            Self::File(error) => error.fmt(to),
+            Self::Randomness(error) => write!(to, "no randomness to be had: {error}"),
+            Self::Input(what) => write!(to, "standard input: {what}"),
+            Self::Print(error) => write!(
+                to,
+                "the new secret is in the file, and cannot be written to standard output: {error}"
+            ),
+            Self::PrintToLog => to.write_str(
+                "standard output is the journal, which is no place for a secret; leave --print \
+                 out, and take it from the file",
+            ),
+            Self::UnderWay(secrets) => write!(
+                to,
+                "the file holds {secrets} secrets, so a rotation is under way; end it with \
+                 `origin-guard secret finish`, or give --force to put one more in front"
+            ),
+            Self::NotYet(reasons) => {
+                to.write_str("the previous secret stays:")?;
+                for reason in reasons {
+                    write!(to, "\n  {reason}")?;
+                }
+                to.write_str("\ntry again later; --force removes it all the same")
+            }
+            Self::Unasked(reasons) => to.write_str(&reasons.join("\n")),
+        }
+    }
+}
+
+impl std::error::Error for SecretError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Usage(error) => Some(error),
+            Self::File(error) => Some(error),
+            Self::Randomness(error) | Self::Print(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl From<UsageError> for SecretError {
+    fn from(error: UsageError) -> Self {
+        Self::Usage(error)
+    }
+}
+
+impl From<SecretFileError> for SecretError {
+    fn from(error: SecretFileError) -> Self {
+        Self::File(error)
+    }
+}

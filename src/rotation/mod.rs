@@ -1,0 +1,93 @@
+//! `origin-guard secret`: replaces the shared secret, step by step, and refuses no request
+//! on the way. The origin rotates first, then the gateway, and then the origin lets go of
+//! the previous secret, once its running guard says that nobody uses it.
+
+pub mod cli;
+mod error;
+mod finish;
+mod guard;
+mod rotate;
+mod status;
+
+use std::ffi::OsString;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use crate::admin_client;
+use crate::auth::secret_file;
+use crate::config;
+use crate::net::Address;
+
+use cli::{Action, SecretArgs};
+pub use error::SecretError;
+
+/// The variables that are read here.
+const FILE: &str = "SHARED_SECRET_FILE";
+const ADMIN: &str = "ADMIN_LISTEN";
+
+/// Runs a command; `variable` is [`std::env::var_os`] as a rule.
+///
+/// # Errors
+///
+/// What could not be done, and why; its status is the command's.
+pub fn run(
+    arguments: SecretArgs,
+    variable: impl Fn(&str) -> Option<OsString>,
+) -> Result<(), SecretError> {
+    let named = || variable(FILE).filter(|path| !path.is_empty());
+    let path = arguments.file.or_else(|| named().map(PathBuf::from));
+    let path = secret_file::file_of(path.ok_or(SecretError::NoFile)?);
+    let guards = guards(arguments.admin, &variable);
+    match arguments.action {
+        Action::Rotate {
+            print,
+            stdin,
+            force,
+        } => rotate::rotate(&path, print, stdin, force),
+        Action::Status => status::status(&path, &guards?),
+        Action::Finish { quiet_for, force } => {
+            let quiet = cli::quiet_for(quiet_for.as_deref())?;
+            let guards = if force { Vec::new() } else { guards? };
+            finish::finish(&path, &guards, quiet, force)
+        }
+    }
+}
+
+/// The guards that are to be asked: those that are named, else those of `ADMIN_LISTEN`,
+/// else the one of the unit.
+///
+/// # Errors
+///
+/// If none is known, or one is no address.
+pub fn guards(
+    named: Vec<String>,
+    variable: &impl Fn(&str) -> Option<OsString>,
+) -> Result<Vec<Address>, SecretError> {
+    let variable = || variable(ADMIN)?.into_string().ok();
+    let lists = match variable().filter(|list| !list.is_empty()) {
+        _ if !named.is_empty() => named,
+        Some(list) => vec![list],
+        None if Path::new(admin_client::OF_UNIT).exists() => {
+            vec![format!("unix:{}", admin_client::OF_UNIT)]
+        }
+        None => return Err(SecretError::NoGuard),
+    };
+    let mut guards = Vec::new();
+    for list in lists {
+        let addresses = config::addresses(&list);
+        guards.extend(addresses.map_err(|error| SecretError::Address(error.to_string()))?);
+    }
+    Ok(guards)
+}
+
+/// A line for a person, on stderr: standard output is for the secret alone.
+fn say(line: &str) {
+    // Who cannot be told reads the exit status.
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
+fn warn(warnings: &[String]) {
+    for warning in warnings {
+        say(&format!("warning: {warning}"));
+    }
+}

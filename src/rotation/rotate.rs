@@ -1,0 +1,86 @@
+//! `secret rotate`: a fresh secret comes first, and the one that was stays good.
+
+use std::io::{self, Read as _, Write as _};
+use std::path::Path;
+
+use zeroize::Zeroizing;
+
+use super::{SecretError, say};
+use crate::auth::secret_file::{self, SecretFile};
+use crate::auth::{keygen, secrets};
+use crate::systemd;
+
+/// Longest secret that is read, in bytes, with its line break.
+const LONGEST: u64 = 4096;
+
+/// Puts a secret in front of those of the file at `path`: a fresh one, or that of `stdin`.
+/// It is shown by the file alone, unless it is to be printed.
+pub(super) fn rotate(
+    path: &Path,
+    print: bool,
+    stdin: bool,
+    force: bool,
+) -> Result<(), SecretError> {
+    if print && systemd::stdout_is_journal() {
+        return Err(SecretError::PrintToLog);
+    }
+    let fresh = if stdin { read()? } else { make()? };
+    let fresh = fresh.trim_ascii_end();
+    secret_file::put_first(path, fresh, |file: &SecretFile| {
+        if file.secrets > 1 && !force {
+            return Err(SecretError::UnderWay(file.secrets));
+        }
+        Ok(())
+    })?;
+    if print {
+        let mut stdout = io::stdout().lock();
+        let printed = stdout
+            .write_all(fresh)
+            .and_then(|()| stdout.write_all(b"\n"))
+            .and_then(|()| stdout.flush());
+        printed.map_err(SecretError::Print)?;
+    }
+    super::warn(&SecretFile::read(path)?.warnings);
+    let shown = path.display();
+    say(&format!(
+        "{shown}: a new secret is first now; the one before it is good too"
+    ));
+    say("next, in this order:");
+    say(
+        "  1. The guard of this file must have read it: a guard with SHARED_SECRET_FILE does so by",
+    );
+    say("     itself; for systemd's credential run: systemctl restart origin-guard");
+    say("  2. Set the new secret at the gateway. It is the first line of the file that does not");
+    say("     begin with #. At a gateway of origin-guard, rotate its file with --stdin.");
+    say(&format!(
+        "  3. See who still sends the previous one: origin-guard secret status {shown}"
+    ));
+    say(&format!(
+        "  4. Once nobody does: origin-guard secret finish {shown}"
+    ));
+    Ok(())
+}
+
+fn make() -> Result<Zeroizing<Vec<u8>>, SecretError> {
+    let text = keygen::secret().map_err(SecretError::Randomness)?;
+    Ok(Zeroizing::new(text.as_bytes().to_vec()))
+}
+
+fn read() -> Result<Zeroizing<Vec<u8>>, SecretError> {
+    let mut text = Zeroizing::new(Vec::with_capacity(4096));
+    let read = io::stdin().take(LONGEST).read_to_end(&mut text);
+    read.map_err(|error| SecretError::Input(format!("it cannot be read: {error}")))?;
+    let line = text.trim_ascii_end();
+    if line.len() < secrets::SHORT {
+        return Err(SecretError::Input(format!(
+            "it holds no secret of {} bytes or more; write one, as `origin-guard keygen` prints it",
+            secrets::SHORT
+        )));
+    }
+    if line.contains(&b'\n') || line.starts_with(b"#") {
+        return Err(SecretError::Input(
+            "it holds more than one line, or a comment; write the secret alone".to_owned(),
+        ));
+    }
+    Ok(text)
+}

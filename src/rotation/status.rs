@@ -1,0 +1,80 @@
+//! `secret status`: what the running guards say of the secrets of a file.
+
+use std::io::{self, Write as _};
+use std::path::Path;
+use std::time::Duration;
+
+use super::SecretError;
+use super::guard::{self, GuardStatus, Used};
+use crate::auth::secret_file::SecretFile;
+use crate::net::Address;
+use crate::status::words::{ago, span};
+
+/// Prints how the guards at `guards` use the secrets of the file at `path`.
+pub(super) fn status(path: &Path, guards: &[Address]) -> Result<(), SecretError> {
+    let file = SecretFile::read(path)?;
+    super::warn(&file.warnings);
+    let mut text = format!("{}: {}\n", path.display(), secrets(file.secrets));
+    let mut unasked = Vec::new();
+    for address in guards {
+        match guard::ask(address) {
+            Ok(status) => text += &told(address, &status, &file),
+            Err(error) => unasked.push(format!("the guard at {address} {error}")),
+        }
+    }
+    let printed = io::stdout().write_all(text.as_bytes());
+    printed.map_err(SecretError::Print)?;
+    if unasked.is_empty() {
+        Ok(())
+    } else {
+        Err(SecretError::Unasked(unasked))
+    }
+}
+
+fn secrets(count: usize) -> String {
+    match count {
+        1 => "one secret".to_owned(),
+        count => format!("{count} secrets, the current one first"),
+    }
+}
+
+fn told(address: &Address, status: &GuardStatus, file: &SecretFile) -> String {
+    let uptime = span(status.uptime);
+    let mut text = format!("{address}: running for {uptime}\n");
+    if !status.has_read(file) {
+        text += "  it has not read the file as it is now; restart it, or send it SIGHUP\n";
+    }
+    if !status.checks {
+        text += "  it is a gateway, which sends the current secret and checks none\n";
+        return text;
+    }
+    for (at, used) in status.secrets.iter().enumerate() {
+        text += &line(at, used);
+    }
+    text
+}
+
+fn line(at: usize, used: &Used) -> String {
+    let name = if at == 0 { "current" } else { "previous" };
+    let requests = requests(used.requests);
+    let mut text = format!("  {} {name}: {requests}, last {}\n", at + 1, ago(used.last));
+    for (client, count, last) in &used.clients {
+        text += &by(client, *count, *last);
+    }
+    if used.by_others > 0 {
+        text += &by("others", used.by_others, None);
+    }
+    text
+}
+
+fn by(client: &str, count: u64, last: Option<Duration>) -> String {
+    let last = last.map_or_else(String::new, |last| format!(", last {}", ago(Some(last))));
+    format!("      by {client}: {}{last}\n", requests(count))
+}
+
+pub(super) fn requests(count: u64) -> String {
+    match count {
+        1 => "1 request".to_owned(),
+        count => format!("{count} requests"),
+    }
+}

@@ -1,0 +1,120 @@
+//! Gathers what the operator is shown, from all rooms, and keeps the samples of the plot.
+
+use std::io;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use super::history::{History, PERIOD};
+use super::snapshot::{
+    Backend, CertificateState, Connections, SecretsState, Snapshot, by_label, tally, verdicts,
+};
+use super::{json, page};
+use crate::auth::secrets::Secrets;
+use crate::handlers::admin;
+use crate::handlers::denied;
+use crate::metrics::Totals;
+use crate::net::tls::server::TlsServer;
+use crate::proxy::relay::Relay;
+use crate::reload;
+use crate::server::counters as connections;
+
+/// Where the operator's page and `/status` take their data from.
+pub struct Overview {
+    /// Since when the guard runs.
+    pub started: Instant,
+    /// The secrets, and how they are used.
+    pub secrets: Arc<Secrets>,
+    /// Where they come from.
+    pub source: String,
+    /// Whether requests have to present one here.
+    pub checks_secret: bool,
+    /// Whether a gateway here sends the current one.
+    pub sends_secret: bool,
+    /// The ways to backends and origins.
+    pub relays: Vec<Arc<Relay>>,
+    /// The certificates, where there are some.
+    pub tls: Option<Arc<TlsServer>>,
+    /// The last minutes.
+    pub history: History,
+}
+
+impl Overview {
+    /// Takes a sample every two seconds from now on, on a thread of its own.
+    ///
+    /// # Errors
+    ///
+    /// If the system denies the thread.
+    pub fn sample(self: &Arc<Self>) -> io::Result<()> {
+        let overview = Arc::clone(self);
+        let keep = move || {
+            loop {
+                let now = Instant::now();
+                let totals = Totals::now();
+                let sums = tally(&totals, &verdicts(&totals));
+                overview.history.add(now, sums);
+                // Looking is what notes the time of the last use.
+                let _ = overview.secrets.usage(now);
+                std::thread::sleep(PERIOD);
+            }
+        };
+        std::thread::Builder::new()
+            .name("samples".into())
+            .spawn(keep)?;
+        Ok(())
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        let (now, time) = (Instant::now(), SystemTime::now());
+        let totals = Totals::now();
+        let verdicts = verdicts(&totals);
+        let backends = self.relays.iter().flat_map(|relay| {
+            let of_relay = 0..relay.upstream.len();
+            of_relay.map(|backend| Backend {
+                name: relay.upstream.name(backend).to_owned(),
+                state: relay.upstream.state(backend, now),
+                totals: relay.counters.totals(backend, &totals),
+            })
+        });
+        let pairs = self.tls.as_ref().map(|tls| tls.pairs()).unwrap_or_default();
+        let certificates = pairs.into_iter().map(|pair| CertificateState {
+            file: pair.path.display().to_string(),
+            names: pair.facts.names.join(", "),
+            not_after: pair.facts.not_after,
+        });
+        let mut closed = by_label(&totals, &connections::CLOSED, "reason");
+        closed.retain(|&(_, count)| count > 0);
+        Snapshot {
+            now: time,
+            uptime: now.saturating_duration_since(self.started),
+            secrets: SecretsState {
+                source: self.source.clone(),
+                read_at: self.secrets.read_at(),
+                are_checked: self.checks_secret,
+                is_sent: self.sends_secret,
+                used: self.secrets.usage(now),
+            },
+            tally: tally(&totals, &verdicts),
+            verdicts,
+            backends: backends.collect(),
+            certificates: certificates.collect(),
+            connections: Connections {
+                open: totals.level(&connections::OPEN),
+                accepted: totals.of(&connections::ACCEPTED),
+                closed,
+            },
+            denied: denied::most_denied(now),
+            failed_reloads: reload::failed_files().collect(),
+            rates: self.history.rates(now),
+        }
+    }
+}
+
+impl admin::Overview for Overview {
+    fn json(&self) -> String {
+        json::text(&self.snapshot())
+    }
+
+    fn page(&self, nonce: &str) -> String {
+        page::text(&self.snapshot(), nonce)
+    }
+}

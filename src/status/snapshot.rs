@@ -1,0 +1,194 @@
+//! How the guard does at one moment: the data of the operator's page and of `/status`.
+
+use std::time::{Duration, SystemTime};
+
+use super::history::{Rates, Tally};
+use super::words;
+use crate::auth::usage::SecretUse;
+use crate::handlers::counters as decisions;
+use crate::handlers::denied::DeniedClient;
+use crate::metrics::Totals;
+use crate::proxy::counters::{self as backends, BackendTotals};
+use crate::proxy::upstream::BackendState;
+
+/// A certificate that ends sooner than this is a problem.
+const SOON: Duration = Duration::from_secs(14 * 86_400);
+
+/// How the guard does.
+pub(super) struct Snapshot {
+    pub(super) now: SystemTime,
+    pub(super) uptime: Duration,
+    pub(super) secrets: SecretsState,
+    pub(super) verdicts: Vec<VerdictCount>,
+    pub(super) tally: Tally,
+    pub(super) backends: Vec<Backend>,
+    pub(super) certificates: Vec<CertificateState>,
+    pub(super) connections: Connections,
+    pub(super) denied: Vec<DeniedClient>,
+    pub(super) failed_reloads: Vec<&'static str>,
+    pub(super) rates: Vec<Rates>,
+}
+
+/// The shared secrets.
+pub(super) struct SecretsState {
+    /// Where they come from.
+    pub(super) source: String,
+    pub(super) read_at: SystemTime,
+    /// Whether requests have to present one here; a gateway alone sends the current one.
+    pub(super) are_checked: bool,
+    pub(super) is_sent: bool,
+    /// The current one first.
+    pub(super) used: Vec<SecretUse>,
+}
+
+/// Requests that were decided in one way.
+pub(super) struct VerdictCount {
+    pub(super) verdict: String,
+    pub(super) status: String,
+    pub(super) requests: u64,
+}
+
+/// A backend, or an origin.
+pub(super) struct Backend {
+    pub(super) name: String,
+    pub(super) state: BackendState,
+    pub(super) totals: BackendTotals,
+}
+
+/// A certificate that is in use.
+pub(super) struct CertificateState {
+    pub(super) file: String,
+    pub(super) names: String,
+    pub(super) not_after: SystemTime,
+}
+
+impl CertificateState {
+    /// How long it is good yet; zero where it has ended.
+    pub(super) fn left(&self, now: SystemTime) -> Duration {
+        self.not_after.duration_since(now).unwrap_or_default()
+    }
+
+    /// Whether it is to be renewed now.
+    pub(super) fn ends_soon(&self, now: SystemTime) -> bool {
+        self.left(now) < SOON
+    }
+}
+
+pub(super) struct Connections {
+    pub(super) open: u64,
+    pub(super) accepted: u64,
+    /// Why others have ended, and how many.
+    pub(super) closed: Vec<(String, u64)>,
+}
+
+impl Snapshot {
+    /// Whether it can do what it is there for.
+    pub(super) fn is_ok(&self) -> bool {
+        !self.secrets.used.is_empty()
+    }
+
+    /// What an operator should look at, a sentence each.
+    pub(super) fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        if !self.is_ok() {
+            problems.push("No secret is configured: requests are answered with 500.".to_owned());
+        }
+        for file in &self.failed_reloads {
+            problems.push(format!(
+                "The file of {file} is faulty or cannot be read; what was there stays. See the log."
+            ));
+        }
+        for certificate in &self.certificates {
+            let left = certificate.left(self.now);
+            if left.is_zero() {
+                problems.push(format!(
+                    "The certificate in {} has ended.",
+                    certificate.file
+                ));
+            } else if certificate.ends_soon(self.now) {
+                let left = words::span(left);
+                problems.push(format!(
+                    "The certificate in {} ends in {left}.",
+                    certificate.file
+                ));
+            }
+        }
+        for backend in &self.backends {
+            let name = &backend.name;
+            match backend.state {
+                BackendState::Works => {}
+                BackendState::Fails | BackendState::LeftAlone(_) => {
+                    problems.push(format!("The backend {name} fails."));
+                }
+                BackendState::Unresolved => {
+                    problems.push(format!("The name of the backend {name} has no address."));
+                }
+            }
+        }
+        problems
+    }
+}
+
+/// The value of a label in `name="value",other="value"`, as the tables of counters write it.
+fn label<'a>(labels: &'a str, name: &str) -> &'a str {
+    let mut pairs = labels.split(',');
+    let value = pairs.find_map(|pair| pair.strip_prefix(name)?.strip_prefix("=\""));
+    value
+        .and_then(|value| value.strip_suffix('"'))
+        .unwrap_or_default()
+}
+
+/// The counters of a family, by one label.
+pub(super) fn by_label(
+    totals: &Totals,
+    family: &crate::metrics::Family,
+    name: &str,
+) -> Vec<(String, u64)> {
+    let series = totals.by_labels(family).into_iter();
+    let named = series.map(|(labels, count)| (label(&labels, name).to_owned(), count));
+    named.collect()
+}
+
+pub(super) fn verdicts(totals: &Totals) -> Vec<VerdictCount> {
+    let series = totals.by_labels(&decisions::REQUESTS).into_iter();
+    let verdicts = series.map(|(labels, requests)| VerdictCount {
+        verdict: label(&labels, "verdict").to_owned(),
+        status: label(&labels, "status").to_owned(),
+        requests,
+    });
+    verdicts.collect()
+}
+
+/// The sums of all requests.
+pub(super) fn tally(totals: &Totals, verdicts: &[VerdictCount]) -> Tally {
+    let sum = |wanted: fn(&VerdictCount) -> bool| {
+        let counted = verdicts.iter().filter(|count| wanted(count));
+        counted.map(|count| count.requests).sum::<u64>()
+    };
+    let is_let_in =
+        |count: &VerdictCount| ["granted", "key_granted", "public"].contains(&&*count.verdict);
+    let is_denied = |count: &VerdictCount| ["401", "403", "429"].contains(&&*count.status);
+    let is_failed = |count: &VerdictCount| {
+        let kinds = ["bad_request", "overload", "failed", "loop"];
+        kinds.contains(&&*count.verdict) || count.verdict.ends_with("misconfigured")
+    };
+    Tally {
+        let_in: sum(is_let_in),
+        denied: sum(is_denied),
+        failed: sum(is_failed) + totals.family(&backends::FAILURES).unwrap_or_default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::label;
+
+    #[test]
+    fn labels_are_read_as_the_tables_write_them() {
+        let labels = r#"verdict="no_secret",status="401""#;
+        assert_eq!(label(labels, "verdict"), "no_secret");
+        assert_eq!(label(labels, "status"), "401");
+        assert_eq!(label(labels, "stat"), "");
+        assert_eq!(label("", "verdict"), "");
+    }
+}

@@ -1,0 +1,282 @@
+//! The operator's page, in a real Chromium: what it shows, how it looks, and that nothing
+//! which comes from elsewhere becomes markup.
+
+#[allow(dead_code, reason = "other tests use the rest of it")]
+#[path = "tls/authority.rs"]
+mod authority;
+mod support;
+
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+
+use std::io::Write as _;
+
+use authority::{Authority, Key};
+use serde_json::Value;
+use support::browser::{Browser, Scheme};
+use support::folder::Folder;
+use support::{Answer, Guard, PATIENCE, SECRET, granted_request};
+
+fn ask(admin: SocketAddr, request: &str) -> Answer {
+    let mut stream = TcpStream::connect(admin).expect("connects");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    stream.write_all(request.as_bytes()).expect("sent");
+    Answer::read(&mut stream, request.starts_with("HEAD ")).expect("an answer")
+}
+
+fn get(admin: SocketAddr, path: &str) -> Answer {
+    ask(
+        admin,
+        &format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"),
+    )
+}
+
+fn html(admin: SocketAddr) -> String {
+    String::from_utf8(get(admin, "/").body).expect("UTF-8")
+}
+
+fn denied(path: &str, fields: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nHost: test\r\n{fields}\r\n")
+}
+
+#[test]
+fn no_other_page_frames_it_or_reads_it_and_it_loads_nothing() {
+    let guard = Guard::with(&[("SHARED_SECRET", SECRET), ("ADMIN_LISTEN", "127.0.0.1:0")]);
+    let admin = guard.second_address();
+    let mut nonces = Vec::new();
+    for _ in 0..2 {
+        let answer = get(admin, "/");
+        assert_eq!(answer.status, 200);
+        let policy = answer.header("content-security-policy").expect("a policy");
+        let (before, rest) = policy.split_once("style-src 'nonce-").expect("a nonce");
+        let (nonce, behind) = rest.split_once("'; ").expect("a nonce");
+        assert_eq!(before, "default-src 'none'; ");
+        assert_eq!(
+            behind,
+            "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        );
+        let body = String::from_utf8(answer.body.clone()).expect("UTF-8");
+        assert_eq!(body.matches(nonce).count(), 1, "for the style alone");
+        assert!(body.contains(&format!("<style nonce=\"{nonce}\">")));
+        nonces.push(nonce.to_owned());
+        for (name, value) in [
+            ("cache-control", "no-store"),
+            ("content-type", "text/html; charset=utf-8"),
+            ("x-frame-options", "DENY"),
+            ("x-content-type-options", "nosniff"),
+            ("referrer-policy", "no-referrer"),
+            ("cross-origin-resource-policy", "same-origin"),
+        ] {
+            assert_eq!(answer.header(name), Some(value));
+        }
+        assert_eq!(answer.header("access-control-allow-origin"), None);
+    }
+    assert_ne!(nonces[0], nonces[1]);
+    for path in ["/", "/status"] {
+        let rebound = format!("GET {path} HTTP/1.1\r\nHost: evil.example\r\n\r\n");
+        assert_eq!(ask(admin, &rebound).status, 421);
+        let post = format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n");
+        assert_eq!(ask(admin, &post).status, 405);
+        let head = format!("HEAD {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        assert_eq!(ask(admin, &head).status, 200);
+    }
+    // Where clients come in it is not.
+    assert_eq!(guard.ask(denied("/", "")).status, 404);
+    assert_eq!(guard.ask(denied("/status", "")).status, 404);
+}
+
+#[test]
+fn status_tells_of_secrets_without_showing_one() {
+    const PREVIOUS: &str = "previous-secret-0123456789abcdef";
+    let guard = Guard::with(&[
+        ("SHARED_SECRET", SECRET),
+        ("SHARED_SECRET_PREVIOUS", PREVIOUS),
+        ("ADMIN_LISTEN", "127.0.0.1:0"),
+        ("TRUSTED_PROXIES", "127.0.0.1"),
+    ]);
+    let admin = guard.second_address();
+    let by = |secret: &str, client: &str| {
+        let fields = format!("X-Shared-Secret: {secret}\r\nX-Forwarded-For: {client}\r\n");
+        assert_eq!(guard.ask(denied("/protected", &fields)).status, 200);
+    };
+    guard.assert_serves();
+    for _ in 0..3 {
+        by(PREVIOUS, "203.0.113.7");
+    }
+    by(PREVIOUS, "2001:db8:1:2:3::4");
+    // Twice is no use of it, and neither is a wrong one.
+    let twice = format!("X-Shared-Secret: {PREVIOUS}\r\nX-Shared-Secret: {PREVIOUS}\r\n");
+    assert_eq!(guard.ask(denied("/protected", &twice)).status, 401);
+    assert_eq!(
+        guard
+            .ask(denied("/protected", "X-Shared-Secret: wrong\r\n"))
+            .status,
+        401
+    );
+    let answer = get(admin, "/status");
+    assert_eq!(answer.header("content-type"), Some("application/json"));
+    let text = String::from_utf8(answer.body).expect("UTF-8");
+    let status: Value = serde_json::from_str(&text).expect("JSON");
+    let used = &status["secrets"]["used"];
+    assert_eq!(used[0]["requests"], 1, "{text}");
+    assert_eq!(used[1]["requests"], 4, "{text}");
+    assert_eq!(
+        used[0]["clients"].as_array().map(Vec::len),
+        Some(0),
+        "{text}"
+    );
+    let clients = used[1]["clients"].as_array().expect("a list");
+    let of = |at: usize| {
+        (
+            clients[at]["client"].as_str(),
+            clients[at]["requests"].as_u64(),
+        )
+    };
+    assert_eq!(of(0), (Some("203.0.113.7"), Some(3)));
+    assert_eq!(of(1), (Some("2001:db8:1:2::/64"), Some(1)));
+    assert_eq!(clients.len(), 2);
+    assert_eq!(status["requests"]["let_in"], 5, "{text}");
+    assert_eq!(status["requests"]["denied"], 2, "{text}");
+    for shown in [text, html(admin)] {
+        assert!(
+            !shown.contains(SECRET) && !shown.contains(PREVIOUS),
+            "{shown}"
+        );
+    }
+}
+
+#[test]
+fn it_shows_how_the_guard_does_at_any_width_and_in_both_colours() {
+    let Some(browser) = Browser::start("page") else {
+        return;
+    };
+    let authority = Authority::new("page");
+    let issued = authority.issue(Key::EcdsaPkcs8, &["origin.example"]);
+    let dead = {
+        let socket = std::net::TcpListener::bind("127.0.0.1:0").expect("bound");
+        socket.local_addr().expect("bound")
+    };
+    let guard = Guard::with(
+        &[
+            &[
+                ("SHARED_SECRET", SECRET),
+                ("SHARED_SECRET_PREVIOUS", "previous-secret-0123456789abcdef"),
+                ("LISTEN", "127.0.0.1:0,tls:127.0.0.1:0"),
+                ("BACKEND", &*format!("http://{dead}")),
+                ("ADMIN_LISTEN", "127.0.0.1:0"),
+            ],
+            &issued.variables()[..],
+        ]
+        .concat(),
+    );
+    let admin = guard.address_of(2);
+    assert_eq!(guard.ask(granted_request()).status, 502);
+    assert_eq!(guard.ask(denied("/a", "")).status, 401);
+    browser.open(&format!("http://{admin}/"));
+    // It loads itself again, and has drawn what it has counted.
+    browser.wait_for(
+        "return [...document.querySelectorAll('polyline')].every(\
+           line => line.points.numberOfItems > 2)",
+    );
+    let text = browser.run("return document.body.innerText");
+    let text = text.as_str().expect("text");
+    for shown in [
+        "Requests a second",
+        "requests let in",
+        "Shared secrets",
+        "previous",
+        &dead.to_string(),
+        "fails",
+        "origin.example",
+        "no secret",
+        "127.0.0.1",
+        "/a",
+        "connections open",
+    ] {
+        assert!(text.contains(shown), "{shown}: {text}");
+    }
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    for (scheme, background) in [
+        (Scheme::Light, "rgb(246, 246, 244)"),
+        (Scheme::Dark, "rgb(17, 17, 16)"),
+    ] {
+        for width in [400, 1200] {
+            browser.look(width, scheme);
+            let overflow = browser
+                .run("return document.documentElement.scrollWidth - document.documentElement.clientWidth");
+            assert_eq!(overflow, 0, "{width} {scheme:?}");
+            let colour = browser.run("return getComputedStyle(document.body).backgroundColor");
+            assert_eq!(colour, background, "the style has the nonce");
+            browser.save_picture(&folder.join(format!("page-{width}-{scheme:?}.png")));
+        }
+    }
+    assert_eq!(browser.console(), Vec::<String>::new());
+}
+
+#[test]
+fn hostile_names_stay_text() {
+    const MARKUP: &str = "<img/src=x/onerror=document.title=1><script>document.title=2</script>";
+    let folder = Folder::new("page-<u>&\"'");
+    let secrets = folder.write("<img src=x onerror=alert(1)>", SECRET);
+    let backend = format!(
+        "http://unix:{}/<svg onload=alert(1)>\"'&",
+        folder.path.display()
+    );
+    let guard = Guard::with(&[
+        ("SHARED_SECRET_FILE", secrets.to_str().expect("UTF-8")),
+        ("BACKEND", &backend),
+        ("ADMIN_LISTEN", "127.0.0.1:0"),
+        ("TRUSTED_PROXIES", "127.0.0.1"),
+    ]);
+    let admin = guard.second_address();
+    for (path, client) in [
+        (format!("/{MARKUP}"), "203.0.113.7"),
+        ("/\"'><iframe/srcdoc=x>".to_owned(), "203.0.113.8"),
+        (format!("/?{MARKUP}"), "203.0.113.9"),
+        (
+            "/</td></table></style><style>*{display:none}".replace(' ', ""),
+            "203.0.113.10",
+        ),
+        (format!("/{}", "\u{202e}\u{feff}<u>"), "203.0.113.11"),
+        // No address: the peer is named.
+        ("/x".to_owned(), "<script>alert(1)</script>"),
+    ] {
+        let fields = format!("X-Forwarded-For: {client}\r\n");
+        assert_eq!(guard.ask(denied(&path, &fields)).status, 401, "{path}");
+    }
+    guard.ask(granted_request());
+    let text = html(admin);
+    for forbidden in [
+        "<img",
+        "<script",
+        "<svg onload",
+        "<iframe",
+        "<u>",
+        "\u{202e}",
+        "alert(1)<",
+    ] {
+        assert!(!text.contains(forbidden), "{forbidden}: {text}");
+    }
+    assert_eq!(text.matches("<style").count(), 1, "{text}");
+    assert!(
+        text.contains("&lt;img/src=x/onerror=document.title=1&gt;"),
+        "{text}"
+    );
+    assert!(
+        !text.contains("&lt;script&gt;alert(1)"),
+        "no field's value is shown: {text}"
+    );
+    let Some(browser) = Browser::start("page-hostile") else {
+        return;
+    };
+    browser.open(&format!("http://{admin}/"));
+    let made = browser.run(
+        "return [document.title, document.scripts.length, document.images.length, \
+           document.querySelectorAll('iframe, u, svg[onload]').length]",
+    );
+    assert_eq!(made, serde_json::json!(["origin-guard", 0, 0, 0]));
+    let shown =
+        browser.run("return document.body.innerText.includes('<img src=x onerror=alert(1)>')");
+    assert_eq!(shown, true, "it is shown as what it is");
+    assert_eq!(browser.console(), Vec::<String>::new());
+}

@@ -1,0 +1,478 @@
+//! `origin-guard secret`: the whole rotation of two guards under load, and what each step
+//! refuses.
+
+#[allow(dead_code, reason = "other tests use the rest of it")]
+#[path = "relay/scripted.rs"]
+mod scripted;
+mod support;
+
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::time::Instant;
+
+use scripted::{Backend, ok};
+use support::folder::Folder;
+use support::keys::{KeyFile, Said};
+use support::{Answer, Guard, PATIENCE, command};
+
+const OLD: &str = "the-old-secret-0123456789-abcdefghij";
+
+/// Runs `origin-guard secret` with these arguments and this standard input.
+fn secret_with(input: &str, arguments: &[&str]) -> Said {
+    let mut secret = command();
+    secret
+        .arg("secret")
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = secret.spawn().expect("starts");
+    let mut stdin = child.stdin.take().expect("piped");
+    // A command that fails first takes none.
+    let _ = stdin.write_all(input.as_bytes());
+    drop(stdin);
+    child.wait_with_output().expect("ends").into()
+}
+
+fn secret(arguments: &[&str]) -> Said {
+    secret_with("", arguments)
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("UTF-8")
+}
+
+fn first_line(path: &Path) -> String {
+    let held = fs::read_to_string(path).expect("readable");
+    held.lines().next().expect("a line").to_owned()
+}
+
+fn presenting(secret: &str) -> String {
+    format!("GET /protected HTTP/1.1\r\nHost: test\r\nX-Shared-Secret: {secret}\r\n\r\n")
+}
+
+/// Runs it until it says `wanted` on stdout or stderr.
+fn until(arguments: &[&str], wanted: &str) -> Said {
+    let since = Instant::now();
+    loop {
+        let said = secret(arguments);
+        if said.out.contains(wanted) || said.err.contains(wanted) {
+            return said;
+        }
+        assert!(since.elapsed() < PATIENCE, "never {wanted:?}: {said:#?}");
+    }
+}
+
+/// Ends the load, also where the test fails.
+struct End<'a>(&'a AtomicBool);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, SeqCst);
+    }
+}
+
+/// A gateway and an origin in front of a backend, each with a file and an operator's
+/// listener of its own.
+struct Halves {
+    _folder: Folder,
+    /// The folder of the origin's file.
+    of_origin: PathBuf,
+    of_gateway: PathBuf,
+    origin: Guard,
+    gateway: Guard,
+    origin_admin: String,
+    gateway_admin: String,
+    _keys: KeyFile,
+    key: String,
+    answered: AtomicUsize,
+}
+
+impl Halves {
+    fn start(name: &str) -> Self {
+        let folder = Folder::new(name);
+        let of_origin = folder.path.join("origin");
+        fs::create_dir(&of_origin).expect("a folder");
+        let file = of_origin.join("shared-secret");
+        fs::write(&file, format!("# of the origin\n{OLD}\n")).expect("written");
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).expect("set");
+        let of_gateway = folder.write("gateway", OLD);
+        let backend = Backend::new();
+        let url = backend.url();
+        backend.serve(|mut peer| {
+            while peer.try_head().is_some() {
+                peer.send(ok("arrived"));
+            }
+        });
+        let origin = Guard::with(&[
+            ("SHARED_SECRET_FILE", text(&file)),
+            ("BACKEND", &url),
+            ("ADMIN_LISTEN", "127.0.0.1:0"),
+        ]);
+        let keys = KeyFile::new(&format!("{name}-keys"));
+        let key = keys.add("alice", &[]);
+        let gateway_admin = format!("unix:{}", text(&folder.path.join("admin.sock")));
+        let mut gateway = Guard::with(&[
+            ("SHARED_SECRET_FILE", text(&of_gateway)),
+            ("LISTEN", "none"),
+            ("GATEWAY_LISTEN", "127.0.0.1:0"),
+            ("ORIGIN", &format!("http://{}", origin.address)),
+            ("API_KEYS_FILE", keys.text()),
+            ("ADMIN_LISTEN", &gateway_admin),
+        ]);
+        // The first one is the operator's.
+        gateway.address = gateway.second_address();
+        Self {
+            _folder: folder,
+            of_origin,
+            of_gateway,
+            origin_admin: origin.second_address().to_string(),
+            origin,
+            gateway,
+            gateway_admin,
+            _keys: keys,
+            key,
+            answered: AtomicUsize::new(0),
+        }
+    }
+
+    fn status(&self) -> [&str; 6] {
+        let file = text(&self.of_origin);
+        let (origin, gateway) = (&self.origin_admin, &self.gateway_admin);
+        ["status", file, "--admin", origin, "--admin", gateway]
+    }
+
+    fn finish<'a>(&'a self, quiet: &'a str) -> [&'a str; 6] {
+        let (file, admin) = (text(&self.of_origin), &self.origin_admin);
+        ["finish", file, "--admin", admin, "--quiet-for", quiet]
+    }
+
+    /// Runs `steps` while four clients ask one request after the other; each must be
+    /// answered with 200.
+    fn under_load(&self, steps: impl FnOnce()) {
+        let over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    let mut stream = self.gateway.connect();
+                    let request = format!(
+                        "GET / HTTP/1.1\r\nHost: api.example\r\nAuthorization: Bearer {}\r\n\r\n",
+                        self.key
+                    );
+                    while !over.load(SeqCst) {
+                        stream.write_all(request.as_bytes()).expect("sent");
+                        let answer = Answer::read(&mut stream, false).expect("an answer");
+                        assert_eq!(answer.status, 200, "{answer:?}");
+                        self.answered.fetch_add(1, SeqCst);
+                    }
+                });
+            }
+            let end = End(&over);
+            self.some_more();
+            steps();
+            self.some_more();
+            drop(end);
+        });
+    }
+
+    /// Waits for answers to requests that come after now.
+    fn some_more(&self) {
+        let (since, before) = (Instant::now(), self.answered.load(SeqCst));
+        while self.answered.load(SeqCst) < before + 50 {
+            assert!(since.elapsed() < PATIENCE, "no answers");
+            std::thread::yield_now();
+        }
+    }
+}
+
+#[test]
+fn two_guards_rotate_under_load_and_no_request_is_refused() {
+    let halves = Halves::start("secret-load");
+    let (of_origin, of_gateway) = (text(&halves.of_origin), text(&halves.of_gateway));
+    let refused = |arguments: &[&str], why: &str| {
+        let said = secret(arguments);
+        assert_eq!(said.status, Some(1), "{said:?}");
+        assert!(said.err.contains(why), "{said:?}");
+    };
+    let until_gone = |what: &str| {
+        let since = Instant::now();
+        while secret(&halves.status()).out.contains(what) {
+            assert!(since.elapsed() < PATIENCE, "{what} for ever");
+        }
+    };
+    let mut new = String::new();
+    halves.under_load(|| {
+        // The origin takes both.
+        let said = secret(&["rotate", of_origin, "--print"]);
+        assert_eq!(said.status, Some(0), "{said:?}");
+        new = said.out.trim_end().to_owned();
+        assert_eq!(new.len(), 43, "256 bits in base64url");
+        assert!(said.err.contains("systemctl restart"), "{said:?}");
+        let said = until(&halves.status(), "2 previous: ");
+        assert_eq!(said.status, Some(0), "{said:?}");
+        until(&halves.status(), "      by 127.0.0.1: ");
+        halves.some_more();
+        // Too early: the gateway sends the previous one.
+        refused(&halves.finish("0s"), "no guard has seen the current secret");
+        refused(
+            &halves.finish("1h"),
+            " ago by 127.0.0.1, and it must not be used for 1 h",
+        );
+        // The gateway sends the new one.
+        let said = secret_with(&format!("{new}\n"), &["rotate", of_gateway, "--stdin"]);
+        assert_eq!((said.status, &*said.out), (Some(0), ""), "{said:?}");
+        until_gone("1 current: 0 requests");
+        halves.some_more();
+        // An hour is a long time, and the previous one goes after a second.
+        refused(&halves.finish("1h"), "saw it ");
+        until(&halves.finish("1s"), "1 removed");
+        until(
+            &["finish", of_gateway, "--admin", &halves.gateway_admin],
+            "1 removed",
+        );
+        until_gone("previous");
+    });
+    for (secret, status) in [(OLD, 401), (&*new, 200)] {
+        assert_eq!(halves.origin.ask(presenting(secret)).status, status);
+    }
+    let file = halves.of_origin.join("shared-secret");
+    let held = fs::read_to_string(&file).expect("readable");
+    assert_eq!(held, format!("# of the origin\n{new}\n"));
+    assert_eq!(first_line(&halves.of_gateway), new);
+    let mode = fs::metadata(&file).expect("there").mode() & 0o7777;
+    assert_eq!(mode, 0o640, "it has the mode of the old one");
+    for log in [halves.origin.log(), halves.gateway.log()] {
+        let log = log.join("\n");
+        assert!(!log.contains(OLD) && !log.contains(&new), "{log}");
+    }
+}
+
+#[test]
+fn a_secret_is_shown_by_its_file_alone_unless_it_is_to_be_printed() {
+    let folder = Folder::new("secret-shown");
+    let file = folder.write("secrets", &format!("{OLD}\n"));
+    let said = secret(&["rotate", text(&file)]);
+    assert_eq!((said.status, &*said.out), (Some(0), ""), "{said:?}");
+    let fresh = first_line(&file);
+    assert_ne!(fresh, OLD);
+    assert!(
+        !said.err.contains(&fresh) && !said.err.contains(OLD),
+        "{said:?}"
+    );
+    // Once more would be a mistake as a rule.
+    let said = secret(&["rotate", text(&file)]);
+    assert_eq!(said.status, Some(1), "{said:?}");
+    assert!(
+        said.err.contains("under way") && said.err.contains("--force"),
+        "{said:?}"
+    );
+    assert_eq!(first_line(&file), fresh, "it is as it was");
+    let said = secret(&["rotate", text(&file), "--force", "--print"]);
+    assert_eq!(said.status, Some(0), "{said:?}");
+    assert_eq!(said.out.trim_end(), first_line(&file));
+    let said = secret(&["finish", text(&file), "--force"]);
+    assert!(said.err.contains("2 removed"), "{said:?}");
+    let said = secret(&["finish", text(&file), "--force"]);
+    assert_eq!(said.status, Some(0), "{said:?}");
+    assert!(said.err.contains("nothing to remove"), "{said:?}");
+}
+
+#[test]
+fn of_two_that_rotate_at_once_one_does() {
+    let folder = Folder::new("secret-twice");
+    let file = folder.write("secrets", &format!("{OLD}\n"));
+    let done = std::thread::scope(|scope| {
+        let all: Vec<_> = (0..8)
+            .map(|_| scope.spawn(|| secret(&["rotate", text(&file)]).status))
+            .collect();
+        let all = all.into_iter().map(|one| one.join().expect("no panic"));
+        all.filter(|status| *status == Some(0)).count()
+    });
+    assert_eq!(done, 1);
+    assert_eq!(fs::read_to_string(&file).expect("there").lines().count(), 2);
+}
+
+#[test]
+fn what_is_wrong_is_named_with_its_remedy_and_nothing_changes() {
+    let folder = Folder::new("secret-faults");
+    let file = folder.write("secrets", &format!("{OLD}\n"));
+    let faulty = folder.write(
+        "faulty",
+        &format!("{OLD}\nSHARED_SECRET=hush-0123456789abcdef\n"),
+    );
+    let open = folder.write("open", OLD);
+    fs::set_permissions(&open, fs::Permissions::from_mode(0o666)).expect("set");
+    let missing = folder.path.join("missing");
+    let file = text(&file);
+    let cases: [(&str, &[&str], i32, &str); 13] = [
+        ("", &["rotate"], 64, "SHARED_SECRET_FILE"),
+        ("", &["rotate", text(&missing)], 1, "origin-guard keygen >"),
+        (
+            "",
+            &["rotate", text(&faulty)],
+            78,
+            "line 2: it looks like an assignment",
+        ),
+        ("", &["rotate", text(&open)], 78, "chmod 600"),
+        ("short\n", &["rotate", file, "--stdin"], 1, "16 bytes"),
+        (
+            "one-0123456789abcdef\ntwo\n",
+            &["rotate", file, "--stdin"],
+            1,
+            "one line",
+        ),
+        (OLD, &["rotate", file, "--stdin"], 78, "repeats the secret"),
+        (
+            "",
+            &["rotate", file, "--admin", "127.0.0.1:1"],
+            64,
+            "does not take --admin",
+        ),
+        ("", &["status", file], 64, "--admin ADDRESS"),
+        ("", &["status", file, "--admin", "here"], 64, "ADDRESS:PORT"),
+        (
+            "",
+            &[
+                "finish",
+                file,
+                "--quiet-for",
+                "soon",
+                "--admin",
+                "127.0.0.1:1",
+            ],
+            64,
+            "1h",
+        ),
+        ("", &["forget", file], 64, "unknown command"),
+        ("", &["rotate", file, OLD], 64, "too many"),
+    ];
+    for (input, arguments, status, named) in cases {
+        let said = secret_with(input, arguments);
+        assert_eq!(said.status, Some(status), "{arguments:?}: {said:?}");
+        assert!(said.err.contains(named), "{arguments:?}: {said:?}");
+        assert!(
+            !said.err.contains(OLD) && !said.err.contains("hush"),
+            "{said:?}"
+        );
+        assert_eq!(said.out, "", "{arguments:?}");
+    }
+    assert_eq!(fs::read_to_string(file).expect("there"), format!("{OLD}\n"));
+}
+
+#[test]
+fn finish_wants_to_hear_it_from_every_guard() {
+    let folder = Folder::new("secret-guards");
+    let file = folder.write("secrets", &format!("{OLD}\n"));
+    // systemd's credential is a copy that is made at the start.
+    let credential = folder.write("shared-secret", &format!("{OLD}\n"));
+    let copy = || fs::copy(&file, &credential).expect("copied");
+    copy();
+    let start = || {
+        Guard::with(&[
+            ("CREDENTIALS_DIRECTORY", text(&folder.path)),
+            ("ADMIN_LISTEN", "127.0.0.1:0"),
+        ])
+    };
+    let finish = |guards: &[&str]| {
+        let mut arguments = vec!["finish", text(&file), "--quiet-for", "0s"];
+        for guard in guards {
+            arguments.extend(["--admin", guard]);
+        }
+        secret(&arguments)
+    };
+    let stays = |said: Said, why: &str| {
+        assert_eq!(said.status, Some(1), "{said:?}");
+        assert!(
+            said.err.contains(why) && said.err.contains("--force"),
+            "{said:?}"
+        );
+        let held = fs::read_to_string(&file).expect("there");
+        assert!(held.contains(OLD), "{said:?}");
+    };
+    let guard = start();
+    let admin = guard.second_address().to_string();
+    assert_eq!(secret(&["rotate", text(&file)]).status, Some(0));
+    stays(finish(&[&admin]), "has not read the file as it is now");
+    let said = secret(&["status", text(&file), "--admin", &admin]);
+    assert!(said.out.contains("has not read the file"), "{said:?}");
+    // The guard sees what systemd would hand it anew.
+    copy();
+    guard.wait_for_log(|line| line.starts_with("reloaded ") && line.contains("secrets=2"));
+    let fresh = first_line(&file);
+    stays(finish(&[&admin]), "no guard has seen the current secret");
+    assert_eq!(guard.ask(presenting(&fresh)).status, 200);
+    // Nobody listens at the second one, and the third is no operator's listener.
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").expect("bound");
+    let address = closed.local_addr().expect("bound").to_string();
+    drop(closed);
+    stays(finish(&[&admin, &address]), "cannot be reached");
+    let wrong = guard.address.to_string();
+    stays(finish(&[&admin, &wrong]), "this is not its ADMIN_LISTEN");
+    let list = format!("{admin},{address}");
+    stays(finish(&[&list]), "cannot be reached");
+    let said = finish(&[&admin]);
+    assert_eq!(said.status, Some(0), "{said:?}");
+    assert_eq!(
+        fs::read_to_string(&file).expect("there"),
+        format!("{fresh}\n")
+    );
+}
+
+#[test]
+fn health_tells_in_one_line_and_by_its_status() {
+    let health = |arguments: &[&str], variables: &[(&str, &str)]| {
+        let mut health = command();
+        health.arg("health").args(arguments);
+        let said: Said = health
+            .envs(variables.iter().copied())
+            .output()
+            .expect("runs")
+            .into();
+        said
+    };
+    let guard = Guard::with(&[("SHARED_SECRET", OLD), ("ADMIN_LISTEN", "127.0.0.1:0")]);
+    let admin = guard.second_address().to_string();
+    for said in [
+        health(&["--admin", &admin], &[]),
+        health(&[], &[("ADMIN_LISTEN", &admin)]),
+    ] {
+        assert_eq!(said.status, Some(0), "{said:?}");
+        assert!(
+            said.out.starts_with("healthy: ") && said.out.lines().count() == 1,
+            "{said:?}"
+        );
+        assert_eq!(said.err, "");
+    }
+    let unhealthy = |said: Said, why: &str| {
+        assert_eq!(said.status, Some(1), "{said:?}");
+        assert!(said.out.starts_with("unhealthy: "), "{said:?}");
+        assert!(
+            said.out.contains(why) && said.out.lines().count() == 1,
+            "{said:?}"
+        );
+    };
+    // Nothing can be let in.
+    let bare = Guard::with(&[("ADMIN_LISTEN", "127.0.0.1:0")]);
+    let admin = bare.second_address().to_string();
+    unhealthy(health(&["--admin", &admin], &[]), "No secret is configured");
+    drop(bare);
+    unhealthy(health(&["--admin", &admin], &[]), "cannot be reached");
+    unhealthy(health(&["--admin", "tls:127.0.0.1:1"], &[]), "speaks TLS");
+    let said = health(&[], &[]);
+    assert_eq!(said.status, Some(64), "{said:?}");
+    assert!(said.err.contains("ADMIN_LISTEN"), "{said:?}");
+    // What answers something else, or nothing.
+    let backend = Backend::new();
+    let url = backend.url();
+    let address = url.strip_prefix("http://").expect("a URL").to_owned();
+    backend.serve(|mut peer| {
+        while peer.try_head().is_some() {
+            peer.send(ok("hello"));
+        }
+    });
+    unhealthy(health(&["--admin", &address], &[]), "no guard");
+}
