@@ -249,7 +249,7 @@ pub const EXIT_STATUS: &[(u8, &str)] = &[
     (0, "all is well; also after SIGTERM or SIGINT"),
     (
         1,
-        "an address, file, key or guard cannot be had or is not good; a probe gets in",
+        "an address, file, key or guard cannot be had or is bad; a probe gets in",
     ),
     (2, "probe: nothing got through, and not all could be told"),
     (64, "the command line is faulty"),
