@@ -9,10 +9,11 @@ use lexopt::ValueExt as _;
 use crate::config::variables;
 use crate::demo_backend;
 use crate::deploy::{Print, PrintFault, UnknownFile};
-use crate::keys::cli::{self as keys, KeysArgs, UsageError};
+use crate::keys::cli::{self as keys, KeysArgs};
 use crate::net::Address;
 use crate::probe::{self, ProbeArgs, ProbeUsageError};
 use crate::rotation::cli::{self as secret, SecretArgs};
+use crate::usage::UsageError;
 use crate::{documents, usage};
 
 /// What the command line asks for.
@@ -115,12 +116,10 @@ pub enum CliError {
     File(UnknownFile),
     /// The file to print does not take this.
     Print(PrintFault),
-    /// What follows `keys` is wrong.
-    Keys(UsageError),
+    /// What follows `keys` or `secret` is wrong.
+    Group(UsageError),
     /// What follows `probe` is wrong.
     Probe(ProbeUsageError),
-    /// What follows `secret` is wrong.
-    Secret(secret::UsageError),
 }
 
 impl fmt::Display for CliError {
@@ -137,9 +136,8 @@ impl fmt::Display for CliError {
             // These four name their remedy.
             Self::File(error) => return error.fmt(to),
             Self::Print(error) => return error.fmt(to),
-            Self::Keys(error) => return error.fmt(to),
+            Self::Group(error) => return error.fmt(to),
             Self::Probe(error) => error.fmt(to)?,
-            Self::Secret(error) => return error.fmt(to),
         }
         to.write_str("; see origin-guard --help")
     }
@@ -149,9 +147,8 @@ impl Error for CliError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Arguments(error) => error.source(),
-            Self::Keys(error) => Some(error),
+            Self::Group(error) => Some(error),
             Self::Probe(error) => Some(error),
-            Self::Secret(error) => Some(error),
             _ => None,
         }
     }
@@ -183,12 +180,12 @@ pub fn parse(mut arguments: lexopt::Parser) -> Result<Command, CliError> {
             Value(word) if word == "secret" => {
                 let secret = secret::parse(&mut arguments);
                 secret
-                    .map_err(CliError::Secret)?
+                    .map_err(CliError::Group)?
                     .map_or(Command::Help, Command::Secret)
             }
             Value(word) if word == "keys" => {
                 let keys = keys::parse(&mut arguments);
-                keys.map_err(CliError::Keys)?
+                keys.map_err(CliError::Group)?
                     .map_or(Command::Help, Command::Keys)
             }
             Value(word) if word == "probe" => {

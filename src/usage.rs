@@ -1,5 +1,8 @@
 //! The table of commands, from which `--help`, the man page and the completions are made.
 
+use std::error::Error;
+use std::fmt;
+
 /// A command.
 pub struct Usage {
     /// Its words.
@@ -264,3 +267,40 @@ pub fn shown(option: &Opt) -> String {
         value => format!("--{} {value}", option.name),
     }
 }
+
+/// What is wrong with what follows a first word such as `keys`. Displays with what would
+/// be right.
+#[derive(Debug, PartialEq, Eq)]
+pub struct UsageError {
+    command: &'static str,
+    takes: &'static str,
+    what: String,
+}
+
+impl UsageError {
+    /// `takes` is what may follow `command`.
+    #[must_use]
+    pub fn new(command: &'static str, takes: &'static str, what: &dyn fmt::Display) -> Self {
+        Self {
+            command,
+            takes,
+            what: what.to_string(),
+        }
+    }
+}
+
+impl fmt::Display for UsageError {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            command,
+            takes,
+            what,
+        } = self;
+        write!(
+            to,
+            "{what}; origin-guard {command} takes {takes}; see origin-guard --help"
+        )
+    }
+}
+
+impl Error for UsageError {}

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use lexopt::Arg::{Long, Short, Value};
 
+use crate::usage::UsageError;
+
 /// What `origin-guard keys` is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeysArgs {
@@ -226,22 +228,6 @@ fn text(what: &str, value: std::ffi::OsString) -> Result<String, UsageError> {
         .map_err(|_| usage(&format!("{what} is not UTF-8")))
 }
 
-/// What is wrong with the command line. Displays with what would be right.
-#[derive(Debug, PartialEq, Eq)]
-pub struct UsageError(String);
-
-impl fmt::Display for UsageError {
-    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self(what) = self;
-        write!(
-            to,
-            "{what}; origin-guard keys takes {USAGE}; see origin-guard --help"
-        )
-    }
-}
-
-impl std::error::Error for UsageError {}
-
 fn usage(what: &dyn fmt::Display) -> UsageError {
-    UsageError(what.to_string())
+    UsageError::new("keys", USAGE, what)
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use lexopt::Arg::{Long, Short, Value};
 
 use crate::keys::time::span;
+use crate::usage::UsageError;
 
 /// How long nobody must have used a previous secret before it goes.
 const QUIET_FOR: Duration = Duration::from_secs(3600);
@@ -52,24 +53,8 @@ rotate [FILE] [--print] [--stdin] [--force], status [FILE] [--admin ADDRESS], \
 finish [FILE] [--admin ADDRESS] [--quiet-for 1h] [--force]; FILE is a file of secrets or the \
 folder of a credential";
 
-/// What is wrong with the command line. Displays with what would be right.
-#[derive(Debug, PartialEq, Eq)]
-pub struct UsageError(String);
-
-impl fmt::Display for UsageError {
-    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self(what) = self;
-        write!(
-            to,
-            "{what}; origin-guard secret takes {USAGE}; see origin-guard --help"
-        )
-    }
-}
-
-impl std::error::Error for UsageError {}
-
 fn usage(what: &dyn fmt::Display) -> UsageError {
-    UsageError(what.to_string())
+    UsageError::new("secret", USAGE, what)
 }
 
 /// The words and options behind `secret`.

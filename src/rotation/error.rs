@@ -3,8 +3,8 @@
 use std::fmt;
 use std::io;
 
-use super::cli::UsageError;
 use crate::auth::secret_file::SecretFileError;
+use crate::usage::UsageError;
 
 /// Why a command on a file of secrets failed. Displays as the message for the operator,
 /// which says what to do and never shows a secret.
