@@ -21,7 +21,7 @@ use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
 use std::time::{Instant, UNIX_EPOCH};
 
-use authority::{Authority, Issued, Key};
+use authority::{Authority, Key};
 use client::TlsClient;
 use load::Load;
 use machine::Machine;
@@ -356,54 +356,101 @@ fn a_fault_that_stays_ends_the_attempts_and_is_named() {
     assert_eq!(status(&machine, OLD), 200);
 }
 
-#[test]
-fn port_443_comes_from_a_socket_unit_and_a_renewal_restarts_nothing() {
-    let Some(machine) = installed() else { return };
-    let authority = Authority::new("systemd");
-    let issue = |file: &str| authority.issue_as(file, Key::EcdsaPkcs8, "DNS:localhost", 60);
-    let (first, second) = (issue("first"), issue("second"));
-    let text = |path: &std::path::Path| std::fs::read_to_string(path).expect("a file");
-    let unit = machine.sh("origin-guard print tls-unit");
-    let hook = unit.lines().filter_map(|line| line.strip_prefix("#   "));
-    let hook = hook.collect::<Vec<_>>().join("\n");
-    machine.write("/usr/local/bin/hook", &hook);
-    let renew = |issued: &Issued| {
-        machine.write("/etc/live/fullchain.pem", &text(&issued.certificate));
-        machine.write("/etc/live/privkey.pem", &text(&issued.key));
-        machine.sh("RENEWED_LINEAGE=/etc/live sh /usr/local/bin/hook");
-    };
-    machine.sh("groupadd --system origin-guard-tls; mkdir -p /etc/live /etc/origin-guard");
-    renew(&first);
-    let access = machine.sh("stat -Lc '%a %U:%G' /etc/origin-guard/tls/privkey.pem");
-    assert_eq!(access.trim(), "640 root:origin-guard-tls");
-    machine.sh(
-        "mkdir -p /etc/systemd/system/origin-guard.service.d; cd /etc/systemd/system; \
-         origin-guard print tls-unit >origin-guard.service.d/tls.conf; \
-         origin-guard print socket --role tls >origin-guard-tls.socket; \
-         systemctl daemon-reload; systemctl start origin-guard-tls.socket origin-guard",
-    );
-    let presented = || {
-        machine.within_network(|| {
+/// Certificates for `localhost`, where certbot would put them.
+struct Renewals<'a> {
+    machine: &'a Machine,
+    authority: Authority,
+}
+
+impl<'a> Renewals<'a> {
+    /// Where certbot keeps what it has got for `origin.example`, and where its hooks are.
+    const LINEAGE: &'static str = "/etc/letsencrypt/live/origin.example";
+    const HOOK: &'static str = "/etc/letsencrypt/renewal-hooks/deploy/origin-guard";
+
+    fn new(machine: &'a Machine, name: &str) -> Self {
+        machine.sh("mkdir -p /etc/letsencrypt/renewal-hooks/deploy");
+        Self {
+            machine,
+            authority: Authority::new(name),
+        }
+    }
+
+    /// Puts a fresh certificate there, and returns it.
+    fn issue(&self, file: &str) -> Vec<u8> {
+        let issued = self
+            .authority
+            .issue_as(file, Key::EcdsaPkcs8, "DNS:localhost", 60);
+        for (path, name) in [
+            (&issued.certificate, "fullchain.pem"),
+            (&issued.key, "privkey.pem"),
+        ] {
+            let text = std::fs::read_to_string(path).expect("a file");
+            self.machine
+                .write(&format!("{}/{name}", Self::LINEAGE), &text);
+        }
+        let certificate = CertificateDer::from_pem_file(&issued.certificate);
+        certificate.expect("a certificate").to_vec()
+    }
+
+    /// The same, and runs the hook as certbot does.
+    fn renew(&self, file: &str) -> Vec<u8> {
+        let certificate = self.issue(file);
+        let (lineage, hook) = (Self::LINEAGE, Self::HOOK);
+        self.machine
+            .sh(&format!("RENEWED_LINEAGE={lineage} {hook}"));
+        certificate
+    }
+
+    /// What the guard presents at port 443.
+    fn presented(&self) -> Vec<u8> {
+        self.machine.within_network(|| {
             let socket = TcpStream::connect("127.0.0.1:443").expect("connects");
             socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
-            let mut client = TlsClient::over(socket, &authority);
+            let mut client = TlsClient::over(socket, &self.authority);
             let answer = client.ask("GET /protected HTTP/1.1\r\nHost: localhost\r\n\r\n");
             assert_eq!(answer.status, 401);
             client.tls.peer_certificates().expect("a chain")[0].to_vec()
         })
-    };
-    let of = |issued: &Issued| {
-        let certificate = CertificateDer::from_pem_file(&issued.certificate);
-        certificate.expect("a certificate").to_vec()
-    };
-    assert_eq!(presented(), of(&first));
-    let process = machine.show("MainPID");
-    renew(&second);
-    let deadline = Instant::now() + PATIENCE;
-    while presented() != of(&second) {
-        assert!(Instant::now() < deadline, "{}", machine.journal());
     }
+}
+
+#[test]
+fn port_443_comes_from_a_socket_unit_and_a_renewal_restarts_nothing() {
+    let Some(machine) = installed() else { return };
+    let renewals = Renewals::new(&machine, "systemd");
+    let first = renewals.issue("first");
+    let typed = page::commands("docs/tls.md", "## Under systemd", "vm# ");
+    assert_eq!(typed.len(), 8, "{typed:?}");
+    for line in &typed {
+        machine.sh(line);
+    }
+    let access = machine.sh("stat -Lc '%a %U:%G' /etc/origin-guard/tls/privkey.pem");
+    assert_eq!(access.trim(), "640 root:origin-guard-tls");
+    assert_eq!(renewals.presented(), first);
+    let process = machine.show("MainPID");
+    let second = renewals.renew("second");
+    wait_until(&machine, "the renewed certificate", || {
+        renewals.presented() == second
+    });
     assert_eq!(machine.show("MainPID"), process);
+}
+
+#[test]
+fn certificates_that_are_credentials_are_renewed_by_a_restart() {
+    let Some(machine) = installed() else { return };
+    let renewals = Renewals::new(&machine, "credentials");
+    let first = renewals.issue("first");
+    let typed = page::commands("docs/tls.md", "### With systemd's credentials", "vm# ");
+    assert_eq!(typed.len(), 6, "{typed:?}");
+    for line in &typed {
+        machine.sh(line);
+    }
+    assert_eq!(renewals.presented(), first);
+    let process = machine.show("MainPID");
+    let second = renewals.renew("second");
+    // The socket waits until the service is there again.
+    assert_eq!(renewals.presented(), second);
+    assert_ne!(machine.show("MainPID"), process);
 }
 
 #[test]
