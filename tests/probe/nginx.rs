@@ -1,13 +1,13 @@
 //! nginx with servers of a test's own, which logs what arrives.
 
 use std::fs;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
 use crate::authority::Issued;
 use crate::support::folder::Folder;
-use crate::support::{PATIENCE, installed, path_of};
+use crate::support::{PATIENCE, free_port, installed, path_of};
 
 /// A running nginx, ended by pid when dropped.
 pub(crate) struct Nginx {
@@ -101,10 +101,4 @@ impl Drop for Nginx {
         crate::support::signal(&self.process, rustix::process::Signal::TERM);
         let _ = self.process.wait();
     }
-}
-
-/// A port at which nothing listens.
-pub(crate) fn free_port() -> u16 {
-    let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).expect("bound");
-    listener.local_addr().expect("an address").port()
 }

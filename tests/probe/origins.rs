@@ -8,10 +8,10 @@ use std::process::Command;
 
 use crate::asked::{probe, without_secret};
 use crate::authority::{Authority, Issued, Key};
-use crate::nginx::{Nginx, free_port, plain, tls};
+use crate::nginx::{Nginx, plain, tls};
 use crate::php::Php;
 use crate::recorder::{Recorder, answer};
-use crate::support::{Guard, PATIENCE, SECRET, installed};
+use crate::support::{Guard, PATIENCE, SECRET, free_port, installed};
 
 fn localhost(name: &str) -> (Authority, Issued) {
     let authority = Authority::new(name);

@@ -4,9 +4,8 @@ use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
-use crate::nginx::free_port;
 use crate::support::folder::Folder;
-use crate::support::{PATIENCE, SECRET, installed};
+use crate::support::{PATIENCE, SECRET, free_port, installed};
 
 const APPLICATION: &str = "<?php
 if (!hash_equals('{right}', $_SERVER['HTTP_X_SHARED_SECRET'] ?? '')) {

@@ -271,6 +271,12 @@ impl Answer {
     }
 }
 
+/// A port of 127.0.0.1 at which nothing listens.
+pub fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("bound");
+    listener.local_addr().expect("an address").port()
+}
+
 /// A line on the real stderr: libtest captures what the macros print.
 pub fn say(line: &str) {
     let _ = std::io::stderr().write_all(format!("{line}\n").as_bytes());
