@@ -6,6 +6,7 @@ use std::fmt::{self, Write as _};
 use lexopt::Arg::{Long, Short, Value};
 use lexopt::ValueExt as _;
 
+use crate::check;
 use crate::config::variables;
 use crate::demo_backend;
 use crate::deploy::{Print, PrintFault, UnknownFile};
@@ -22,7 +23,7 @@ pub enum Command {
     /// `serve`, or nothing
     Serve,
     /// `check`
-    Check,
+    Check(check::Options),
     /// `keygen`
     Keygen,
     /// `print`, with the file that it names, if it names one
@@ -172,7 +173,7 @@ pub fn parse(mut arguments: lexopt::Parser) -> Result<Command, CliError> {
             Short('h') | Long("help") => Command::Help,
             Short('V') | Long("version") => Command::Version,
             Value(word) if word == "serve" => Command::Serve,
-            Value(word) if word == "check" => Command::Check,
+            Value(word) if word == "check" => check(&mut arguments)?,
             Value(word) if word == "keygen" => Command::Keygen,
             Value(word) if word == "demo-backend" => demo_backend(&mut arguments)?,
             Value(word) if word == "print" => print(&mut arguments)?,
@@ -208,6 +209,26 @@ pub fn parse(mut arguments: lexopt::Parser) -> Result<Command, CliError> {
         }
     }
     Ok(command.unwrap_or(Command::Serve))
+}
+
+/// `check` with its options.
+fn check(arguments: &mut lexopt::Parser) -> Result<Command, CliError> {
+    let mut options = check::Options::default();
+    while let Some(argument) = arguments.next()? {
+        match argument {
+            Long("local") => options.local = true,
+            Long("strict") => options.strict = true,
+            Long("json") => options.json = true,
+            Long("within-unit") => options.within_unit = true,
+            Long("unit") => {
+                let unit = arguments.value()?.to_string_lossy().into_owned();
+                options.unit = Some(unit);
+            }
+            Short('h') | Long("help") => return Ok(Command::Help),
+            argument => return Err(argument.unexpected().into()),
+        }
+    }
+    Ok(Command::Check(options))
 }
 
 /// `demo-backend` with the address that comes next, or its own.

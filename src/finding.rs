@@ -59,6 +59,12 @@ impl Finding {
         Self::new(Level::Note, subject, what, "")
     }
 
+    /// Whether it stays wrong until somebody mends it.
+    #[must_use]
+    pub fn is_fault(&self) -> bool {
+        self.level == Level::Fault
+    }
+
     /// From a `message` as errors display: what is wrong, a semicolon, the remedy.
     #[must_use]
     pub fn of(level: Level, subject: &str, message: impl Display) -> Self {

@@ -5,6 +5,7 @@
 pub mod admin_client;
 pub mod app;
 pub mod auth;
+pub mod check;
 pub mod cli;
 pub mod config;
 pub mod demo_backend;

@@ -20,7 +20,7 @@ use origin_guard::probe::{self, ProbeArgs};
 use origin_guard::server::Server;
 use origin_guard::systemd::InheritedSocket;
 use origin_guard::systemd::watchdog;
-use origin_guard::{app, health, log as events, reload, rotation, signals, status, systemd};
+use origin_guard::{app, check, health, log as events, reload, rotation, signals, status, systemd};
 use origin_guard::{deploy, documents};
 
 // sysexits(3)
@@ -33,7 +33,7 @@ fn main() -> ExitCode {
     }
     match cli::parse(lexopt::Parser::from_env()) {
         Ok(Command::Serve) => serve(),
-        Ok(Command::Check) => check(),
+        Ok(Command::Check(options)) => check(&options),
         Ok(Command::Keygen) => match keygen::secret() {
             Ok(secret) => print(&secret),
             Err(error) => fail(1, &format!("no randomness to be had: {error}")),
@@ -212,20 +212,26 @@ fn read_config(inherited: &InheritedSockets) -> Result<Config, ConfigError> {
     })
 }
 
-fn check() -> ExitCode {
+fn check(options: &check::Options) -> ExitCode {
     use std::io::Write as _;
-    match read_config(&InheritedSockets::default()) {
-        Ok(config) => {
-            for warning in &config.warnings {
-                let _ = writeln!(std::io::stderr(), "warning: {warning}");
-            }
-            let mut text = String::new();
-            for (name, value) in &config.effective {
-                text.push_str(&[name, "=", value, "\n"].concat());
-            }
-            print(&text)
-        }
-        Err(faults) => fail(EX_CONFIG, &faults),
+    let report = match check::run(options) {
+        Ok(report) => report,
+        Err(error) => return fail(1, &error),
+    };
+    let text = if options.json {
+        report.json()
+    } else {
+        // Where this cannot be written, the exit status says it.
+        let _ = write!(std::io::stderr(), "{}", report.complaints());
+        report.text()
+    };
+    let printed = print(&text);
+    if report.has_faults() {
+        ExitCode::from(EX_CONFIG)
+    } else if options.strict && report.has_warnings() {
+        ExitCode::FAILURE
+    } else {
+        printed
     }
 }
 

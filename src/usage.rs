@@ -63,8 +63,17 @@ pub const COMMANDS: &[Usage] = &[
     Usage {
         command: "check",
         arguments: "",
-        help: "validate the configuration and print it, without the secret",
-        options: &[],
+        help: "is all in order? names what is wrong, with the remedy",
+        options: &[
+            option("local", "", "bind nothing and connect to nothing"),
+            option(
+                "unit",
+                "NAME",
+                "as that service of systemd would be started",
+            ),
+            option("strict", "", "a warning is a failure, with exit status 1"),
+            option("json", "", "as JSON"),
+        ],
     },
     Usage {
         command: "keygen",
@@ -252,11 +261,14 @@ pub const EXIT_STATUS: &[(u8, &str)] = &[
     (0, "all is well; also after SIGTERM or SIGINT"),
     (
         1,
-        "an address, file, key or guard cannot be had or is bad; a probe gets in",
+        "what is needed cannot be had or is bad; a probe gets in; --strict warns",
     ),
     (2, "probe: nothing got through, and not all could be told"),
     (64, "the command line is faulty"),
-    (78, "a variable or a file of keys is faulty"),
+    (
+        78,
+        "a variable or a file of keys is faulty; check found a fault",
+    ),
 ];
 
 /// `--name VALUE`.

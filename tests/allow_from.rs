@@ -272,7 +272,7 @@ fn what_is_faulty_at_the_start_is_named() {
         ),
     ] {
         let output = command()
-            .arg("check")
+            .args(["check", "--local"])
             .envs(variables.iter().copied())
             .output()
             .expect("runs");
@@ -285,7 +285,7 @@ fn what_is_faulty_at_the_start_is_named() {
         .display()
         .to_string();
     let output = command()
-        .arg("check")
+        .args(["check", "--local"])
         .env("ALLOW_FROM_FILE", &good)
         .output();
     let said = String::from_utf8(output.expect("runs").stdout).expect("UTF-8");

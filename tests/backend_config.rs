@@ -15,7 +15,7 @@ fn check(variables: &[(&str, &str)]) -> (Option<i32>, String, String) {
         stdout,
         stderr,
     } = command()
-        .arg("check")
+        .args(["check", "--local"])
         .env("SHARED_SECRET", SECRET)
         .envs(variables.iter().copied())
         .output()

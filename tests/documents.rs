@@ -58,7 +58,7 @@ fn the_man_page_is_good_roff_and_names_everything() {
 }
 
 /// What each shell offers where `line` ends.
-fn cases() -> [(&'static str, &'static [&'static str], &'static str); 5] {
+fn cases() -> [(&'static str, &'static [&'static str], &'static str); 6] {
     [
         ("origin-guard ke", &["keygen", "keys"], "serve"),
         ("origin-guard keys ro", &["rotate"], "revoke"),
@@ -69,6 +69,7 @@ fn cases() -> [(&'static str, &'static [&'static str], &'static str); 5] {
             "--expires",
         ),
         ("origin-guard print no-n", &["no-network"], "unit"),
+        ("origin-guard check --st", &["--strict"], "--json"),
     ]
 }
 

@@ -437,7 +437,9 @@ fn a_faulty_door_is_refused_and_explains_itself() {
         ),
     ] {
         let mut check = command();
-        check.arg("check").env("SHARED_SECRET", SECRET);
+        check
+            .args(["check", "--local"])
+            .env("SHARED_SECRET", SECRET);
         let Output { status, stderr, .. } = check
             .envs(variables.iter().copied())
             .output()
@@ -458,7 +460,7 @@ fn a_faulty_door_is_refused_and_explains_itself() {
     ] {
         let mut check = command();
         check
-            .args(["check"])
+            .args(["check", "--local"])
             .envs([("GATEWAY_LISTEN", good), ("API_KEYS_FILE", file.text())]);
         let output = check.output().expect("runs");
         assert_eq!(output.status.code(), Some(0), "{good}: {output:?}");

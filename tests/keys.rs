@@ -607,7 +607,7 @@ fn a_faulty_file_is_refused_with_line_and_column_and_stays() {
             assert!(!said.err.contains(secret), "{context}");
         }
         let check = command()
-            .arg("check")
+            .args(["check", "--local"])
             .envs([
                 ("GATEWAY_LISTEN", "127.0.0.1:0"),
                 ("API_KEYS_FILE", file.text()),

@@ -52,7 +52,7 @@ impl Drop for Stop<'_> {
 fn check(variables: &[(&str, &str)], status: i32) -> String {
     let mut check = Command::new("timeout");
     let output = check
-        .args(["30", env!("CARGO_BIN_EXE_origin-guard"), "check"])
+        .args(["30", env!("CARGO_BIN_EXE_origin-guard"), "check", "--local"])
         .env_clear()
         .env("PATH", std::env::var_os("PATH").unwrap_or_default())
         .envs(variables.iter().copied())

@@ -6,6 +6,8 @@
 #[allow(dead_code, reason = "tests/tls.rs uses all of it")]
 #[path = "tls/authority.rs"]
 mod authority;
+#[path = "systemd/checks.rs"]
+mod checks;
 #[allow(dead_code, reason = "tests/tls.rs uses all of it")]
 #[path = "tls/client.rs"]
 mod client;

@@ -272,6 +272,12 @@ impl Loaded {
         if text.len() >= CAPACITY {
             return Err(Error::TooLarge(shown.to_owned()));
         }
+        if text.windows(2).any(|ends| ends == b"\r\n") {
+            self.warnings.push(format!(
+                "{shown}: its lines end in CR LF, and the CR is left off; save it with LF alone: \
+                 sed -i 's/\\r$//' FILE"
+            ));
+        }
         // The line of each secret that was taken.
         let mut lines = Vec::new();
         for Line { number, secret, .. } in secret_lines(text) {

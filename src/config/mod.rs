@@ -81,6 +81,31 @@ impl Environment<'_> {
     }
 }
 
+/// What does nothing unless one of other variables is set.
+const ORIGIN_ALONE: [&str; 6] = [
+    "ORIGIN_PLAINTEXT",
+    "ORIGIN_HOST",
+    "ORIGIN_CA",
+    "ORIGIN_SERVER_NAME",
+    "ORIGIN_CLIENT_CERT",
+    "ORIGIN_CLIENT_KEY",
+];
+const FORWARDED_ALONE: [&str; 6] = [
+    "MAX_BODY_BYTES",
+    "BODY_TIMEOUT",
+    "BACKEND_CONNECT_TIMEOUT",
+    "BACKEND_TIMEOUT",
+    "BACKEND_IDLE_TIMEOUT",
+    "TUNNEL_IDLE_TIMEOUT",
+];
+const GATEWAY_ALONE: [&str; 5] = [
+    "API_KEY_HEADER",
+    "API_KEY_QUERY",
+    "RATE_LIMIT",
+    "MAX_CONCURRENT",
+    "CORS_ORIGINS",
+];
+
 /// How long a client may take nothing of what is forwarded, unless `WRITE_TIMEOUT` is set.
 const RELAY_WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -128,6 +153,8 @@ pub struct Config {
     pub workers: usize,
     /// The variables named like the limits.
     pub limits: Limits,
+    /// Whether `MAX_CONNECTIONS` is set; the default gives way to the limit of files.
+    pub max_connections_is_set: bool,
     /// `DRAIN_TIMEOUT`.
     pub drain_timeout: Duration,
     /// `TRUSTED_PROXIES`.
@@ -167,8 +194,10 @@ impl Config {
         let (source, loaded) = reader.secrets();
         let header = reader.value("SECRET_HEADER", field_name);
         let origin = reader.origin();
+        reader.what_does_nothing();
         let gateway = reader.gateway(&header, environment.inherited.gateway, origin.is_some());
         let listen_is_set = reader.is_set("LISTEN");
+        reader.other_programs_port(listen_is_set);
         let listen = reader.value("LISTEN", |list| match list {
             "none" if gateway.is_some() => Ok(Vec::new()),
             "none" => Err(ValueError::NoListener),
@@ -223,12 +252,8 @@ impl Config {
             limits.write_timeout.max(RELAY_WRITE_TIMEOUT)
         };
         let drain_timeout = reader.seconds("DRAIN_TIMEOUT");
-        let trusted_proxies = reader.value("TRUSTED_PROXIES", |list| {
-            TrustedProxies::parse(list).map_err(|error| ValueError::Other(error.into()))
-        });
-        let proxy_protocol = reader.value("PROXY_PROTOCOL", |list| {
-            TrustedProxies::parse(list).map_err(|error| ValueError::Other(error.into()))
-        });
+        let trusted_proxies = reader.networks("TRUSTED_PROXIES");
+        let proxy_protocol = reader.networks("PROXY_PROTOCOL");
         let allow_from = reader.allow_from();
         let access_log = reader.switch("ACCESS_LOG");
         reader.look_for_misspelt(&environment.names);
@@ -253,6 +278,7 @@ impl Config {
             relay_write_timeout,
             workers,
             limits,
+            max_connections_is_set: reader.is_set("MAX_CONNECTIONS"),
             drain_timeout,
             trusted_proxies,
             proxy_protocol,
@@ -320,6 +346,14 @@ impl Reader<'_> {
         (source, loaded)
     }
 
+    fn what_does_nothing(&mut self) {
+        self.unused(&ORIGIN_ALONE, &["ORIGIN"]);
+        self.unused(&FORWARDED_ALONE, &["BACKEND", "ORIGIN"]);
+        if !self.inherited.gateway && !self.inherited.unknown {
+            self.unused(&GATEWAY_ALONE, &["GATEWAY_LISTEN"]);
+        }
+    }
+
     fn socket_access(&mut self) -> SocketAccess {
         let mode = self.value("SOCKET_MODE", values::mode);
         if mode & 0o002 != 0 {
@@ -347,6 +381,12 @@ impl Reader<'_> {
             );
         }
         workers
+    }
+
+    fn networks(&mut self, name: &'static str) -> TrustedProxies {
+        self.value(name, |list| {
+            TrustedProxies::parse(list).map_err(|error| ValueError::Other(error.into()))
+        })
     }
 
     fn limits(&mut self) -> Limits {

@@ -46,6 +46,11 @@ impl<'a> Reader<'a> {
         self.faults.push(Finding::of(Level::Fault, name, fault));
     }
 
+    /// Whether a fault of the variable has been found.
+    pub(super) fn is_faulty(&self, name: &str) -> bool {
+        self.faults.iter().any(|fault| fault.subject == name)
+    }
+
     /// A fault that names its variable by itself.
     pub(super) fn named_fault(&mut self, fault: impl Display) {
         self.faults.push(Finding::named(Level::Fault, fault));
@@ -104,6 +109,37 @@ impl<'a> Reader<'a> {
 
     pub(super) fn switch(&mut self, name: &'static str) -> bool {
         self.value(name, values::switch)
+    }
+
+    /// Warns of those of `names` that are set while none of `needed` is.
+    pub(super) fn unused(&mut self, names: &[&str], needed: &[&str]) {
+        if needed.iter().any(|needed| self.is_set(needed)) {
+            return;
+        }
+        let needed = needed.join(" or ");
+        for name in names {
+            if self.is_set(name) {
+                self.warn(
+                    name,
+                    format_args!("it does nothing without {needed}; set {needed}, or leave it out"),
+                );
+            }
+        }
+    }
+
+    /// Warns of `PORT`, by which many servers are told where to listen.
+    pub(super) fn other_programs_port(&mut self, listen_is_set: bool) {
+        let port = (self.variable)("PORT").and_then(|port| port.into_string().ok());
+        let number = port.and_then(|port| port.trim().parse::<u16>().ok());
+        if let Some(number) = number.filter(|_| !listen_is_set) {
+            self.warn(
+                "PORT",
+                format_args!(
+                    "origin-guard has no such variable; set LISTEN=0.0.0.0:{number} if it is to \
+                     listen there"
+                ),
+            );
+        }
     }
 
     /// Warns of those of `names` that look like ours and are not.

@@ -113,6 +113,9 @@ impl Reader<'_> {
         let certificates = self.value(CERT, paths);
         let keys = self.value(KEY, paths);
         let clients = self.client_files();
+        if self.is_faulty(CERT) || self.is_faulty(KEY) {
+            return None;
+        }
         if certificates.len() != keys.len() {
             self.fault(KEY, TlsFault::Unpaired(certificates.len(), keys.len()));
             return None;

@@ -45,6 +45,12 @@ impl Address {
         matches!(self, Self::Tls(_))
     }
 
+    /// Whether it is one of IPv6.
+    #[must_use]
+    pub fn is_ipv6(&self) -> bool {
+        self.socket_addr().is_some_and(|address| address.is_ipv6())
+    }
+
     /// Whether only this machine can reach it.
     #[must_use]
     pub fn is_local(&self) -> bool {

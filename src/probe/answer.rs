@@ -1,11 +1,10 @@
 //! A request -> its answer, as far as a verdict needs it.
 
-use std::net::SocketAddr;
-
 use super::connection::{Connection, Failure};
 use crate::http1::body::{ChunkedDecoder, Piece};
 use crate::http1::response::{Asked, ResponseBody, ResponseOutcome, read_response};
 use crate::http1::scan::Scan;
+use crate::net::Address;
 use crate::net::tls::TlsSession;
 use crate::net::tls::certificates::Facts;
 
@@ -18,17 +17,17 @@ const INTERIM: usize = 8;
 
 /// An answer.
 #[derive(Clone, Debug)]
-pub(super) struct Answer {
-    pub(super) status: u16,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
     /// Names in lower case.
     fields: Vec<(String, String)>,
     /// Its start.
-    pub(super) body: Vec<u8>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Answer {
     /// The first value of the field `name`, which is in lower case.
-    pub(super) fn field(&self, name: &str) -> Option<&str> {
+    pub(crate) fn field(&self, name: &str) -> Option<&str> {
         let mut fields = self.fields.iter();
         let found = fields.find(|(field, _)| field == name);
         found.map(|(_, value)| value.as_str())
@@ -37,15 +36,15 @@ impl Answer {
 
 /// What one exchange has come to.
 #[derive(Debug)]
-pub(super) struct Exchange {
-    pub(super) outcome: Result<Answer, Failure>,
+pub(crate) struct Exchange {
+    pub(crate) outcome: Result<Answer, Failure>,
     /// What the certificate says, where it was verified.
-    pub(super) certificate: Option<Facts>,
+    pub(crate) certificate: Option<Facts>,
 }
 
 /// Sends `request` over a connection of its own, and reads the answer.
-pub(super) fn ask(
-    address: SocketAddr,
+pub(crate) fn ask(
+    address: &Address,
     session: Option<TlsSession>,
     request: &[u8],
     is_head: bool,

@@ -1,7 +1,6 @@
 //! A connection that blocks, with a deadline; plain or inside TLS.
 
 use std::io;
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use mio::{Events, Poll};
@@ -19,7 +18,7 @@ const EXCHANGE: Duration = Duration::from_secs(10);
 
 /// Why there is no answer.
 #[derive(Debug)]
-pub(super) enum Failure {
+pub(crate) enum Failure {
     /// No connection is to be had.
     Connect(io::Error),
     /// TLS cannot be agreed on, or the certificate cannot be verified.
@@ -36,12 +35,12 @@ pub(super) enum Failure {
 
 impl Failure {
     /// Whether no byte of a request was sent.
-    pub(super) fn is_before_request(&self) -> bool {
+    pub(crate) fn is_before_request(&self) -> bool {
         matches!(self, Self::Connect(_)) || self.is_unverifiable()
     }
 
     /// Whether the certificate cannot be verified.
-    pub(super) fn is_unverifiable(&self) -> bool {
+    pub(crate) fn is_unverifiable(&self) -> bool {
         matches!(
             self,
             Self::Tls(TlsError::Rustls(RustlsError::InvalidCertificate(_)))
@@ -50,7 +49,7 @@ impl Failure {
 }
 
 /// One connection.
-pub(super) struct Connection {
+pub(crate) struct Connection {
     poll: Poll,
     events: Events,
     transport: Transport,
@@ -61,8 +60,8 @@ pub(super) struct Connection {
 
 impl Connection {
     /// Connects to `address`; TLS is spoken by `session`, where there is one.
-    pub(super) fn open(address: SocketAddr, session: Option<TlsSession>) -> Result<Self, Failure> {
-        let stream = connect(&Address::Tcp(address)).map_err(Failure::Connect)?;
+    pub(crate) fn open(address: &Address, session: Option<TlsSession>) -> Result<Self, Failure> {
+        let stream = connect(address).map_err(Failure::Connect)?;
         let mut transport = Transport::connecting(stream);
         let poll = Poll::new().map_err(Failure::System)?;
         let token = ConnectionToken::new(Side::Backend, 0, 0);
@@ -118,7 +117,7 @@ impl Connection {
 
     /// Sends `request`. Inside TLS the first byte of it leaves once the certificate is
     /// verified, and none if it cannot be.
-    pub(super) fn send(&mut self, request: &[u8]) -> Result<(), Failure> {
+    pub(crate) fn send(&mut self, request: &[u8]) -> Result<(), Failure> {
         let mut sent = 0;
         let mut bytes = [0; 4096];
         loop {
@@ -151,7 +150,7 @@ impl Connection {
     }
 
     /// Reads once, and waits for it. `Ok(0)` is the end.
-    pub(super) fn read(&mut self, buffer: &mut Vec<u8>) -> Result<usize, Failure> {
+    pub(crate) fn read(&mut self, buffer: &mut Vec<u8>) -> Result<usize, Failure> {
         if !self.early.is_empty() {
             buffer.append(&mut self.early);
             return Ok(buffer.len());
@@ -176,7 +175,7 @@ impl Connection {
     }
 
     /// What the certificate says of itself, once it is verified.
-    pub(super) fn certificate(&self) -> Option<Facts> {
+    pub(crate) fn certificate(&self) -> Option<Facts> {
         let session = self.transport.tls()?;
         let chain = session.state().peer_certificates()?;
         Facts::of(chain.first()?).ok()

@@ -4,10 +4,10 @@
 //! certificate alone, or to loopback, and to the URL's host alone; everything else gets
 //! random bytes. Sockets block, with deadlines: nobody else waits.
 
-mod answer;
+pub(crate) mod answer;
 mod args;
 mod check;
-mod connection;
+pub(crate) mod connection;
 mod judge;
 mod plan;
 mod report;

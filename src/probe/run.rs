@@ -21,6 +21,7 @@ use crate::auth::keygen;
 use crate::auth::secret_source::{self, Loaded};
 use crate::auth::secrets::Text;
 use crate::config::{ValueError, field_name};
+use crate::net::Address;
 use crate::net::tls::TlsError;
 use crate::net::tls::certificates::Facts;
 use crate::net::tls::client::{TlsClient, TlsClientError};
@@ -310,7 +311,7 @@ impl<'a> Probe<'a> {
         let Some(bytes) = request.bytes(check) else {
             return failed(Failure::Malformed("no_secret"));
         };
-        let exchange = ask(address, session, &bytes, check.is_head());
+        let exchange = ask(&Address::Tcp(address), session, &bytes, check.is_head());
         let is_sent = match &exchange.outcome {
             Err(failure) => !failure.is_before_request(),
             Ok(_) => true,

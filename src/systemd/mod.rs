@@ -154,6 +154,13 @@ fn is_journal(file: impl AsFd) -> bool {
     stream == format!("{}:{}", found.st_dev, found.st_ino)
 }
 
+/// Whether systemd has started this very process (`SYSTEMD_EXEC_PID`, systemd.exec(5)).
+#[must_use]
+pub fn is_started_by_systemd() -> bool {
+    let pid = std::env::var("SYSTEMD_EXEC_PID").unwrap_or_default();
+    pid == std::process::id().to_string()
+}
+
 /// `READY=1`: it listens, or has reloaded.
 pub fn ready() {
     tell(&[NotifyState::Ready]);

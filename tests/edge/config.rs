@@ -8,7 +8,7 @@ use crate::support::{SECRET, command};
 fn check(keys: &KeyFile, variables: &[(&str, &str)]) -> Said {
     let mut check = command();
     check
-        .arg("check")
+        .args(["check", "--local"])
         .envs([
             ("SHARED_SECRET", SECRET),
             ("LISTEN", "none"),

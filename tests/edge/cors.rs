@@ -159,7 +159,7 @@ fn no_list_lets_everybody_in() {
         ("https://app.example:443", "leave it out"),
     ] {
         let mut check = command();
-        check.arg("check").envs([
+        check.args(["check", "--local"]).envs([
             ("SHARED_SECRET", SECRET),
             ("GATEWAY_LISTEN", "127.0.0.1:1"),
             ("ORIGIN", "http://127.0.0.1:2"),

@@ -253,7 +253,7 @@ fn what_is_no_limit_is_refused_with_its_name() {
         ("MAX_CONCURRENT", "5"),
     ] {
         let mut check = command();
-        check.arg("check").envs([
+        check.args(["check", "--local"]).envs([
             ("SHARED_SECRET", SECRET),
             ("GATEWAY_LISTEN", "127.0.0.1:1"),
             ("API_KEYS_FILE", keys.text()),

@@ -231,7 +231,7 @@ fn what_makes_no_sense_is_said_with_its_remedy() {
     ];
     for (variables, wanted) in cases {
         let output = command()
-            .arg("check")
+            .args(["check", "--local"])
             .env("SHARED_SECRET", SECRET)
             .env("LISTEN", "tls:127.0.0.1:0")
             .envs(setup.server.variables())

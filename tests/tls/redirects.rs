@@ -153,7 +153,7 @@ fn challenges_are_served_from_the_webroot_and_nothing_else_is() {
 
 fn check(variables: &[(&str, &str)]) -> (Option<i32>, String) {
     let output = command()
-        .arg("check")
+        .args(["check", "--local"])
         .env("SHARED_SECRET", SECRET)
         .envs(variables.iter().copied())
         .output()

@@ -215,7 +215,7 @@ fn an_expired_certificate_is_refused_and_the_old_one_serves_on() {
     assert!((59.0..=60.1).contains(&((end - now) / 86_400.0)), "{end}");
     // At the start it is an error that names file and remedy.
     let output = crate::support::command()
-        .arg("check")
+        .args(["check", "--local"])
         .env("SHARED_SECRET", SECRET)
         .env("LISTEN", "tls:127.0.0.1:0")
         .envs(expired.variables())
@@ -236,7 +236,7 @@ fn a_certificate_that_ends_soon_earns_a_warning() {
         let file = format!("soon-{days}");
         let issued = authority.issue_as(&file, Key::EcdsaPkcs8, "DNS:localhost", days);
         let output = crate::support::command()
-            .arg("check")
+            .args(["check", "--local"])
             .env("SHARED_SECRET", SECRET)
             .env("LISTEN", "tls:127.0.0.1:0")
             .envs(issued.variables())

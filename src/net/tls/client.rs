@@ -112,6 +112,21 @@ impl TlsClient {
         })
     }
 
+    /// Believes no authority, so that every certificate is refused: what is learnt is that
+    /// the other side speaks TLS.
+    ///
+    /// # Errors
+    ///
+    /// What rustls says of its own configuration.
+    pub fn believing_nobody() -> Result<Self, rustls::Error> {
+        let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()?
+            .with_root_certificates(RootCertStore::empty());
+        Ok(Self {
+            config: Arc::new(builder.with_no_client_auth()),
+        })
+    }
+
     /// The TLS of a connection that is being made to `name`.
     ///
     /// # Errors

@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::PathBuf;
 
-use crate::net::resolve::is_localhost;
+use crate::net::resolve::{ResolveError, Resolver, is_localhost};
 use crate::net::{Address, LONGEST_UNIX_PATH};
 
 const SCHEME: &str = "http://";
@@ -143,6 +143,23 @@ impl BackendUrl {
                 _ => Self::parse(member),
             }
         })
+    }
+
+    /// Every address that it has now.
+    ///
+    /// # Errors
+    ///
+    /// If it has a name that does not resolve.
+    pub fn addresses(&self, resolver: &Resolver) -> Result<Vec<Address>, ResolveError> {
+        match &self.place {
+            Place::Address(address) => Ok(vec![address.clone()]),
+            Place::Name { host, port } => {
+                let ips = resolver.addresses(host)?.into_iter();
+                Ok(ips
+                    .map(|ip| Address::Tcp(SocketAddr::new(ip, *port)))
+                    .collect())
+            }
+        }
     }
 
     /// Whether the connection speaks TLS.

@@ -1,0 +1,90 @@
+//! Whether the addresses can be listened at: each is bound and closed again.
+
+use super::sockets::{self, OWN};
+use super::surroundings::Surroundings;
+use crate::app::InheritedSockets;
+use crate::config::Config;
+use crate::finding::{Finding, Level};
+use crate::net::{Address, BindError, try_bind};
+
+const SOCKET_UNIT: &str = "socket unit";
+/// What this program is called in /proc.
+const OWN_NAME: &str = "origin-guard";
+
+/// `is_sound` tells of a variable whether what it holds is what was written.
+pub(super) fn look(
+    config: &Config,
+    surroundings: &Surroundings,
+    is_sound: &dyn Fn(&str) -> bool,
+    findings: &mut Vec<Finding>,
+) {
+    for socket in &surroundings.sockets {
+        match InheritedSockets::judge(&socket.name, &socket.address, config) {
+            Ok(()) => findings.push(Finding::note(
+                SOCKET_UNIT,
+                format_args!("{} is opened by systemd {}", socket.address, socket.unit)
+                    .to_string()
+                    .trim_end(),
+            )),
+            Err(error) => findings.push(Finding::of(Level::Fault, SOCKET_UNIT, error)),
+        }
+    }
+    let roles = surroundings.roles();
+    let gives_way = !config.listen_is_set && (roles.plain || roles.tls);
+    let listen = config.listen.iter().chain(&config.redirect);
+    let listen = listen.filter(|_| !gives_way).map(|at| ("LISTEN", at));
+    let gateway = config.gateway.iter().flat_map(|gateway| &gateway.listen);
+    let gateway = gateway.map(|at| ("GATEWAY_LISTEN", at));
+    let admin = config.admin_listen.iter().map(|at| ("ADMIN_LISTEN", at));
+    let all: Vec<_> = listen.chain(gateway).chain(admin).collect();
+    let addresses: Vec<_> = all.iter().map(|(_, address)| (*address).clone()).collect();
+    for (variable, address) in all {
+        if !is_sound(variable) {
+            continue;
+        }
+        findings.push(if let Some(socket) = surroundings.socket_at(address) {
+            Finding::new(
+                Level::Fault,
+                variable,
+                format_args!("a socket unit opens {address} already {}", socket.unit)
+                    .to_string()
+                    .trim_end(),
+                format_args!("leave it out of {variable}"),
+            )
+        } else if surroundings.holds(address) {
+            Finding::note(variable, format_args!("{address} is the running service's"))
+        } else {
+            match try_bind(
+                address,
+                config.socket_access,
+                address.is_v6_only(&addresses),
+            ) {
+                Ok(()) => Finding::note(variable, format_args!("{address} can be had")),
+                Err(error) => denied(variable, address, &error),
+            }
+        });
+    }
+}
+
+fn denied(variable: &str, address: &Address, error: &BindError) -> Finding {
+    let message = format_args!("{address}: {error}").to_string();
+    let mut finding = Finding::of(Level::Fault, variable, message);
+    if !error.is_in_use() {
+        return finding;
+    }
+    let others = sockets::listening(OWN);
+    let mut others = others.iter().filter(|other| address.meets(&other.address));
+    let holder = others.find_map(|other| sockets::holder(other.inode));
+    if let Some(holder) = holder {
+        finding.what = format!(
+            "{}, by {} (process {})",
+            finding.what, holder.name, holder.pid
+        );
+        if holder.name == OWN_NAME {
+            "stop it, or ask about the service that it is of: origin-guard check --unit \
+             origin-guard.service"
+                .clone_into(&mut finding.remedy);
+        }
+    }
+    finding
+}

@@ -1,0 +1,214 @@
+//! Whether backends and origins can be connected to, and what answers there. They are sent
+//! one HEAD without any secret.
+
+use std::io::{self, ErrorKind};
+use std::time::{Duration, SystemTime};
+
+use rustls::pki_types::ServerName;
+
+use super::exposure;
+use crate::config::{Config, Origin};
+use crate::finding::{Finding, Level};
+use crate::net::Address;
+use crate::net::resolve::Resolver;
+use crate::net::tls::certificates::Facts;
+use crate::net::tls::client::TlsClient;
+use crate::net::tls::{TlsError, TlsSession};
+use crate::probe::answer::{self, Exchange};
+use crate::probe::connection::Failure;
+use crate::proxy::upstream::BackendUrl;
+
+const BACKEND: &str = "BACKEND";
+const ORIGIN: &str = "ORIGIN";
+/// How long before an origin's certificate ends a warning says so.
+const RENEWAL: Duration = Duration::from_secs(14 * 86_400);
+/// What a server answers that is asked in plain HTTP where it speaks TLS.
+const BAD_REQUEST: u16 = 400;
+
+pub(super) fn look(config: &Config, findings: &mut Vec<Finding>) {
+    if let Some(backend) = &config.backend {
+        for url in &backend.urls {
+            one(BACKEND, url, &|| None, findings);
+        }
+    }
+    if let Some(origin) = &config.origin {
+        for url in &origin.urls {
+            one(ORIGIN, url, &|| session(origin, url), findings);
+        }
+    }
+}
+
+/// The TLS towards an origin; `None` where it is plain.
+fn session(origin: &Origin, url: &BackendUrl) -> Option<TlsSession> {
+    let tls = origin.tls.as_ref().filter(|_| url.is_https())?;
+    let own = || ServerName::try_from(url.host_name()?).ok();
+    let name = origin.server_name.clone().or_else(own)?;
+    tls.session(&name).ok()
+}
+
+fn one(
+    variable: &str,
+    url: &BackendUrl,
+    session: &dyn Fn() -> Option<TlsSession>,
+    findings: &mut Vec<Finding>,
+) {
+    let name = url.name();
+    let addresses = match url.addresses(&Resolver::default()) {
+        Ok(addresses) => addresses,
+        Err(error) => {
+            findings.push(Finding::new(
+                Level::Warning,
+                variable,
+                format_args!("{name}: {error}"),
+                "write a name that this machine resolves (getent hosts NAME), or an address",
+            ));
+            return;
+        }
+    };
+    let request = format!(
+        "HEAD / HTTP/1.1\r\nHost: {}\r\nUser-Agent: origin-guard/{} check\r\n\
+         Connection: close\r\n\r\n",
+        url.authority(),
+        env!("CARGO_PKG_VERSION")
+    );
+    let mut failure = None;
+    for address in &addresses {
+        let Exchange {
+            outcome,
+            certificate,
+        } = answer::ask(address, session(), request.as_bytes(), true);
+        match outcome {
+            Err(Failure::Connect(error)) => {
+                failure.get_or_insert_with(|| unreachable_at(variable, name, &error));
+                continue;
+            }
+            Ok(answer) if url.is_https() || answer.status != BAD_REQUEST => {
+                let server = answer.field("server").map(|server| format!(" ({server})"));
+                findings.push(Finding::note(
+                    variable,
+                    format_args!(
+                        "{name} answers {}{}",
+                        answer.status,
+                        server.unwrap_or_default()
+                    ),
+                ));
+            }
+            _ if !url.is_https() && speaks_tls(address) => findings.push(Finding::new(
+                Level::Fault,
+                variable,
+                format_args!("{name} speaks TLS, and is sent plain HTTP"),
+                "write where it listens without TLS, or for an origin behind a network set \
+                 ORIGIN=https://... and GATEWAY_LISTEN",
+            )),
+            Ok(_) => findings.push(Finding::note(variable, format_args!("{name} answers 400"))),
+            Err(failure) => findings.push(failed(variable, name, &failure)),
+        }
+        findings.extend(certificate.map(|facts| ends(name, &facts)));
+        findings.extend(exposure::of(variable, name, address));
+        return;
+    }
+    findings.extend(failure);
+}
+
+fn unreachable_at(variable: &str, name: &str, error: &io::Error) -> Finding {
+    let remedy = match error.kind() {
+        ErrorKind::PermissionDenied => {
+            "let the user that runs origin-guard connect, as one of the socket's group \
+             (SupplementaryGroups=)"
+        }
+        ErrorKind::ConnectionRefused | ErrorKind::NotFound => {
+            "start the application, or write where it listens"
+        }
+        _ => "look at the address, and at the firewalls on the way",
+    };
+    Finding::new(
+        Level::Warning,
+        variable,
+        format_args!("{name} cannot be connected to: {error}"),
+        remedy,
+    )
+}
+
+fn failed(variable: &str, name: &str, failure: &Failure) -> Finding {
+    let (level, what, remedy) = match failure {
+        Failure::Tls(error) => {
+            let (what, remedy) = tls(name, error);
+            (Level::Fault, what, remedy)
+        }
+        Failure::Late => (
+            Level::Warning,
+            format!("{name} takes a connection and answers nothing"),
+            "look at the application",
+        ),
+        Failure::Closed => (
+            Level::Warning,
+            format!("{name} closes the connection without an answer"),
+            "look at the application, and whether it speaks HTTP/1.1 there",
+        ),
+        Failure::Malformed(reason) => (
+            Level::Fault,
+            format!("{name} answers what is no HTTP/1.1 ({reason})"),
+            "write where the application speaks HTTP/1.1",
+        ),
+        Failure::Connect(error) | Failure::System(error) => (
+            Level::Warning,
+            format!("{name}: {error}"),
+            "look at the application",
+        ),
+    };
+    Finding::new(level, variable, what, remedy)
+}
+
+fn tls(name: &str, error: &TlsError) -> (String, &'static str) {
+    let remedy = match error.reason() {
+        "unknown_issuer" => "set ORIGIN_CA to the certificate of the authority that issued it",
+        "certificate_of_another_name" => {
+            "set ORIGIN_SERVER_NAME to a name that its certificate holds"
+        }
+        "expired_certificate" => "renew it at the origin",
+        "certificate_not_valid_yet" => "look at the clocks of both machines",
+        "not_tls" => "write http://, if it is on this machine, or the port where it speaks TLS",
+        _ => "look at it with: openssl s_client -connect HOST:PORT",
+    };
+    (format!("{name}: {error}"), remedy)
+}
+
+fn ends(name: &str, facts: &Facts) -> Finding {
+    let end = httpdate::fmt_http_date(facts.not_after);
+    if facts.not_after < SystemTime::now() + RENEWAL {
+        return Finding::new(
+            Level::Warning,
+            ORIGIN,
+            format_args!("{name}: its certificate ends at {end}"),
+            "renew it at the origin",
+        );
+    }
+    let names = facts.names.join(" ");
+    Finding::note(
+        ORIGIN,
+        format_args!(
+            "{name}: its certificate is for {names}, issuer {}, until {end}",
+            facts.issuer
+        ),
+    )
+}
+
+/// Whether a handshake is answered with a record of TLS, whoever it believes.
+fn speaks_tls(address: &Address) -> bool {
+    let name = ServerName::try_from("localhost").expect("a name");
+    let Ok(session) = TlsClient::believing_nobody().and_then(|client| client.session(&name)) else {
+        return false;
+    };
+    let request = b"HEAD / HTTP/1.1\r\n\r\n";
+    let Exchange { outcome, .. } = answer::ask(address, Some(session), request, true);
+    match outcome {
+        Err(Failure::Tls(TlsError::Rustls(error))) => matches!(
+            error,
+            rustls::Error::InvalidCertificate(_)
+                | rustls::Error::AlertReceived(_)
+                | rustls::Error::PeerIncompatible(_)
+                | rustls::Error::NoApplicationProtocol
+        ),
+        _ => false,
+    }
+}

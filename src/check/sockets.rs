@@ -1,0 +1,149 @@
+//! Which sockets of this machine listen, and who holds them (`proc_net(5)`, `proc_pid_fd(5)`).
+
+use std::collections::HashSet;
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
+
+use crate::net::Address;
+
+/// Where this process sees them.
+pub(super) const OWN: &str = "/proc/self/net";
+
+/// A socket that listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Listening {
+    pub(super) address: Address,
+    pub(super) inode: u64,
+}
+
+/// `LISTEN` in the column `st`.
+const LISTEN: &str = "0A";
+/// `__SO_ACCEPTCON` in the column `Flags`: it listens.
+const ACCEPTS: u32 = 0x1_0000;
+
+/// All that listen in the network whose tables are in the folder `net`. What cannot be read
+/// tells of none.
+pub(super) fn listening(net: &str) -> Vec<Listening> {
+    let table = |name: &str| fs::read_to_string(Path::new(net).join(name)).unwrap_or_default();
+    let mut found = Vec::new();
+    for name in ["tcp", "tcp6"] {
+        found.extend(table(name).lines().skip(1).filter_map(tcp));
+    }
+    found.extend(table("unix").lines().skip(1).filter_map(unix));
+    found
+}
+
+/// `sl local_address rem_address st tx_queue:rx_queue tr:tm->when retrnsmt uid timeout inode`
+fn tcp(line: &str) -> Option<Listening> {
+    let mut columns = line.split_whitespace();
+    let local = columns.nth(1)?;
+    let state = columns.nth(1)?;
+    let inode = columns.nth(5)?.parse().ok()?;
+    let (ip, port) = local.split_once(':')?;
+    let port = u16::from_str_radix(port, 16).ok()?;
+    let address = Address::Tcp(SocketAddr::new(address(ip)?, port));
+    (state == LISTEN).then_some(Listening { address, inode })
+}
+
+/// Words of 32 bits, each in the machine's own order.
+fn address(hex: &str) -> Option<IpAddr> {
+    let word = |at: usize| {
+        let word = u32::from_str_radix(hex.get(at..at + 8)?, 16).ok()?;
+        Some(word.to_ne_bytes())
+    };
+    match hex.len() {
+        8 => Some(Ipv4Addr::from(word(0)?).into()),
+        32 => {
+            let words = [word(0)?, word(8)?, word(16)?, word(24)?];
+            let bytes: [u8; 16] = words.concat().try_into().ok()?;
+            Some(Ipv6Addr::from(bytes).into())
+        }
+        _ => None,
+    }
+}
+
+/// `Num RefCount Protocol Flags Type St Inode Path`
+fn unix(line: &str) -> Option<Listening> {
+    let mut columns = line.splitn(8, ' ').filter(|column| !column.is_empty());
+    let flags = u32::from_str_radix(columns.nth(3)?, 16).ok()?;
+    let rest = columns.nth(2)?;
+    // The inode is padded, so the path may be in the same column.
+    let (inode, path) = match columns.next() {
+        Some(path) => (rest, path),
+        None => rest.trim_start().split_once(' ')?,
+    };
+    let is_path = path.starts_with('/') && flags & ACCEPTS != 0;
+    is_path.then_some(Listening {
+        address: Address::Unix(path.into()),
+        inode: inode.trim().parse().ok()?,
+    })
+}
+
+/// The sockets that the process `pid` holds, by inode. Another user's are not seen.
+pub(super) fn held_by(pid: u32) -> HashSet<u64> {
+    let Ok(files) = fs::read_dir(format!("/proc/{pid}/fd")) else {
+        return HashSet::new();
+    };
+    let inode = |file: fs::DirEntry| {
+        let target = fs::read_link(file.path()).ok()?;
+        let inode = target.to_str()?.strip_prefix("socket:[")?;
+        inode.strip_suffix(']')?.parse().ok()
+    };
+    files.filter_map(Result::ok).filter_map(inode).collect()
+}
+
+/// A process.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Holder {
+    pub(super) pid: u32,
+    /// Its name, as `ps` shows it.
+    pub(super) name: String,
+}
+
+/// Who holds a socket; `None` where that is another user's process.
+pub(super) fn holder(inode: u64) -> Option<Holder> {
+    let processes = fs::read_dir("/proc").ok()?;
+    let pids = processes
+        .filter_map(Result::ok)
+        .filter_map(|process| process.file_name().to_str()?.parse().ok());
+    let mut holders: Vec<u32> = pids.filter(|&pid| held_by(pid).contains(&inode)).collect();
+    // systemd holds what it has passed to a service, which is who answers.
+    holders.sort_unstable();
+    let pid = *holders.last()?;
+    let name = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
+    Some(Holder {
+        pid,
+        name: name.trim().to_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+    use std::os::unix::net::UnixListener;
+
+    use super::*;
+
+    #[test]
+    fn finds_its_own_sockets_and_itself() {
+        let path = std::env::temp_dir().join(format!("origin guard {}", std::process::id()));
+        let _ = fs::remove_file(&path);
+        let unix = UnixListener::bind(&path).expect("bound");
+        let v4 = TcpListener::bind("127.0.0.1:0").expect("bound");
+        let v6 = TcpListener::bind("[::1]:0").expect("bound");
+        let found = listening(OWN);
+        let mut wanted = vec![Address::Unix(path.clone())];
+        for socket in [&v4, &v6] {
+            wanted.push(Address::Tcp(socket.local_addr().expect("an address")));
+        }
+        for address in wanted {
+            let socket = found.iter().find(|socket| socket.address == address);
+            let socket = socket.unwrap_or_else(|| panic!("{address} is not in {found:?}"));
+            let holder = holder(socket.inode).expect("this process");
+            assert_eq!(holder.pid, std::process::id());
+        }
+        drop(unix);
+        fs::remove_file(path).expect("removed");
+    }
+}

@@ -1,0 +1,15 @@
+//! `origin-guard check`: what operators get wrong is named, with the remedy, and what is in
+//! order is not.
+
+#[allow(dead_code, reason = "tests/tls.rs uses all of it")]
+#[path = "tls/authority.rs"]
+mod authority;
+#[path = "check/checked.rs"]
+mod checked;
+#[path = "check/machine_faults.rs"]
+mod machine_faults;
+#[path = "check/mistakes/mod.rs"]
+mod mistakes;
+#[path = "check/order.rs"]
+mod order;
+mod support;

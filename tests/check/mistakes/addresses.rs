@@ -1,0 +1,128 @@
+//! Where it listens.
+
+use std::net::TcpListener;
+
+use super::{assert_all_are_named, mistake};
+use crate::checked::Level::*;
+use crate::support::Guard;
+use crate::support::folder::Folder;
+
+#[test]
+#[expect(clippy::too_many_lines, reason = "it is a table")]
+fn addresses() {
+    let folder = Folder::new("check-addresses");
+    let path = |name: &str| format!("unix:{}/{name}", folder.path.display());
+    folder.write("file", "");
+    let taken = TcpListener::bind("127.0.0.1:0").expect("bound");
+    let taken = taken
+        .local_addr()
+        .map(|address| (taken, address.to_string()));
+    let (_listener, taken) = taken.expect("an address");
+    let guard = Guard::start();
+    let own = format!("process {}", std::process::id());
+    let listen = |value: &str, what: &str, remedy: &'static str| {
+        mistake(&[("LISTEN", value)], Fault, "LISTEN", what, remedy)
+    };
+    let mistakes = [
+        listen(&taken, &own, "stop what listens there"),
+        listen(
+            &guard.address.to_string(),
+            "origin-guard (process",
+            "--unit",
+        ),
+        listen("192.0.2.1:8888", "192.0.2.1:8888", "`ip address`"),
+        listen(
+            &path(&"x".repeat(110)),
+            "and a Unix socket at most",
+            "choose a shorter one",
+        ),
+        listen(&path("none/socket"), "No such file", "make the folder"),
+        listen(&path("file"), "not a socket is there", "remove it"),
+        listen("unix:socket", "no absolute path", "unix:/path"),
+        listen("localhost:8888", "no address", "write ADDRESS:PORT"),
+        listen("8888", "no address", "write ADDRESS:PORT"),
+        listen("127.0.0.1:81,127.0.0.1:81", "twice", "name it once"),
+        listen(
+            "0.0.0.0:81,127.0.0.1:81",
+            "0.0.0.0:81 takes",
+            "leave 127.0.0.1:81 out",
+        ),
+        listen(
+            "tls:127.0.0.1:0",
+            "no certificate",
+            "set TLS_CERT and TLS_KEY",
+        ),
+        listen("none", "nothing to listen at", "set GATEWAY_LISTEN"),
+        mistake(
+            &[("LISTEN", "0.0.0.0:0")],
+            Warning,
+            "LISTEN",
+            "in the clear",
+            "PLAINTEXT=allow",
+        ),
+        mistake(
+            &[("LISTEN", ""), ("PORT", "3000")],
+            Warning,
+            "PORT",
+            "no such variable",
+            "LISTEN=0.0.0.0:3000",
+        ),
+        mistake(
+            &[("ADMIN_LISTEN", "0.0.0.0:0")],
+            Fault,
+            "ADMIN_LISTEN",
+            "from other machines",
+            "127.0.0.1:PORT",
+        ),
+        mistake(
+            &[("LISTEN", "127.0.0.1:1"), ("ADMIN_LISTEN", "127.0.0.1:1")],
+            Fault,
+            "ADMIN_LISTEN",
+            "in LISTEN too",
+            "an address of its own",
+        ),
+        mistake(
+            &[("GATEWAY_LISTEN", "0.0.0.0:0")],
+            Fault,
+            "GATEWAY_LISTEN",
+            "hold the secret",
+            "loopback",
+        ),
+        mistake(
+            &[("SOCKET_MODE", "rw")],
+            Fault,
+            "SOCKET_MODE",
+            "no mode",
+            "0660",
+        ),
+        mistake(
+            &[("SOCKET_MODE", "0666")],
+            Warning,
+            "SOCKET_MODE",
+            "everyone",
+            "SOCKET_GROUP",
+        ),
+        mistake(
+            &[("SOCKET_GROUP", "no-such-group")],
+            Fault,
+            "SOCKET_GROUP",
+            "no group",
+            "groupadd",
+        ),
+        mistake(
+            &[("TRUSTED_PROXIES", "10.0.0.0/33")],
+            Fault,
+            "TRUSTED_PROXIES",
+            "10.0.0.0/33",
+            "write some of these",
+        ),
+        mistake(
+            &[("PROXY_PROTOCOL", "lb.internal")],
+            Fault,
+            "PROXY_PROTOCOL",
+            "lb.internal",
+            "write some of these",
+        ),
+    ];
+    assert_all_are_named(&mistakes);
+}

@@ -1,0 +1,197 @@
+//! `origin-guard check --unit`: the unit's settings, not the shell's, as its own user.
+
+use std::process::Output;
+
+use crate::machine::Machine;
+use crate::{SECRET_FILE, installed};
+
+/// What it says, with standard error first, and its exit status.
+fn check(machine: &Machine, options: &str) -> (Option<i32>, String) {
+    // The shell's own variables would be faults.
+    let line = format!("LISTEN=nonsense WORKERS=0 origin-guard check {options}");
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = machine.try_sh(&line);
+    let said = [stderr, stdout].concat();
+    let said = String::from_utf8(said).expect("UTF-8");
+    (status.code(), said)
+}
+
+fn check_unit(machine: &Machine) -> (Option<i32>, String) {
+    check(machine, "--unit origin-guard.service")
+}
+
+fn drop_in(machine: &Machine, lines: &str) {
+    machine.write(
+        "/etc/systemd/system/origin-guard.service.d/test.conf",
+        &format!("[Service]\n{lines}\n"),
+    );
+    machine.sh("systemctl daemon-reload");
+}
+
+fn assert_says(said: &(Option<i32>, String), status: i32, lines: &[&str]) {
+    assert_eq!(said.0, Some(status), "{}", said.1);
+    for line in lines {
+        let holds = |found: &str| line.split("...").all(|part| found.contains(part));
+        assert!(said.1.lines().any(holds), "{line}: {}", said.1);
+    }
+}
+
+#[test]
+fn a_unit_with_its_sockets_is_in_order_before_and_after_its_start() {
+    let Some(machine) = installed() else { return };
+    drop_in(&machine, "Environment=PLAINTEXT=allow \"PUBLIC_PATHS=\"");
+    machine.sh("systemctl enable origin-guard.socket origin-guard.service");
+    let said = check_unit(&machine);
+    assert_says(
+        &said,
+        0,
+        &["warning: origin-guard.socket: ...systemctl start"],
+    );
+    let free = check_unit(&machine).1;
+    assert!(free.ends_with("1 warning\n"), "{free}");
+    machine.sh("systemctl start origin-guard.socket origin-guard");
+    for options in [
+        "--unit origin-guard --strict",
+        "--unit origin-guard --strict --local",
+    ] {
+        let said = check(&machine, options);
+        assert_says(&said, 0, &["PLAINTEXT=allow", "MAX_CONNECTIONS=1000"]);
+        assert!(said.1.ends_with("\nok\n"), "{}", said.1);
+    }
+    let said = check_unit(&machine);
+    assert_says(
+        &said,
+        0,
+        &["0.0.0.0:8888 is opened by systemd origin-guard.socket"],
+    );
+    // An address that the socket unit has cannot be the service's, too.
+    drop_in(&machine, "Environment=LISTEN=0.0.0.0:8888");
+    let said = check_unit(&machine);
+    let line = "LISTEN: ...opens 0.0.0.0:8888 already...leave it out of LISTEN";
+    assert_says(&said, 78, &[line, "1 fault"]);
+    // systemd looks at the unit in the same way each time that it starts, and is silent.
+    let journal = machine.journal();
+    assert!(!journal.contains("warning: "), "{journal}");
+    let (status, said) = check(&machine, "--unit none.service");
+    assert_eq!(status, Some(1), "{said}");
+    assert!(said.contains("no unit none.service"), "{said}");
+}
+
+#[test]
+fn what_the_service_listens_at_by_itself_is_in_order() {
+    let Some(machine) = installed() else { return };
+    let listen = "127.0.0.1:9000,unix:/run/origin-guard/own.sock";
+    drop_in(&machine, &format!("Environment=LISTEN={listen}"));
+    machine.sh("systemctl enable --now origin-guard");
+    let said = check_unit(&machine);
+    assert_says(
+        &said,
+        0,
+        &[
+            "127.0.0.1:9000 is the running service's",
+            "unix:/run/origin-guard/own.sock is the running service's",
+            "ok",
+        ],
+    );
+    assert!(machine.path("/run/origin-guard/own.sock").exists());
+    machine.sh("systemctl stop origin-guard");
+    let said = check_unit(&machine);
+    assert_says(&said, 0, &["own.sock can be had", "ok"]);
+    assert!(
+        !machine.path("/run/origin-guard").exists(),
+        "nothing is left"
+    );
+    // From the shell they are held by another process.
+    machine.sh("systemctl start origin-guard");
+    let said = machine.try_sh(&format!("LISTEN={listen} origin-guard check"));
+    let errors = String::from_utf8_lossy(&said.stderr);
+    assert_eq!(said.status.code(), Some(78), "{errors}");
+    assert!(errors.contains("by origin-guard (process "), "{errors}");
+}
+
+#[test]
+fn a_drop_in_s_mistakes_are_named() {
+    let Some(machine) = installed() else { return };
+    machine
+        .sh("sysctl -qw net.ipv4.ip_unprivileged_port_start=1024; systemctl enable origin-guard");
+    machine.write("/etc/default/guard", "export ACCESS_LOG=1\n");
+    drop_in(
+        &machine,
+        "Environment=MAX_CONECTIONS=5 \"LISTEN=127.0.0.1:80\" SHARED_SECRET_PREVIOUS=hush\n\
+         EnvironmentFile=/etc/default/guard\nMemoryMax=20M\nLimitNOFILE=512",
+    );
+    assert_says(
+        &check_unit(&machine),
+        78,
+        &[
+            "warning: MAX_CONECTIONS: ...did you mean MAX_CONNECTIONS?",
+            "origin-guard: LISTEN: 127.0.0.1:80: Permission denied...print socket",
+            "warning: SHARED_SECRET_PREVIOUS: ...which every user can read...LoadCredential",
+            "warning: EnvironmentFile: /etc/default/guard, line 1: ...without export",
+            "warning: MAX_CONNECTIONS: 1000 ...the limit is 512...LimitNOFILE=",
+            "warning: MAX_CONNECTIONS: ...past 20 MiB...MemoryMax=",
+        ],
+    );
+    drop_in(&machine, "EnvironmentFile=/etc/default/none");
+    machine.write(
+        "/etc/systemd/system/origin-guard.service.d/later.conf",
+        "[Unit]\n",
+    );
+    assert_says(
+        &check_unit(&machine),
+        78,
+        &[
+            "origin-guard: EnvironmentFile: /etc/default/none cannot be read...write it",
+            "warning: origin-guard.service: ...have changed...systemctl daemon-reload",
+        ],
+    );
+    drop_in(&machine, "DynamicUser=no\nUser=nobody-is-called-so");
+    assert_says(&check_unit(&machine), 78, &["status=217 USER...useradd"]);
+    drop_in(&machine, "ExecStart=\nExecStart=/opt/none");
+    assert_says(&check_unit(&machine), 78, &["/opt/none...install -m 0755"]);
+}
+
+#[test]
+fn a_credential_that_is_missing_is_named() {
+    let Some(machine) = installed() else { return };
+    machine.sh(&format!("rm {SECRET_FILE}; systemctl enable origin-guard"));
+    let said = check_unit(&machine);
+    let line = "origin-guard: LoadCredential: the credential shared-secret: \
+                /etc/origin-guard/shared-secret cannot be read...keygen";
+    assert_says(&said, 78, &[line]);
+    assert!(!said.1.contains("SHARED_SECRET: "), "{}", said.1);
+    // And one that holds something else is looked at as the service finds it.
+    machine.write(SECRET_FILE, "SHARED_SECRET=hush\n");
+    let said = check_unit(&machine);
+    assert_says(
+        &said,
+        78,
+        &["line 1: it looks like an assignment...write the value alone"],
+    );
+    assert!(!said.1.contains("hush"), "{}", said.1);
+}
+
+#[test]
+fn a_file_that_the_service_s_user_cannot_read_is_named() {
+    let Some(machine) = installed() else { return };
+    machine.write("/etc/guard/keys.json", "{\"version\":1,\"keys\":[]}");
+    machine.sh("chmod 600 /etc/guard/keys.json; systemctl enable origin-guard");
+    drop_in(
+        &machine,
+        "Environment=GATEWAY_LISTEN=127.0.0.1:9001 API_KEYS_FILE=/etc/guard/keys.json\n\
+         Environment=LISTEN=none",
+    );
+    // Root can; the service's user cannot.
+    let line = "origin-guard: API_KEYS_FILE: /etc/guard/keys.json cannot be read: Permission \
+                denied...mend its path or mode";
+    assert_says(&check_unit(&machine), 78, &[line]);
+    machine.sh("chmod 644 /etc/guard/keys.json");
+    assert_says(
+        &check_unit(&machine),
+        0,
+        &["warning: API_KEYS_FILE: ...by everyone"],
+    );
+}
