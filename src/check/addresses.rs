@@ -22,9 +22,7 @@ pub(super) fn look(
         match InheritedSockets::judge(&socket.name, &socket.address, config) {
             Ok(()) => findings.push(Finding::note(
                 SOCKET_UNIT,
-                format_args!("{} is opened by systemd {}", socket.address, socket.unit)
-                    .to_string()
-                    .trim_end(),
+                format_args!("systemd opens {}", socket.name()),
             )),
             Err(error) => findings.push(Finding::of(Level::Fault, SOCKET_UNIT, error)),
         }
@@ -46,19 +44,24 @@ pub(super) fn look(
             Finding::new(
                 Level::Fault,
                 variable,
-                format_args!("a socket unit opens {address} already {}", socket.unit)
-                    .to_string()
-                    .trim_end(),
+                format_args!("systemd opens {} already", socket.name()),
                 format_args!("leave it out of {variable}"),
+            )
+        } else if surroundings.has_no_network && address.socket_addr().is_some() {
+            Finding::new(
+                Level::Fault,
+                variable,
+                format_args!(
+                    "{address}: the unit has no network (PrivateNetwork=yes), and nobody can \
+                     connect"
+                ),
+                "let systemd open it: origin-guard print socket",
             )
         } else if surroundings.holds(address) {
             Finding::note(variable, format_args!("{address} is the running service's"))
         } else {
-            match try_bind(
-                address,
-                config.socket_access,
-                address.is_v6_only(&addresses),
-            ) {
+            let v6_only = address.is_v6_only(&addresses);
+            match try_bind(address, config.socket_access, v6_only) {
                 Ok(()) => Finding::note(variable, format_args!("{address} can be had")),
                 Err(error) => denied(variable, address, &error),
             }

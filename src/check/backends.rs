@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 use rustls::pki_types::ServerName;
 
 use super::exposure;
+use super::surroundings::Surroundings;
 use crate::config::{Config, Origin};
 use crate::finding::{Finding, Level};
 use crate::net::Address;
@@ -25,17 +26,34 @@ const RENEWAL: Duration = Duration::from_secs(14 * 86_400);
 /// What a server answers that is asked in plain HTTP where it speaks TLS.
 const BAD_REQUEST: u16 = 400;
 
-pub(super) fn look(config: &Config, findings: &mut Vec<Finding>) {
+pub(super) fn look(config: &Config, surroundings: &Surroundings, findings: &mut Vec<Finding>) {
+    let mut one = |variable, url: &BackendUrl, session: &dyn Fn() -> Option<TlsSession>| {
+        let is_tcp = url.host_name().is_some();
+        if surroundings.has_no_network && is_tcp {
+            findings.push(no_network(variable, url.name()));
+        } else {
+            one(variable, url, session, findings);
+        }
+    };
     if let Some(backend) = &config.backend {
         for url in &backend.urls {
-            one(BACKEND, url, &|| None, findings);
+            one(BACKEND, url, &|| None);
         }
     }
     if let Some(origin) = &config.origin {
         for url in &origin.urls {
-            one(ORIGIN, url, &|| session(origin, url), findings);
+            one(ORIGIN, url, &|| session(origin, url));
         }
     }
+}
+
+fn no_network(variable: &str, name: &str) -> Finding {
+    Finding::new(
+        Level::Fault,
+        variable,
+        format_args!("{name}: the unit has no network (PrivateNetwork=yes), and cannot connect"),
+        "reach it at a Unix socket (http://unix:/path), or take the drop-in no-network.conf away",
+    )
 }
 
 /// The TLS towards an origin; `None` where it is plain.

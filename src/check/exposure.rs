@@ -1,13 +1,29 @@
 //! Whether a backend of this machine can be reached around the guard.
 
+use std::fs;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
 
 use super::sockets::{self, Listening, OWN};
 use crate::finding::{Finding, Level};
 use crate::net::Address;
 
-/// The finding where what answers at `address` listens beyond loopback.
+/// The finding where what answers at `address` lets others in than the guard.
 pub(super) fn of(variable: &str, url: &str, address: &Address) -> Option<Finding> {
+    if let Address::Unix(path) = address {
+        return is_open(path).then(|| {
+            Finding::new(
+                Level::Warning,
+                variable,
+                format_args!("{url}: everyone on this machine may connect, without the secret"),
+                format_args!(
+                    "give it to the guard's group alone: chmod 660 {}",
+                    path.display()
+                ),
+            )
+        });
+    }
     let wanted = address.socket_addr().filter(|at| is_own(at.ip()))?;
     let listening = sockets::listening(OWN);
     let socket = receiver(&listening, wanted)?;
@@ -31,6 +47,15 @@ pub(super) fn of(variable: &str, url: &str, address: &Address) -> Option<Finding
              or at a Unix socket"
         ),
     ))
+}
+
+/// Whether everyone may write to the socket, and gets to it (unix(7)).
+fn is_open(path: &Path) -> bool {
+    let grants = |path: &Path, permission: u32| {
+        fs::metadata(path).is_ok_and(|metadata| metadata.mode() & permission != 0)
+    };
+    let mut folders = path.ancestors().skip(1);
+    grants(path, 0o002) && folders.all(|folder| grants(folder, 0o001))
 }
 
 /// Whether this machine has the address, which then can be bound to.

@@ -100,7 +100,7 @@ pub fn run(options: &Options) -> Result<Report, CheckError> {
     limits::look(&config, &surroundings, &mut findings);
     if !options.local {
         addresses::look(&config, &surroundings, &is_sound, &mut findings);
-        backends::look(&config, &mut findings);
+        backends::look(&config, &surroundings, &mut findings);
     }
     let before = faults.into_iter().chain(config.warnings);
     Ok(Report {

@@ -20,6 +20,16 @@ pub(super) struct Socket {
     pub(super) address: Address,
 }
 
+impl Socket {
+    /// Its address, and the unit that opens it.
+    pub(super) fn name(&self) -> String {
+        match self.unit.as_str() {
+            "" => self.address.to_string(),
+            unit => format!("{} ({unit})", self.address),
+        }
+    }
+}
+
 /// What is open already.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Surroundings {
@@ -27,6 +37,8 @@ pub(super) struct Surroundings {
     pub(super) sockets: Vec<Socket>,
     /// By the running service.
     pub(super) held: Vec<Address>,
+    /// Whether the unit reaches nobody by TCP.
+    pub(super) has_no_network: bool,
     /// What the unit may use of memory, in bytes.
     pub(super) memory: Option<u64>,
 }
@@ -79,6 +91,7 @@ impl Surroundings {
         json!({
             "sockets": self.sockets.iter().map(socket).collect::<Vec<_>>(),
             "held": self.held.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "has_no_network": self.has_no_network,
             "memory": self.memory,
         })
         .to_string()
@@ -101,6 +114,7 @@ impl Surroundings {
                 held: held
                     .map(|held| address(held.as_str()?))
                     .collect::<Option<_>>()?,
+                has_no_network: passed.get("has_no_network")?.as_bool()?,
                 memory: passed.get("memory")?.as_u64(),
             })
         };
@@ -137,6 +151,7 @@ mod tests {
         let known = Surroundings {
             sockets: vec![socket("tls", "[::]:443"), socket("admin", "unix:/run/a b")],
             held: vec![address("0.0.0.0:8888").expect("an address")],
+            has_no_network: true,
             memory: Some(64),
         };
         let read = Surroundings::read(known.json().as_bytes()).expect("its own");

@@ -53,6 +53,9 @@ impl fmt::Display for AllowListError {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         const NOBODY: &str = "names nobody, and nobody could connect; write addresses or networks";
         match self {
+            Self::Open(error) if error.is_from_the_system() => {
+                write!(to, "{error}; mend its path or mode")
+            }
             Self::Open(error) => error.fmt(to),
             Self::Read(path, error) => write!(
                 to,
@@ -61,7 +64,7 @@ impl fmt::Display for AllowListError {
             ),
             Self::TooLarge(path) => write!(
                 to,
-                "{} is larger than {LARGEST} bytes; it holds a network a line",
+                "{} is larger than {LARGEST} bytes; write a network a line, and nothing else",
                 path.display()
             ),
             Self::NotUtf8(path, line) => write!(

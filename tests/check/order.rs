@@ -121,7 +121,7 @@ fn sockets_that_it_inherits_are_in_order() {
         .findings()
         .iter()
         .map(|finding| finding["what"].as_str());
-    let opened = format!("{address} is opened by systemd");
+    let opened = format!("systemd opens {address}");
     assert!(said.flatten().any(|what| what == opened), "{checked:#?}");
     // Named in LISTEN as well, it would have to be opened twice.
     run(&address).assert_finds(Fault, "LISTEN", &address, "leave it out of LISTEN");

@@ -65,12 +65,12 @@ fn a_unit_with_its_sockets_is_in_order_before_and_after_its_start() {
     assert_says(
         &said,
         0,
-        &["0.0.0.0:8888 is opened by systemd origin-guard.socket"],
+        &["systemd opens 0.0.0.0:8888 (origin-guard.socket)"],
     );
     // An address that the socket unit has cannot be the service's, too.
     drop_in(&machine, "Environment=LISTEN=0.0.0.0:8888");
     let said = check_unit(&machine);
-    let line = "LISTEN: ...opens 0.0.0.0:8888 already...leave it out of LISTEN";
+    let line = "LISTEN: ...0.0.0.0:8888 (origin-guard.socket) already...leave it out of LISTEN";
     assert_says(&said, 78, &[line, "1 fault"]);
     // systemd looks at the unit in the same way each time that it starts, and is silent.
     let journal = machine.journal();
@@ -194,4 +194,30 @@ fn a_file_that_the_service_s_user_cannot_read_is_named() {
         0,
         &["warning: API_KEYS_FILE: ...by everyone"],
     );
+}
+
+#[test]
+fn a_service_without_a_network_reaches_nobody_by_tcp() {
+    let Some(machine) = installed() else { return };
+    machine.take_the_network_away();
+    drop_in(
+        &machine,
+        "Environment=LISTEN=127.0.0.1:9000 BACKEND=http://127.0.0.1:3000",
+    );
+    assert_says(
+        &check_unit(&machine),
+        78,
+        &[
+            "LISTEN: 127.0.0.1:9000: the unit has no network...origin-guard print socket",
+            "BACKEND: 127.0.0.1:3000: the unit has no network...http://unix:/path",
+        ],
+    );
+    // As another user it says that root is needed.
+    let said = machine.try_sh(
+        "setpriv --reuid=65534 --regid=65534 --clear-groups \
+         origin-guard check --unit origin-guard.service",
+    );
+    let errors = String::from_utf8_lossy(&said.stderr);
+    assert_eq!(said.status.code(), Some(1), "{errors}");
+    assert!(errors.contains("run this as root"), "{errors}");
 }

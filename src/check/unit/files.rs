@@ -71,6 +71,11 @@ pub(super) fn environment_files(service: &Properties, findings: &mut Vec<Finding
     {
         let (path, flags) = entry.split_once(" (").unwrap_or((entry, ""));
         let is_optional = flags.contains("ignore_errors=yes");
+        if path.contains(['*', '?', '[']) {
+            // A pattern, of which nothing has to be there (glob(7)).
+            found.push(path.to_owned());
+            continue;
+        }
         match fs::read_to_string(path) {
             Ok(text) => {
                 findings.extend(ignored(path, &text));

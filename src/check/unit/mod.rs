@@ -4,21 +4,20 @@
 //! folders and limits then runs this program, so that files are read and addresses are bound
 //! as the service would do it (systemd-run(1)).
 
+mod error;
 mod files;
 mod socket_units;
 mod systemctl;
 mod within;
 
-use std::error::Error;
-use std::fmt;
 use std::fs;
-use std::io;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 
 use super::report::Report;
 use super::sockets::{self, OWN};
 use super::surroundings::Surroundings;
 use crate::finding::{Finding, Level};
+pub(super) use error::UnitError;
 use socket_units::SocketUnit;
 use systemctl::Properties;
 
@@ -36,57 +35,6 @@ const ASKED: &[&str] = &[
     "Requires",
     "MemoryMax",
 ];
-
-/// Why systemd was not asked with success.
-#[derive(Debug)]
-pub enum UnitError {
-    /// A program of systemd cannot be run.
-    Missing(&'static str, io::Error),
-    /// It fails, and says why.
-    Failed(&'static str, String),
-    /// There is no such unit.
-    NotFound(String),
-    /// It has no service's settings.
-    NotAService(String),
-}
-
-impl fmt::Display for UnitError {
-    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Missing(program, error) => write!(
-                to,
-                "{program} cannot be run: {error}; --unit is for a machine with systemd"
-            ),
-            Self::Failed(program, said) => {
-                write!(
-                    to,
-                    "{program} fails: {}; run this as root, and look at: journalctl -n 20",
-                    said.trim()
-                )
-            }
-            Self::NotFound(unit) => write!(
-                to,
-                "systemd has no unit {unit}; write its name, or install it: origin-guard print \
-                 unit"
-            ),
-            Self::NotAService(unit) => {
-                write!(
-                    to,
-                    "{unit} is no service; name the service that it leads to"
-                )
-            }
-        }
-    }
-}
-
-impl Error for UnitError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self {
-            Self::Missing(_, error) => Some(error),
-            _ => None,
-        }
-    }
-}
 
 /// Looks at the service `name`.
 ///
@@ -250,6 +198,7 @@ fn surroundings(service: &Properties, units: &[SocketUnit]) -> Surroundings {
     Surroundings {
         sockets,
         held,
+        has_no_network: service.get("PrivateNetwork") == "yes",
         memory: service.get("MemoryMax").parse().ok(),
     }
 }

@@ -1,6 +1,6 @@
 //! The socket units that lead to a service.
 
-use super::UnitError;
+use super::error::UnitError;
 use super::systemctl::{self, Properties};
 use crate::check::surroundings::{self, Socket};
 use crate::finding::{Finding, Level};

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use super::UnitError;
+use super::error::UnitError;
 
 const PROGRAM: &str = "systemctl";
 

@@ -4,7 +4,7 @@ use std::io::{self, Write as _};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use super::UnitError;
+use super::error::UnitError;
 use super::files::Setting;
 use super::systemctl::Properties;
 use crate::check::report::Report;

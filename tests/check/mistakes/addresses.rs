@@ -117,6 +117,20 @@ fn addresses() {
             "write some of these",
         ),
         mistake(
+            &[("ALLOW_FROM", "10.0.0.0/33")],
+            Fault,
+            "ALLOW_FROM",
+            "10.0.0.0/33",
+            "write",
+        ),
+        mistake(
+            &[("ALLOW_FROM_FILE", "/nowhere.txt")],
+            Fault,
+            "ALLOW_FROM_FILE",
+            "No such file",
+            "mend its path or mode",
+        ),
+        mistake(
             &[("PROXY_PROTOCOL", "lb.internal")],
             Fault,
             "PROXY_PROTOCOL",

@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpListener};
 use super::{Level, assert_all_are_named, mistake};
 use crate::authority::{Authority, Key};
 use crate::checked::Level::*;
+use crate::support::folder::Folder;
 use crate::support::{Guard, SECRET};
 
 #[test]
@@ -22,6 +23,11 @@ fn backends() {
     let issued = authority.issue(Key::EcdsaPkcs8, &["localhost"]);
     let [certificate, key] = issued.variables();
     let tls = Guard::with(&[open[0], ("LISTEN", "tls:127.0.0.1:0"), certificate, key]);
+    let folder = Folder::new("check-backend-socket");
+    let unix = format!("unix:{}/socket", folder.path.display());
+    let everyone = ("SOCKET_MODE", "0666");
+    let _everyone_s = Guard::with(&[open[0], ("LISTEN", &unix), everyone]);
+    let unix = format!("http://{unix}");
     let ssh = TcpListener::bind("127.0.0.1:0").expect("bound");
     let at_ssh = http(ssh.local_addr().expect("an address"));
     std::thread::spawn(move || {
@@ -72,6 +78,12 @@ fn backends() {
         ),
         one(&http(v6.address), Warning, "listens at [::]:", "127.0.0.1"),
         one(&http(tls.address), Fault, "speaks TLS", "without TLS"),
+        one(
+            &unix,
+            Warning,
+            "everyone on this machine may connect",
+            "chmod 660",
+        ),
         one(&at_ssh, Fault, "no HTTP/1.1", "speaks HTTP/1.1"),
         mistake(
             &[("LISTEN", &own), ("BACKEND", &format!("http://{own}"))],

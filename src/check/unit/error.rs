@@ -1,0 +1,56 @@
+//! Why a unit could not be looked at.
+
+use std::error::Error;
+use std::fmt;
+use std::io;
+
+/// Why systemd was not asked with success.
+#[derive(Debug)]
+pub enum UnitError {
+    /// A program of systemd cannot be run.
+    Missing(&'static str, io::Error),
+    /// It fails, and says why.
+    Failed(&'static str, String),
+    /// There is no such unit.
+    NotFound(String),
+    /// It has no service's settings.
+    NotAService(String),
+}
+
+impl fmt::Display for UnitError {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing(program, error) => write!(
+                to,
+                "{program} cannot be run: {error}; --unit is for a machine with systemd"
+            ),
+            Self::Failed(program, said) => {
+                write!(
+                    to,
+                    "{program} fails: {}; run this as root, and look at: journalctl -n 20",
+                    said.trim()
+                )
+            }
+            Self::NotFound(unit) => write!(
+                to,
+                "systemd has no unit {unit}; write its name, or install it: origin-guard print \
+                 unit"
+            ),
+            Self::NotAService(unit) => {
+                write!(
+                    to,
+                    "{unit} is no service; name the service that it leads to"
+                )
+            }
+        }
+    }
+}
+
+impl Error for UnitError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Missing(_, error) => Some(error),
+            _ => None,
+        }
+    }
+}
