@@ -103,7 +103,7 @@ install: $(if $(filter $(DIST),$(BINARY)),dist)
 	$(BINARY) print completions-bash >$(SHARE)/bash-completion/completions/origin-guard
 	$(BINARY) print completions-zsh >$(SHARE)/zsh/vendor-completions/_origin-guard
 	$(BINARY) print completions-fish >$(SHARE)/fish/vendor_completions.d/origin-guard.fish
-	install -m 0644 README.md docs/*.md $(SHARE)/doc/origin-guard/
+	install -m 0644 README.md docs/*.md docs/*.png $(SHARE)/doc/origin-guard/
 
 bench: dist
 	python3 tests/bench/run.py

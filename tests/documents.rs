@@ -58,7 +58,7 @@ fn the_man_page_is_good_roff_and_names_everything() {
 }
 
 /// What each shell offers where `line` ends.
-fn cases() -> [(&'static str, &'static [&'static str], &'static str); 6] {
+fn cases() -> [(&'static str, &'static [&'static str], &'static str); 9] {
     [
         ("origin-guard ke", &["keygen", "keys"], "serve"),
         ("origin-guard keys ro", &["rotate"], "revoke"),
@@ -70,6 +70,13 @@ fn cases() -> [(&'static str, &'static [&'static str], &'static str); 6] {
         ),
         ("origin-guard print no-n", &["no-network"], "unit"),
         ("origin-guard check --st", &["--strict"], "--json"),
+        ("origin-guard secret ro", &["rotate"], "revoke"),
+        (
+            "origin-guard secret finish x --qu",
+            &["--quiet-for"],
+            "--print",
+        ),
+        ("origin-guard health --ad", &["--admin"], "--file"),
     ]
 }
 

@@ -14,6 +14,8 @@ mod backend;
 mod bodies;
 #[path = "edge/both.rs"]
 mod both;
+#[path = "edge/browser.rs"]
+mod browser;
 #[path = "edge/certificates.rs"]
 mod certificates;
 #[path = "edge/changes.rs"]

@@ -412,6 +412,18 @@ fn finish_wants_to_hear_it_from_every_guard() {
     stays(finish(&[&admin, &address]), "cannot be reached");
     let wrong = guard.address.to_string();
     stays(finish(&[&admin, &wrong]), "this is not its ADMIN_LISTEN");
+    let elsewhere = Guard::with(&[
+        ("SHARED_SECRET_FILE", text(&folder.write("another", OLD))),
+        ("ADMIN_LISTEN", "127.0.0.1:0"),
+    ]);
+    let another = elsewhere.second_address().to_string();
+    stays(
+        finish(&[&admin, &another]),
+        "another; name the file or the guard",
+    );
+    let fixed = Guard::with(&[("SHARED_SECRET", OLD), ("ADMIN_LISTEN", "127.0.0.1:0")]);
+    let address_of_fixed = fixed.second_address().to_string();
+    stays(finish(&[&address_of_fixed]), "from its environment");
     let list = format!("{admin},{address}");
     stays(finish(&[&list]), "cannot be reached");
     let said = finish(&[&admin]);

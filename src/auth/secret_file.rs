@@ -93,6 +93,12 @@ pub fn file_of(path: PathBuf) -> PathBuf {
 }
 
 impl SecretFile {
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Reads the file at `path`.
     ///
     /// # Errors

@@ -39,7 +39,7 @@ enum Fits {
     Hosted(HostedGateway),
 }
 
-static FILES: [File; 27] = [
+static FILES: [File; 29] = [
     File {
         name: "unit",
         purpose: "origin-guard.service, for systemd; --backend URL puts it in front of one",
@@ -90,6 +90,16 @@ static FILES: [File; 27] = [
         "fail2ban-jail",
         "jail.d/origin-guard.conf: when it is banned",
         include_str!("fail2ban-jail.conf"),
+    ),
+    plain(
+        "alerts",
+        "origin-guard.yml: alerts, for rule_files of Prometheus",
+        include_str!("alerts.yml"),
+    ),
+    plain(
+        "grafana",
+        "a dashboard for Grafana, as JSON; its queries are tested, not tried in Grafana",
+        include_str!("grafana.json"),
     ),
     plain(
         "gitleaks",
@@ -201,6 +211,8 @@ static FILES: [File; 27] = [
 
 /// What people call a file that is called otherwise here, and its name.
 const ALIASES: &[(&str, &str)] = &[
+    ("prometheus", "alerts"),
+    ("dashboard", "grafana"),
     ("service", "unit"),
     ("systemd", "unit and socket"),
     ("origin-guard.service", "unit"),
@@ -415,7 +427,9 @@ mod tests {
                 .expect("it")
                 .text(&variable)
                 .expect("it");
-            assert!(!text.contains("{{"), "{}: {text}", file.name);
+            // Prometheus and Grafana fill in their own.
+            let has_own = ["alerts", "grafana"].contains(&file.name);
+            assert!(has_own || !text.contains("{{"), "{}: {text}", file.name);
             if matches!(file.fits, Fits::Proxy(_)) {
                 let lower = text.to_ascii_lowercase();
                 assert!(lower.contains("x-azure-fdid"), "{}", file.name);

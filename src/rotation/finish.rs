@@ -74,8 +74,9 @@ fn may(file: &SecretFile, guards: &[Address], quiet: Duration) -> Result<(), Sec
 
 /// What a guard has against it. Displays as what follows its address.
 fn against(status: &GuardStatus, file: &SecretFile, quiet: Duration) -> Option<String> {
-    if !status.has_read(file) {
-        return Some("has not read the file as it is now; restart it, or send it SIGHUP".into());
+    let not_read = status.has_not_read(file);
+    if not_read.is_some() {
+        return not_read;
     }
     if !status.checks {
         return None;

@@ -1,6 +1,9 @@
 //! What a running guard says of its secrets at `/status`.
 
 use std::fmt;
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
@@ -9,12 +12,18 @@ use crate::admin_client::{self, AskError};
 use crate::auth::secret_file::SecretFile;
 use crate::net::Address;
 
+/// What a source begins with, as a guard shows it.
+const FILE_SOURCE: &str = "SHARED_SECRET_FILE:";
+const CREDENTIAL_SOURCE: &str = "credential:";
+
 /// How a guard uses its secrets.
 pub(super) struct GuardStatus {
     pub(super) uptime: Duration,
     /// Whether requests have to present a secret there; a gateway alone sends it.
     pub(super) checks: bool,
     read_at: SystemTime,
+    /// Where its secrets come from.
+    source: String,
     /// The current one first.
     pub(super) secrets: Vec<Used>,
 }
@@ -76,6 +85,7 @@ fn read(json: &Value) -> Option<GuardStatus> {
     Some(GuardStatus {
         uptime: seconds(&json["uptime_seconds"])?,
         checks: secrets["checked"].as_bool()?,
+        source: secrets["source"].as_str()?.to_owned(),
         read_at: SystemTime::UNIX_EPOCH.checked_add(seconds(&secrets["read_at"])?)?,
         secrets: used.map(read_used).collect::<Option<_>>()?,
     })
@@ -103,9 +113,37 @@ fn seconds(json: &Value) -> Option<Duration> {
 }
 
 impl GuardStatus {
-    /// Whether it has the secrets that `file` holds now. Guard and file are on one machine,
-    /// and have one clock.
-    pub(super) fn has_read(&self, file: &SecretFile) -> bool {
-        self.secrets.len() == file.secrets && self.read_at >= file.changed
+    /// Why it does not have the secrets that `file` holds now. Displays as what follows its
+    /// address. Guard and file are on one machine, and have one clock.
+    pub(super) fn has_not_read(&self, file: &SecretFile) -> Option<String> {
+        if let Some(path) = self.source.strip_prefix(FILE_SOURCE) {
+            // In a container the path is one of the container's own.
+            if is_another(Path::new(path), file.path()) {
+                return Some(format!(
+                    "reads {}; name the file or the guard that belong together",
+                    path.escape_debug()
+                ));
+            }
+        } else if !self.source.starts_with(CREDENTIAL_SOURCE) {
+            return Some(
+                "has its secret from its environment; use SHARED_SECRET_FILE, or change that"
+                    .to_owned(),
+            );
+        }
+        let has_read = self.secrets.len() == file.secrets && self.read_at >= file.changed;
+        (!has_read)
+            .then(|| "has not read the file as it is now; restart it, or send it SIGHUP".to_owned())
+    }
+}
+
+/// Whether both are there and are not the same file.
+fn is_another(one: &Path, other: &Path) -> bool {
+    let identity = |path: &Path| {
+        let metadata = fs::metadata(path).ok()?;
+        Some((metadata.dev(), metadata.ino()))
+    };
+    match (identity(one), identity(other)) {
+        (Some(one), Some(other)) => one != other,
+        _ => false,
     }
 }

@@ -41,8 +41,10 @@ fn secrets(count: usize) -> String {
 fn told(address: &Address, status: &GuardStatus, file: &SecretFile) -> String {
     let uptime = span(status.uptime);
     let mut text = format!("{address}: running for {uptime}\n");
-    if !status.has_read(file) {
-        text += "  it has not read the file as it is now; restart it, or send it SIGHUP\n";
+    if let Some(reason) = status.has_not_read(file) {
+        text += "  it ";
+        text += &reason;
+        text.push('\n');
     }
     if !status.checks {
         text += "  it is a gateway, which sends the current secret and checks none\n";

@@ -227,8 +227,7 @@ fn clients(html: &mut Html, used: &SecretUse) {
 
 fn backends(html: &mut Html, backends: &[Backend]) {
     html.markup("<section><h2>Backends</h2>");
-    let columns = ["backend", "#2xx", "#3xx", "#4xx", "#5xx", "#failures"];
-    table(html, &columns);
+    table(html, &["backend", "#answers", "#failures"]);
     for backend in backends {
         html.markup("<tr><td>").text(&backend.name);
         match backend.state {
@@ -247,12 +246,18 @@ fn backends(html: &mut Html, backends: &[Backend]) {
                 html.markup("<br><span class=\"bad\">its name has no address</span>");
             }
         }
-        // Tunnels, 1xx, are few.
-        for (_, answers) in &backend.totals.answers[1..] {
-            number(html, &count(*answers));
-        }
+        let answers = backend.totals.answers;
+        number(
+            html,
+            &count(answers.iter().map(|(_, answers)| answers).sum()),
+        );
         number(html, &count(backend.totals.failures));
         html.markup("</td></tr>");
+        for (class, answers) in answers.iter().filter(|(_, answers)| *answers > 0) {
+            html.markup("<tr class=\"quiet part\"><td>").text(class);
+            number(html, &count(*answers));
+            html.markup("</td><td></td></tr>");
+        }
     }
     html.markup("</tbody></table></section>\n");
 }
