@@ -13,7 +13,7 @@ SIGTERM, SIGINT
 finish what is being answered, for DRAIN_TIMEOUT at the most, and end; a second one ends at once
 .TP
 SIGHUP
-read the secrets and the keys again; what is faulty leaves what there was
+read the secrets, keys, certificates and networks again; what is faulty leaves what there was
 .SH FILES
 .TP
 /etc/origin\\-guard/shared\\-secret

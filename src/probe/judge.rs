@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use rustls::{CertificateError, Error as RustlsError};
+use rustls::{AlertDescription, CertificateError, Error as RustlsError};
 
 use super::answer::Answer;
 use super::check::Check;
@@ -96,9 +96,13 @@ impl Judge {
             (_, Check::RightAgain) if self.granted.is_some() => {
                 verdict(Verdict::Inconclusive, SHUT_OUT)
             }
-            (Ok(answer), _) if matches!(answer.status, 401 | 403) => verdict(
+            (Ok(answer), _) if answer.status == 401 => verdict(
                 Verdict::Fault,
                 "the secret is refused; is it the one that the gateway sends, in this header?",
+            ),
+            (Ok(answer), _) if answer.status == 403 => verdict(
+                Verdict::Inconclusive,
+                "the secret is refused, or this address is, by ALLOW_FROM, a firewall or a ban",
             ),
             (Ok(answer), _) if answer.status == 429 => verdict(Verdict::Inconclusive, SHUT_OUT),
             (Ok(_), _) => verdict(
@@ -225,6 +229,14 @@ pub(super) fn explained(failure: &Failure) -> String {
     match failure {
         Failure::Connect(error) => format!("no connection is to be had: {error}"),
         Failure::Tls(TlsError::Rustls(RustlsError::InvalidCertificate(why))) => unverified(why),
+        Failure::Tls(TlsError::Truncated) => {
+            "it ends the connection in the handshake, as ALLOW_FROM does".into()
+        }
+        Failure::Tls(TlsError::Rustls(RustlsError::AlertReceived(
+            AlertDescription::CertificateRequired,
+        ))) => {
+            "it wants a client's certificate; set ORIGIN_CLIENT_CERT and ORIGIN_CLIENT_KEY".into()
+        }
         Failure::Tls(error) => format!("TLS fails: {error}"),
         Failure::Closed => "it ends the connection without an answer".into(),
         Failure::Malformed(reason) => format!("what it answers is no HTTP ({reason})"),

@@ -147,10 +147,9 @@ impl Report {
             })
         };
         let findings: Vec<Value> = self.findings.iter().map(finding).collect();
-        let result = match self.status() {
-            0 => "ok",
-            1 => "hole",
-            _ => "inconclusive",
+        let result = match self.worst() {
+            Verdict::Note | Verdict::Skipped | Verdict::Warning => Verdict::Ok,
+            worst => worst,
         };
         let report = json!({
             "url": self.url,
@@ -158,7 +157,7 @@ impl Report {
             "header": self.header,
             "requests": self.requests,
             "denials_expected": self.denials,
-            "result": result,
+            "result": result.name(),
             "findings": findings,
         });
         format!("{report:#}\n")

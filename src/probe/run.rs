@@ -25,6 +25,11 @@ use crate::net::Address;
 use crate::net::tls::TlsError;
 use crate::net::tls::certificates::Facts;
 use crate::net::tls::client::{TlsClient, TlsClientError};
+use crate::net::tls::server::PairFiles;
+
+/// A certificate of our own, for an origin that wants one.
+const CERT: &str = "ORIGIN_CLIENT_CERT";
+const KEY: &str = "ORIGIN_CLIENT_KEY";
 
 /// How long before a certificate ends a warning says so.
 const RENEWAL: Duration = Duration::from_secs(14 * 86_400);
@@ -36,8 +41,10 @@ pub enum ProbeError {
     Secret(secret_source::Error),
     /// The header cannot hold a secret: which option or variable names it, and why.
     Header(&'static str, ValueError),
-    /// Whom to believe is not known.
+    /// Whom to believe is not known, or what to present.
     Tls(TlsClientError),
+    /// A certificate without its key, or the other way round.
+    Unpaired,
     /// The system has no randomness.
     Random(io::Error),
 }
@@ -48,6 +55,7 @@ impl fmt::Display for ProbeError {
             Self::Secret(error) => error.fmt(to),
             Self::Header(name, error) => write!(to, "{name}: {error}"),
             Self::Tls(error) => error.fmt(to),
+            Self::Unpaired => write!(to, "{CERT} and {KEY} go together; set both or neither"),
             Self::Random(error) => write!(to, "no randomness to be had: {error}"),
         }
     }
@@ -60,11 +68,12 @@ impl std::error::Error for ProbeError {
             Self::Header(_, error) => Some(error),
             Self::Tls(error) => Some(error),
             Self::Random(error) => Some(error),
+            Self::Unpaired => None,
         }
     }
 }
 
-/// Asks the origin. `variable` tells of `SECRET_HEADER` and `ORIGIN_CA`; `announce` hears
+/// Asks the origin. `variable` tells of `SECRET_HEADER`, `ORIGIN_CA` and the like; `announce` hears
 /// what is about to be sent before anything is.
 ///
 /// # Errors
@@ -85,6 +94,11 @@ pub fn run(
         }
     };
     let (address, mut asked) = probe.ask_at_url(&addresses);
+    if addresses.len() > 1 {
+        let count = addresses.len();
+        let detail = format!("one of {count} addresses of this name; probe the others by address");
+        probe.find("address", "-", Verdict::Note, detail);
+    }
     asked.extend(probe.ask_elsewhere(address.ip()));
     Ok(probe.report(Some(address), &asked))
 }
@@ -122,9 +136,16 @@ impl<'a> Probe<'a> {
         let tls = match name.filter(|_| args.target.is_https()) {
             None => None,
             Some(name) => {
-                let authority = variable("ORIGIN_CA").filter(|path| !path.is_empty());
-                let authority = authority.map(PathBuf::from);
-                let client = TlsClient::new(authority.as_deref(), None);
+                let path = |name: &str| {
+                    let path = variable(name).filter(|path| !path.is_empty());
+                    path.map(PathBuf::from)
+                };
+                let own = match (path(CERT), path(KEY)) {
+                    (Some(certificate), Some(key)) => Some(PairFiles { certificate, key }),
+                    (None, None) => None,
+                    _ => return Err(ProbeError::Unpaired),
+                };
+                let client = TlsClient::new(path("ORIGIN_CA").as_deref(), own.as_ref());
                 Some((client.map_err(ProbeError::Tls)?, name))
             }
         };

@@ -21,16 +21,36 @@ pub(crate) fn secret_file(folder: &Folder) -> PathBuf {
 
 /// Runs `probe URL --json` with the secret, and with `more`.
 pub(crate) fn probe(url: &str, ca: Option<&Path>, more: &[&str]) -> Report {
+    probe_with(url, ca, more, &[])
+}
+
+/// The same with these variables.
+pub(crate) fn probe_with(
+    url: &str,
+    ca: Option<&Path>,
+    more: &[&str],
+    variables: &[(&str, &str)],
+) -> Report {
     let folder = Folder::new(&format!("probe-{}", url.replace(['/', ':'], "-")));
     let secret = secret_file(&folder);
     let secret = secret.to_str().expect("UTF-8");
-    without_secret(url, ca, &[&["--secret-file", secret], more].concat())
+    run(
+        url,
+        ca,
+        &[&["--secret-file", secret], more].concat(),
+        variables,
+    )
 }
 
 /// The same without the secret.
 pub(crate) fn without_secret(url: &str, ca: Option<&Path>, more: &[&str]) -> Report {
+    run(url, ca, more, &[])
+}
+
+fn run(url: &str, ca: Option<&Path>, more: &[&str], variables: &[(&str, &str)]) -> Report {
     let mut command = command();
     command.args(["probe", url, "--json"]).args(more);
+    command.envs(variables.iter().copied());
     if let Some(ca) = ca {
         command.env("ORIGIN_CA", ca);
     }

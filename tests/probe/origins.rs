@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::Command;
 
-use crate::asked::{probe, without_secret};
+use crate::asked::{probe, probe_with, without_secret};
 use crate::authority::{Authority, Issued, Key};
 use crate::nginx::{Nginx, plain, tls};
 use crate::php::Php;
@@ -400,6 +400,64 @@ fn a_plain_url_beyond_this_machine_gets_no_secret() {
         log.contains("status=401") && !log.contains("status=200"),
         "{log}"
     );
+}
+
+#[test]
+fn who_lets_the_gateway_s_addresses_in_alone_cannot_be_judged_from_elsewhere() {
+    let (authority, issued) = localhost("probe-allowed");
+    let allow = [("SHARED_SECRET", SECRET), ("ALLOW_FROM", "192.0.2.1")];
+    let plain = Guard::with(&allow);
+    let report = probe(&format!("http://{}/protected", plain.address), None, &[]);
+    assert_eq!(report.status, Some(2), "{:#}", report.json);
+    assert_eq!(report.with("fault"), [""; 0]);
+    assert_eq!(report.of("no secret", "answer"), "403");
+
+    let listen = [("LISTEN", "tls:127.0.0.1:0")];
+    let variables = [&allow[..], &listen, &issued.variables()].concat();
+    let tls = Guard::with(&variables);
+    let url = format!("https://localhost:{}/protected", tls.address.port());
+    let report = probe(&url, Some(&authority.certificate), &[]);
+    assert_eq!(report.status, Some(2), "{:#}", report.json);
+    assert_eq!(report.json["result"], "inconclusive");
+    let detail = report.of("right secret", "detail");
+    assert!(
+        detail.contains("ALLOW_FROM") || detail.contains("without an answer"),
+        "{detail}"
+    );
+}
+
+#[test]
+fn an_origin_that_wants_a_certificate_is_shown_one() {
+    let (authority, issued) = localhost("probe-mutual");
+    let own = authority.issue(Key::EcdsaPkcs8, &["gateway.example"]);
+    let path = |path: &Path| path.to_str().expect("UTF-8").to_owned();
+    let (ca, cert, key) = (
+        path(&authority.certificate),
+        path(&own.certificate),
+        path(&own.key),
+    );
+    let listen = [
+        ("SHARED_SECRET", SECRET),
+        ("LISTEN", "tls:127.0.0.1:0"),
+        ("TLS_CLIENT_CA", &ca),
+        ("TLS_CLIENT_NAMES", "gateway.example"),
+    ];
+    let guard = Guard::with(&[&listen[..], &issued.variables()].concat());
+    let url = format!("https://localhost:{}/protected", guard.address.port());
+    let closed = free_port().to_string();
+    let ports = ["--http-port", &closed];
+    let without = probe(&url, Some(&authority.certificate), &ports);
+    assert_eq!(without.status, Some(2), "{:#}", without.json);
+    let detail = without.of("right secret", "detail");
+    assert!(detail.contains("set ORIGIN_CLIENT_CERT"), "{detail}");
+    let pair = [("ORIGIN_CLIENT_CERT", &*cert), ("ORIGIN_CLIENT_KEY", &*key)];
+    probe_with(&url, Some(&authority.certificate), &ports, &pair).assert_clean();
+    let output = crate::support::command()
+        .args(["probe", &url])
+        .env("ORIGIN_CLIENT_CERT", &cert)
+        .output()
+        .expect("runs");
+    assert_eq!(output.status.code(), Some(78));
 }
 
 /// A connection is taken and nothing is said.
