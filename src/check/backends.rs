@@ -2,7 +2,7 @@
 //! one HEAD without any secret.
 
 use std::io::{self, ErrorKind};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use rustls::pki_types::ServerName;
 
@@ -12,7 +12,7 @@ use crate::config::{Config, Origin};
 use crate::finding::{Finding, Level};
 use crate::net::Address;
 use crate::net::resolve::Resolver;
-use crate::net::tls::certificates::Facts;
+use crate::net::tls::certificates::{Facts, RENEWAL};
 use crate::net::tls::client::TlsClient;
 use crate::net::tls::{TlsError, TlsSession};
 use crate::probe::answer::{self, Exchange};
@@ -21,8 +21,6 @@ use crate::proxy::upstream::BackendUrl;
 
 const BACKEND: &str = "BACKEND";
 const ORIGIN: &str = "ORIGIN";
-/// How long before an origin's certificate ends a warning says so.
-const RENEWAL: Duration = Duration::from_secs(14 * 86_400);
 /// What a server answers that is asked in plain HTTP where it speaks TLS.
 const BAD_REQUEST: u16 = 400;
 

@@ -2,11 +2,13 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::time::SystemTime;
 
 use rustls::pki_types::ServerName;
 
 use crate::http1::target::is_host;
-use crate::net::tls::client::TlsClient;
+use crate::net::tls::certificates::RENEWAL;
+use crate::net::tls::client::{OwnCertificate, TlsClient};
 use crate::net::tls::server::PairFiles;
 use crate::proxy::upstream::BackendUrl;
 
@@ -129,12 +131,28 @@ impl Reader<'_> {
         } else {
             None
         };
+        if let Some(own) = tls.as_ref().and_then(TlsClient::own) {
+            self.warn_of_own_certificate(own);
+        }
         Some(Origin {
             urls,
             host,
             server_name,
             tls,
         })
+    }
+
+    fn warn_of_own_certificate(&mut self, own: &OwnCertificate) {
+        let (now, end) = (SystemTime::now(), own.facts.not_after);
+        let shown = httpdate::fmt_http_date(end);
+        if end <= now {
+            self.broken(CERT, format_args!("it ended at {shown}; renew it"));
+        } else if end < now + RENEWAL {
+            self.warn(CERT, format_args!("it ends at {shown}; renew it"));
+        }
+        if let Some(warning) = &own.warning {
+            self.warn(KEY, warning);
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crate::net::Address;
+use crate::net::tls::certificates::RENEWAL;
 use crate::net::tls::client_certificates::ClientFiles;
 use crate::net::tls::server::{PairFiles, TlsServer, TlsServerError};
 
@@ -23,9 +24,8 @@ const REQUIRE: &str = "REQUIRE";
 const WEBROOT: &str = "ACME_WEBROOT";
 const PLAINTEXT: &str = "PLAINTEXT";
 
-/// How long before a certificate ends a warning says so.
-const RENEWAL: Duration = Duration::from_secs(14 * 86_400);
-/// The same of a list of revoked certificates, which is made anew once a week or oftener.
+/// How long before a list of revoked certificates ends a warning says so. It is made anew
+/// once a week or oftener.
 const LIST_RENEWAL: Duration = Duration::from_secs(86_400);
 
 /// What is wrong with the files of TLS.

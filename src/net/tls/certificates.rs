@@ -20,6 +20,8 @@ use zeroize::Zeroizing;
 
 use crate::private_file::{self, OpenError};
 
+/// How long before a certificate ends it is time to renew it.
+pub const RENEWAL: Duration = Duration::from_secs(14 * 86_400);
 /// Largest file of certificates or of a key, in bytes.
 const LARGEST: u64 = 1024 * 1024;
 

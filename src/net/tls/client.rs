@@ -8,11 +8,11 @@ use std::sync::Arc;
 use rustls::client::UnbufferedClientConnection;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 
 use super::TlsSession;
-use super::certificates::{PairError, read_file, read_key};
+use super::certificates::{Facts, PairError, read_file, read_key};
 use super::server::PairFiles;
 
 /// The one protocol that is spoken inside (RFC 7301).
@@ -21,6 +21,16 @@ const ALPN: &[u8] = b"http/1.1";
 /// What connections to a server are made with. Sessions are resumed.
 pub struct TlsClient {
     config: Arc<ClientConfig>,
+    own: Option<OwnCertificate>,
+}
+
+/// The certificate that servers are shown.
+#[derive(Clone, Debug)]
+pub struct OwnCertificate {
+    /// What it says of itself.
+    pub facts: Facts,
+    /// Who else can read or change its key, where somebody can.
+    pub warning: Option<String>,
 }
 
 /// Why no connection can be made.
@@ -96,19 +106,20 @@ impl TlsClient {
             .with_safe_default_protocol_versions()
             .map_err(TlsClientError::Rustls)?
             .with_root_certificates(roots);
-        let mut config = match own {
-            None => builder.with_no_client_auth(),
+        let (mut config, own) = match own {
+            None => (builder.with_no_client_auth(), None),
             Some(files) => {
-                let chain = certificates(&files.certificate)?;
-                let (key, _) = read_key(&files.key).map_err(TlsClientError::File)?;
-                builder
+                let (chain, key, own) = read_own(files).map_err(TlsClientError::File)?;
+                let config = builder
                     .with_client_auth_cert(chain, key)
-                    .map_err(TlsClientError::Rustls)?
+                    .map_err(TlsClientError::Rustls)?;
+                (config, Some(own))
             }
         };
         config.alpn_protocols = vec![ALPN.to_vec()];
         Ok(Self {
             config: Arc::new(config),
+            own,
         })
     }
 
@@ -124,7 +135,14 @@ impl TlsClient {
             .with_root_certificates(RootCertStore::empty());
         Ok(Self {
             config: Arc::new(builder.with_no_client_auth()),
+            own: None,
         })
+    }
+
+    /// The certificate that servers are shown, where there is one.
+    #[must_use]
+    pub fn own(&self) -> Option<&OwnCertificate> {
+        self.own.as_ref()
     }
 
     /// The TLS of a connection that is being made to `name`.
@@ -138,16 +156,31 @@ impl TlsClient {
     }
 }
 
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsClientError> {
-    let text = read_file(path).map_err(TlsClientError::File)?;
+type Chain = Vec<CertificateDer<'static>>;
+
+fn read_own(
+    files: &PairFiles,
+) -> Result<(Chain, PrivateKeyDer<'static>, OwnCertificate), PairError> {
+    let path = || files.certificate.clone();
+    let chain = certificates(&files.certificate)?;
+    let first = chain
+        .first()
+        .ok_or_else(|| PairError::NoCertificate(path()))?;
+    let facts = Facts::of(first).map_err(|error| PairError::Malformed(path(), error))?;
+    let (key, warning) = read_key(&files.key)?;
+    Ok((chain, key, OwnCertificate { facts, warning }))
+}
+
+fn certificates(path: &Path) -> Result<Chain, PairError> {
+    let text = read_file(path)?;
     CertificateDer::pem_slice_iter(&text)
         .collect::<Result<_, _>>()
-        .map_err(|error| TlsClientError::File(PairError::NotPem(path.to_owned(), error)))
+        .map_err(|error| PairError::NotPem(path.to_owned(), error))
 }
 
 fn roots_in(path: &Path) -> Result<RootCertStore, TlsClientError> {
     let mut roots = RootCertStore::empty();
-    for certificate in certificates(path)? {
+    for certificate in certificates(path).map_err(TlsClientError::File)? {
         roots.add(certificate).map_err(TlsClientError::Rustls)?;
     }
     if roots.is_empty() {

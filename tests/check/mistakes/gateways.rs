@@ -34,6 +34,10 @@ fn gateways() {
     let named = format!("https://localhost:{}", tls.address.port());
     let numbered = format!("https://{}", tls.address);
     let (ca, other) = (authority.path("ca.pem"), stranger.path("ca.pem"));
+    let expired = authority.issue_expired("client");
+    let ended = expired.certificate.to_str().expect("UTF-8").to_owned();
+    let own_key = ("ORIGIN_CLIENT_KEY", expired.key.to_str().expect("UTF-8"));
+    let (origin, trusted) = (("ORIGIN", &*named), ("ORIGIN_CA", &*ca));
     let plain = Guard::start();
     let plain = format!("https://{}", plain.address);
     let mistakes = [
@@ -134,6 +138,20 @@ fn gateways() {
             "ORIGIN_CA",
             "No such file",
             "mend its path",
+        ),
+        gateway(
+            &[origin, trusted, ("ORIGIN_CLIENT_CERT", &ended), own_key],
+            Fault,
+            "ORIGIN_CLIENT_CERT",
+            "it ended at",
+            "renew it",
+        ),
+        gateway(
+            &[origin, trusted, ("ORIGIN_CLIENT_CERT", &ended)],
+            Fault,
+            "ORIGIN_CLIENT_CERT",
+            "go together",
+            "set both or neither",
         ),
         mistake(
             &[("ORIGIN", "http://127.0.0.1:1")],
