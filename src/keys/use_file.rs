@@ -51,7 +51,7 @@ pub enum UseFileError {
     Open(OpenError),
     /// It cannot be read.
     Read(PathBuf, io::Error),
-    /// It is larger than [`LARGEST`].
+    /// It is larger than a file of uses can be.
     TooLarge(PathBuf),
     /// It does not begin as it must.
     NotOne(PathBuf),
