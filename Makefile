@@ -12,10 +12,12 @@ RUN ?= target/release/origin-guard
 PREFIX ?= /usr/local
 DESTDIR ?=
 BINARY ?= $(DIST)
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
+ARTIFACTS := target/release-artifacts
 UNITS := $(DESTDIR)$(PREFIX)/lib/systemd/system
 SHARE := $(DESTDIR)$(PREFIX)/share
 
-.PHONY: run test check advisories docs dist install bench timing differential fuzz clean
+.PHONY: run test check advisories docs dist install deb image sbom release bench timing differential fuzz clean
 
 # Builds and serves with a one-time secret in front of a backend that answers with what
 # reaches it, or in front of BACKEND where that is set; prints the line that tries it at the
@@ -92,11 +94,11 @@ dist:
 install: $(if $(filter $(DIST),$(BINARY)),dist)
 	install -D -m 0755 $(BINARY) $(DESTDIR)$(PREFIX)/bin/origin-guard
 	mkdir -p $(UNITS)
-	$(BINARY) print unit | sed 's|/usr/local/bin/|$(PREFIX)/bin/|' >$(UNITS)/origin-guard.service
-	$(BINARY) print socket >$(UNITS)/origin-guard.socket
-	$(BINARY) print gateway-socket >$(UNITS)/origin-guard-gateway.socket
-	chmod 0644 $(UNITS)/origin-guard.service $(UNITS)/origin-guard.socket \
-		$(UNITS)/origin-guard-gateway.socket
+	for unit in unit:origin-guard.service socket:origin-guard.socket \
+		gateway-socket:origin-guard-gateway.socket; do \
+		$(BINARY) print $${unit%%:*} | sed 's|/usr/local/|$(PREFIX)/|g' >$(UNITS)/$${unit#*:} && \
+		chmod 0644 $(UNITS)/$${unit#*:} || exit 1; \
+	done
 	mkdir -p $(SHARE)/man/man8 $(SHARE)/bash-completion/completions \
 		$(SHARE)/zsh/vendor-completions $(SHARE)/fish/vendor_completions.d $(SHARE)/doc/origin-guard
 	$(BINARY) print man >$(SHARE)/man/man8/origin-guard.8
@@ -104,6 +106,33 @@ install: $(if $(filter $(DIST),$(BINARY)),dist)
 	$(BINARY) print completions-zsh >$(SHARE)/zsh/vendor-completions/_origin-guard
 	$(BINARY) print completions-fish >$(SHARE)/fish/vendor_completions.d/origin-guard.fish
 	install -m 0644 README.md docs/*.md docs/*.png $(SHARE)/doc/origin-guard/
+
+# The package for Debian, of BINARY, in target/release-artifacts.
+deb: $(if $(filter $(DIST),$(BINARY)),dist)
+	src/deploy/deb/build $(abspath $(BINARY)) $(VERSION) $(ARTIFACTS)
+
+# The image: the one file, for any user, on a root that nobody can write to. HEALTHCHECK is
+# in Docker's format alone.
+image: $(if $(filter $(DIST),$(BINARY)),dist)
+	src/deploy/image/build $(abspath $(BINARY)) $(VERSION) $(ARTIFACTS)
+
+# What the binary is made of, in CycloneDX's form.
+sbom:
+	command -v cargo-cyclonedx >/dev/null || CARGO_PROFILE_DEV_DEBUG=0 \
+		$(CARGO) install --locked --debug --root target/tools cargo-cyclonedx
+	mkdir -p $(ARTIFACTS)
+	$(CARGO) cyclonedx --format json --spec-version 1.5 --override-filename sbom
+	mv sbom.json $(ARTIFACTS)/origin-guard-$(VERSION).cdx.json
+
+# All that a release has, and its sums.
+release: dist
+	rm -rf $(ARTIFACTS)
+	mkdir -p $(ARTIFACTS)
+	install -m 0755 $(DIST) $(ARTIFACTS)/origin-guard-$(VERSION)-$(TARGET)
+	$(MAKE) deb image sbom
+	$(CARGO) package --locked --allow-dirty --no-verify
+	cp target/package/origin-guard-$(VERSION).crate $(ARTIFACTS)/
+	cd $(ARTIFACTS) && sha256sum -- * >SHA256SUMS.new && mv SHA256SUMS.new SHA256SUMS
 
 bench: dist
 	python3 tests/bench/run.py
