@@ -14,11 +14,12 @@ use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
+use std::time::Instant;
 
 use load::Load;
 use machine::Machine;
 use support::folder::Folder;
-use support::{SECRET, installed};
+use support::{PATIENCE, SECRET, installed};
 
 const PROJECT: &str = env!("CARGO_MANIFEST_DIR");
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -210,82 +211,100 @@ fn podman() -> Command {
     podman
 }
 
+/// What this kind of container needs here: limits that may be set, and no filter of calls.
+const UNCONFINED: [&str; 3] = [
+    "--security-opt=seccomp=unconfined",
+    "--ulimit=nofile=1024:1024",
+    "--ulimit=nproc=1000:1000",
+];
+
+/// The image's name, once it is built and loaded. `None`, with a visible line, where this
+/// cannot be had.
+fn image() -> Option<String> {
+    static IMAGE: OnceLock<Option<String>> = OnceLock::new();
+    let build = || {
+        for program in ["buildah", "podman", "runc"] {
+            if !installed(program, &format!("apt install {program}, and be root")) {
+                return None;
+            }
+        }
+        let folder = Folder::new("image");
+        let mut build = command("src/deploy/image/build");
+        let said = succeeds(build.arg(dist()).arg(VERSION).arg(&folder.path));
+        let loaded = succeeds(podman().args(["load", "--quiet", "--input", said.trim()]));
+        let image = format!("origin-guard:{VERSION}");
+        assert!(loaded.contains(&image), "{loaded}");
+        Some(image)
+    };
+    IMAGE.get_or_init(build).clone()
+}
+
 /// As any user, on a root that nobody can write to, without capabilities.
 #[test]
-fn the_image_serves_and_says_that_it_is_healthy() {
-    for (program, package) in [
-        ("buildah", "buildah"),
-        ("podman", "podman"),
-        ("runc", "runc"),
-    ] {
-        if !installed(program, &format!("apt install {package}, and be root")) {
-            return;
-        }
-    }
-    let folder = Folder::new("image");
-    let said = succeeds(
-        command("src/deploy/image/build")
-            .arg(dist())
-            .arg(VERSION)
-            .arg(&folder.path),
-    );
-    let loaded = succeeds(podman().args(["load", "--quiet", "--input", said.trim()]));
-    assert!(
-        loaded.contains(&format!("origin-guard:{VERSION}")),
-        "{loaded}"
-    );
+fn the_image_serves_as_any_user_on_a_root_that_is_read_only() {
+    let Some(image) = image() else { return };
     let name = format!("origin-guard-{}", std::process::id());
     let mut running = podman()
-        .args([
-            "run",
-            "--name",
-            &name,
-            "--read-only",
-            "--cap-drop=all",
-            "--user=12345:6789",
-        ])
-        .args(["--network=host", "--security-opt=seccomp=unconfined"])
-        .args(["--ulimit=nofile=1024:1024", "--ulimit=nproc=1000:1000"])
-        .args([
-            "--env",
-            &format!("SHARED_SECRET={SECRET}"),
-            "--env=LISTEN=127.0.0.1:0",
-        ])
-        .args([
-            "--env=ADMIN_LISTEN=127.0.0.1:0",
-            &format!("origin-guard:{VERSION}"),
-        ])
+        .args(["run", "--name", &name, "--read-only", "--cap-drop=all"])
+        .args(["--user=12345:6789", "--network=host"])
+        .args(UNCONFINED)
+        .args(["--env", &format!("SHARED_SECRET={SECRET}")])
+        .args(["--env=LISTEN=127.0.0.1:0", "--env=ADMIN_LISTEN=127.0.0.1:0"])
+        .arg(image)
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()
         .expect("podman");
     let container = Container(name);
-    let mut lines = BufReader::new(running.stderr.take().expect("piped")).lines();
-    let mut next = |what: &str| loop {
-        let line = lines.next().expect("a line").expect("UTF-8");
-        if let Some((_, address)) = line.split_once(what) {
-            return address.split_whitespace().next().expect("one").to_owned();
-        }
-    };
-    let address = next(" listening address=");
+    let lines = BufReader::new(running.stderr.take().expect("piped")).lines();
+    let address = lines
+        .map(|line| line.expect("UTF-8"))
+        .find_map(|line| Some(line.split_once(" listening address=")?.1.to_owned()))
+        .expect("an address");
     let answer = succeeds(command("curl").args(["-s", "-H"]).args([
         format!("X-Shared-Secret: {SECRET}"),
-        format!("http://{address}/protected"),
+        format!("http://{}/protected", address.trim()),
     ]));
     assert!(answer.contains("Access granted"), "{answer}");
     drop(container);
     running.wait().expect("its own child");
 }
 
-/// HEALTHCHECK, at the address that the image sets.
+/// `HEALTHCHECK`, at the address that the image sets.
 #[test]
 fn the_image_checks_its_own_health() {
-    let file = fs::read_to_string(Path::new(PROJECT).join("src/deploy/image/Containerfile"))
-        .expect("a file");
-    assert!(
-        file.contains(r#"CMD ["/origin-guard", "health"]"#),
-        "{file}"
-    );
+    let Some(image) = image() else { return };
+    let start = |name: &str, admin: &[&str]| {
+        let name = format!("origin-guard-{name}-{}", std::process::id());
+        succeeds(
+            podman()
+                .args([
+                    "run",
+                    "--detach",
+                    "--name",
+                    &name,
+                    "--network=none",
+                    "--read-only",
+                ])
+                .args(UNCONFINED)
+                .args(["--env", &format!("SHARED_SECRET={SECRET}")])
+                .args(admin)
+                .arg(&image),
+        );
+        Container(name)
+    };
+    let check = |container: &Container| {
+        let output = podman().args(["healthcheck", "run", &container.0]).output();
+        output.expect("podman").status.success()
+    };
+    let well = start("well", &[]);
+    let since = Instant::now();
+    while !check(&well) {
+        assert!(since.elapsed() < PATIENCE, "it is not healthy");
+    }
+    // It is asked where nobody listens.
+    let unwell = start("unwell", &["--env=ADMIN_LISTEN="]);
+    assert!(!check(&unwell));
 }
 
 #[test]
