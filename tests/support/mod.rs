@@ -242,8 +242,6 @@ impl Answer {
                 {
                     return None;
                 }
-                // A tracer that comes or goes interrupts a wait with a timeout (signal(7)).
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
                 Err(error) => panic!("after {:?}: {error}", text.escape_ascii().to_string()),
             }
         }
