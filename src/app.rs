@@ -73,22 +73,7 @@ impl InheritedSockets {
                     .redirect
                     .push(over_tcp(socket, &name, Inherited::Redirect)?),
                 _ => {
-                    // systemd's own names are that of the unit, and these.
-                    let own = ["", PLAIN, "connection", "stored", "unknown"];
-                    if !own.contains(&&*name) && !name.ends_with(".socket") {
-                        sorted.warnings.push(Finding::new(
-                            Level::Warning,
-                            "socket unit",
-                            format_args!(
-                                "FileDescriptorName={name} is unknown, so plain HTTP is served \
-                                 there"
-                            ),
-                            format_args!(
-                                "write {PLAIN}, {TLS}, {GATEWAY}, {GATEWAY_TLS}, {REDIRECT} or \
-                                 {ADMIN}"
-                            ),
-                        ));
-                    }
+                    sorted.warnings.extend(Self::doubt(&name));
                     sorted.origin.push(socket);
                 }
             }
@@ -100,6 +85,25 @@ impl InheritedSockets {
     #[must_use]
     pub fn have_admin(&self) -> bool {
         !self.admin.is_empty()
+    }
+
+    /// The warning where a `FileDescriptorName=` leads to nothing of its own.
+    #[must_use]
+    pub fn doubt(name: &str) -> Option<Finding> {
+        // systemd's own names are that of the unit, and these.
+        const OWN: [&str; 5] = ["", PLAIN, "connection", "stored", "unknown"];
+        let is_role = [ADMIN, GATEWAY, GATEWAY_TLS, TLS, REDIRECT].contains(&name);
+        let is_known = is_role || OWN.contains(&name) || name.ends_with(".socket");
+        (!is_known).then(|| {
+            Finding::new(
+                Level::Warning,
+                "socket unit",
+                format_args!("FileDescriptorName={name} is unknown, so plain HTTP is served there"),
+                format_args!(
+                    "write {PLAIN}, {TLS}, {GATEWAY}, {GATEWAY_TLS}, {REDIRECT} or {ADMIN}"
+                ),
+            )
+        })
     }
 
     /// What the configuration has to know of them.

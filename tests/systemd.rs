@@ -429,6 +429,12 @@ fn port_443_comes_from_a_socket_unit_and_a_renewal_restarts_nothing() {
     let access = machine.sh("stat -Lc '%a %U:%G' /etc/origin-guard/tls/privkey.pem");
     assert_eq!(access.trim(), "640 root:origin-guard-tls");
     assert_eq!(renewals.presented(), first);
+    // `check --local` before the start does not know the socket, and says nothing of it.
+    let journal = machine.journal();
+    assert!(
+        journal.contains("\nok\n") && !journal.contains("warning: "),
+        "{journal}"
+    );
     let process = machine.show("MainPID");
     let second = renewals.renew("second");
     wait_until(&machine, "the renewed certificate", || {

@@ -221,3 +221,35 @@ fn a_service_without_a_network_reaches_nobody_by_tcp() {
     assert_eq!(said.status.code(), Some(1), "{errors}");
     assert!(errors.contains("run this as root"), "{errors}");
 }
+
+#[test]
+fn socket_units_that_lead_elsewhere_are_named() {
+    let Some(machine) = installed() else { return };
+    for (name, listen) in [
+        ("odd", "127.0.0.1:7001"),
+        ("gateway", "0.0.0.0:7002"),
+        ("admin", "/run/odd-admin.sock"),
+    ] {
+        machine.write(
+            &format!("/etc/systemd/system/test-{name}.socket"),
+            &format!(
+                "[Socket]\nListenStream={listen}\nFileDescriptorName={name}\n\
+                 Service=origin-guard.service\n"
+            ),
+        );
+        machine.sh(&format!(
+            "systemctl daemon-reload; systemctl start test-{name}.socket"
+        ));
+    }
+    assert_says(
+        &check_unit(&machine),
+        78,
+        &[
+            "warning: socket unit: FileDescriptorName=odd is unknown...write plain, tls",
+            "origin-guard: socket unit: ...listens on 0.0.0.0:7002...to a loopback address",
+            "warning: test-admin.socket: everyone...unix:/run/odd-admin.sock...SocketMode=0660",
+            "warning: API_KEYS_FILE: it is not set...keys add",
+            "note: socket unit: systemd opens 127.0.0.1:7001 (test-odd.socket)",
+        ],
+    );
+}

@@ -2,6 +2,7 @@
 
 use super::error::UnitError;
 use super::systemctl::{self, Properties};
+use crate::app::InheritedSockets;
 use crate::check::surroundings::{self, Socket};
 use crate::finding::{Finding, Level};
 use crate::net::{Address, SocketAccess, try_bind};
@@ -74,6 +75,8 @@ impl SocketUnit {
     /// What is wrong with it; without binding anything where it is `local`.
     pub(super) fn look(&self, local: bool, findings: &mut Vec<Finding>) {
         let name = self.name();
+        let role = self.0.get("FileDescriptorName");
+        findings.extend(InheritedSockets::doubt(role));
         let mode = u32::from_str_radix(self.0.get("SocketMode"), 8).unwrap_or(0);
         for address in self.addresses() {
             if mode & 0o002 != 0 && address.socket_addr().is_none() {
