@@ -235,6 +235,10 @@ pub fn overview(
         source: config.source.to_string(),
         checks_secret: !(config.listen.is_empty() && inherited.origin.is_empty()),
         sends_secret: config.gateway.is_some(),
+        lacks_keys: config
+            .gateway
+            .as_ref()
+            .is_some_and(|gateway| gateway.keys.is_none()),
         relays: relays.iter().cloned().collect(),
         tls: config.tls.clone(),
         history: History::default(),

@@ -278,5 +278,9 @@ fn hostile_names_stay_text() {
     let shown =
         browser.run("return document.body.innerText.includes('<img src=x onerror=alert(1)>')");
     assert_eq!(shown, true, "it is shown as what it is");
+    browser.look(400, Scheme::Light);
+    let overflow = browser
+        .run("return document.documentElement.scrollWidth - document.documentElement.clientWidth");
+    assert_eq!(overflow, 0, "no name makes the page wider than the window");
     assert_eq!(browser.console(), Vec::<String>::new());
 }

@@ -471,6 +471,19 @@ fn health_tells_in_one_line_and_by_its_status() {
     let bare = Guard::with(&[("ADMIN_LISTEN", "127.0.0.1:0")]);
     let admin = bare.second_address().to_string();
     unhealthy(health(&["--admin", &admin], &[]), "No secret is configured");
+    let keyless = Guard::with(&[
+        ("SHARED_SECRET", OLD),
+        ("GATEWAY_LISTEN", "127.0.0.1:0"),
+        ("ADMIN_LISTEN", "127.0.0.1:0"),
+    ]);
+    let of_keyless = keyless.second_address().to_string();
+    unhealthy(
+        health(&["--admin", &of_keyless], &[]),
+        "No file of API keys",
+    );
+    // Where the same guard speaks TLS, too, it is asked in the clear.
+    let both = format!("tls:127.0.0.1:1,{}", guard.second_address());
+    assert_eq!(health(&[], &[("ADMIN_LISTEN", &both)]).status, Some(0));
     drop(bare);
     unhealthy(health(&["--admin", &admin], &[]), "cannot be reached");
     unhealthy(health(&["--admin", "tls:127.0.0.1:1"], &[]), "speaks TLS");

@@ -20,7 +20,7 @@ pub struct DeniedClient {
     pub denials: u64,
     /// Why, the last time.
     pub reason: &'static str,
-    /// What it asked for then, printable ASCII, cut off.
+    /// What it asked for then, printable ASCII, cut off; or where else it was denied.
     pub path: String,
     /// How long ago that was.
     pub last: Duration,
@@ -71,7 +71,7 @@ impl Table {
     }
 }
 
-/// Takes note of a denial; `path` is printable ASCII. Nobody waits here: where another
+/// Takes note of a denial; `path`, or what stands in its place, is printable ASCII. Nobody waits here: where another
 /// thread is at it, the denial is left out.
 pub(super) fn note(client: Client, reason: &'static str, path: &str) {
     if let Ok(mut table) = TABLE.try_lock() {

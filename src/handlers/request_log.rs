@@ -229,6 +229,7 @@ pub(super) fn log_tls_failure(error: &TlsError, peer: Peer) {
             return;
         }
     };
+    denied::note(peer, reason, "the TLS handshake");
     events::refusal(
         ip,
         format_args!("denied reason={reason} client={peer} error=\"{error}\""),
@@ -241,6 +242,7 @@ pub(super) fn refuse(refusal: &RequestError, peer: Peer, trusted: &TrustedProxie
     if *refusal == RequestError::NOT_ALLOWED {
         // Nothing was read of it, so it is no request; who is at fault may be the list.
         let peer = TrustedProxies::peer(peer);
+        denied::note(peer, reason, "its connection");
         events::refusal(
             peer.address(),
             format_args!("denied reason={reason} peer={peer}"),

@@ -130,7 +130,9 @@ impl GuardStatus {
                     .to_owned(),
             );
         }
-        let has_read = self.secrets.len() == file.secrets && self.read_at >= file.changed;
+        // It tells thousandths of a second.
+        let read_at = self.read_at + Duration::from_millis(1);
+        let has_read = self.secrets.len() == file.secrets && read_at >= file.changed;
         (!has_read)
             .then(|| "has not read the file as it is now; restart it, or send it SIGHUP".to_owned())
     }

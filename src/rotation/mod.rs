@@ -77,6 +77,10 @@ pub fn guards(
         let addresses = config::addresses(&list);
         guards.extend(addresses.map_err(|error| SecretError::Address(error.to_string()))?);
     }
+    if guards.iter().any(|guard| !guard.is_tls()) {
+        // The same guard listens in the clear, too.
+        guards.retain(|guard| !guard.is_tls());
+    }
     Ok(guards)
 }
 

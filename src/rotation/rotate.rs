@@ -45,6 +45,11 @@ pub(super) fn rotate(
     say(&format!(
         "{shown}: a new secret is first now; the one before it is good too"
     ));
+    if stdin {
+        say("a gateway sends it once it has read the file; then the previous one may go:");
+        say(&format!("  origin-guard secret finish {shown}"));
+        return Ok(());
+    }
     say("next, in this order:");
     say(
         "  1. The guard of this file must have read it: a guard with SHARED_SECRET_FILE does so by",

@@ -30,6 +30,8 @@ pub struct Overview {
     pub checks_secret: bool,
     /// Whether a gateway here sends the current one.
     pub sends_secret: bool,
+    /// Whether that gateway has no file of keys.
+    pub lacks_keys: bool,
     /// The ways to backends and origins.
     pub relays: Vec<Arc<Relay>>,
     /// The certificates, where there are some.
@@ -91,6 +93,7 @@ impl Overview {
                 read_at: self.secrets.read_at(),
                 are_checked: self.checks_secret,
                 is_sent: self.sends_secret,
+                lacks_keys: self.lacks_keys,
                 used: self.secrets.usage(now),
             },
             tally: tally(&totals, &verdicts),

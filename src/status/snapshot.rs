@@ -37,6 +37,8 @@ pub(super) struct SecretsState {
     /// Whether requests have to present one here; a gateway alone sends the current one.
     pub(super) are_checked: bool,
     pub(super) is_sent: bool,
+    /// Whether a gateway here has no file of keys.
+    pub(super) lacks_keys: bool,
     /// The current one first.
     pub(super) used: Vec<SecretUse>,
 }
@@ -84,14 +86,18 @@ pub(super) struct Connections {
 impl Snapshot {
     /// Whether it can do what it is there for.
     pub(super) fn is_ok(&self) -> bool {
-        !self.secrets.used.is_empty()
+        !self.secrets.used.is_empty() && !self.secrets.lacks_keys
     }
 
     /// What an operator should look at, a sentence each.
     pub(super) fn problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
-        if !self.is_ok() {
+        if self.secrets.used.is_empty() {
             problems.push("No secret is configured: requests are answered with 500.".to_owned());
+        }
+        if self.secrets.lacks_keys {
+            let what = "No file of API keys is configured: the gateway answers with 500.";
+            problems.push(what.to_owned());
         }
         for file in &self.failed_reloads {
             problems.push(format!(
