@@ -2,7 +2,8 @@
 //!
 //! It works against any origin. The right secret goes over https with a verified
 //! certificate alone, or to loopback, and to the URL's host alone; everything else gets
-//! random bytes. Sockets block, with deadlines: nobody else waits.
+//! random bytes. Sockets block, with deadlines: nobody else waits. `check` asks backends by
+//! the same `answer`.
 
 pub(crate) mod answer;
 mod args;

@@ -165,7 +165,10 @@ fn a_credential_that_is_missing_is_named() {
     assert!(!said.1.contains("SHARED_SECRET: "), "{}", said.1);
     // And one that holds something else is looked at as the service finds it.
     machine.write(SECRET_FILE, "SHARED_SECRET=hush\n");
+    machine.sh(&format!("chmod 644 {SECRET_FILE}"));
     let said = check_unit(&machine);
+    let line = "warning: LoadCredential: ...can be read by everyone...chmod 600";
+    assert_says(&said, 78, &[line]);
     assert_says(
         &said,
         78,

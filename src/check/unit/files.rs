@@ -6,9 +6,13 @@ use std::path::Path;
 
 use super::systemctl::Properties;
 use crate::finding::{Finding, Level};
+use crate::private_file;
 
 /// What puts a file where the service finds it as a credential (systemd.exec(5)).
 const CREDENTIALS: [&str; 3] = ["LoadCredential", "LoadCredentialEncrypted", "SetCredential"];
+
+/// The credential that holds the secrets.
+const SECRET: &str = "shared-secret";
 
 /// A credential's setting: name and value.
 pub(super) type Setting = (String, String);
@@ -37,10 +41,13 @@ pub(super) fn credentials(
         if !path.starts_with('/') || path.contains('%') || name == "SetCredential" {
             return true;
         }
+        if id == SECRET {
+            findings.extend(doubt(name, Path::new(path)));
+        }
         let Err(error) = fs::metadata(path) else {
             return true;
         };
-        let remedy = if id == "shared-secret" {
+        let remedy = if id == SECRET {
             format!("write it: (umask 077; origin-guard keygen > {path})")
         } else {
             format!("write the file, or take {name}={id} out of {unit}")
@@ -56,9 +63,22 @@ pub(super) fn credentials(
     found
 }
 
-/// Whether the finding is of a credential that cannot be read.
+/// What is wrong with the file that the secret's credential is made of. systemd takes it
+/// whoever else can read or change it, and the service sees the copy alone.
+fn doubt(name: &str, path: &Path) -> Option<Finding> {
+    match private_file::open(path) {
+        Ok(opened) => {
+            let warning = opened.warning?;
+            Some(Finding::of(Level::Warning, name, warning))
+        }
+        Err(error) if error.is_from_the_system() => None,
+        Err(error) => Some(Finding::of(Level::Fault, name, error)),
+    }
+}
+
+/// Whether the finding is of a credential that cannot be had.
 pub(super) fn is_of_credential(finding: &Finding) -> bool {
-    CREDENTIALS.contains(&finding.subject.as_str())
+    finding.is_fault() && CREDENTIALS.contains(&finding.subject.as_str())
 }
 
 /// The files of `EnvironmentFile=`, as systemd-run(1) takes them, but for those that cannot

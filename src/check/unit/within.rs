@@ -42,6 +42,7 @@ pub(super) const COPIED: &[&str] = &[
     "LimitNOFILE",
     "UMask",
     "PassEnvironment",
+    "UnsetEnvironment",
 ];
 
 /// Folders that the service has below /run while it runs.
@@ -147,6 +148,7 @@ impl Run<'_> {
     fn command(&self) -> Command {
         let mut command = Command::new(PROGRAM);
         command.args(["--quiet", "--wait", "--pipe", "--collect"]);
+        command.arg(format!("--description=origin-guard check of {}", self.unit));
         let mut property = |name: &str, value: &str| {
             command.arg(format!("--property={name}={value}"));
         };
