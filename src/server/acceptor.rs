@@ -42,6 +42,8 @@ pub struct Server {
     paused_until: Option<Instant>,
     /// Whether a place that becomes free ends the pause.
     may_resume_early: bool,
+    /// Whether one has. Its file may be open still.
+    resumed_early: bool,
     /// How many connections came by a private group.
     private_calls: usize,
     /// Whether the last accept failed, so that a failure that lasts is logged once.
@@ -160,6 +162,7 @@ impl Server {
             max_connections,
             paused_until: None,
             may_resume_early: false,
+            resumed_early: false,
             private_calls: 0,
             failing: false,
         })
@@ -260,8 +263,10 @@ impl Server {
             self.accept_waker.want();
         }
         let vacant = self.may_resume_early && !self.is_evicting() && !self.is_over_headroom();
-        if vacant || until <= Instant::now() {
+        let is_over = until <= Instant::now();
+        if vacant || is_over {
             self.paused_until = None;
+            self.resumed_early = !is_over;
         }
     }
 
@@ -448,7 +453,9 @@ impl Server {
                     let connections = self.occupied();
                     log::warn!("accept_failed error=\"{error}\" connections={connections}");
                 }
-                if !self.is_evicting() {
+                // A worker says that a place is free before it closes the file, so that a
+                // failure at once after that is none of another connection's.
+                if !self.is_evicting() && (first || !self.resumed_early) {
                     self.evict();
                 }
                 // Where a place of our own does not help, others hold the files; then
