@@ -837,7 +837,7 @@ fn many_keys_are_told_apart() {
     assert_eq!(keys.len(), 100_000);
     let verdict = |text: &str| {
         keys.judge(text.as_bytes(), |judgement| {
-            (judgement.verdict, judgement.consumer.to_owned())
+            (judgement.verdict, judgement.consumer().to_owned())
         })
     };
     for number in (0..COUNT).step_by(97) {

@@ -86,8 +86,8 @@ impl Edge {
             let permit = admitted.map_err(|exceeded| Denied::Limit(exceeded, judgement.id))?;
             Ok(ConsumerFields {
                 secret_header: self.secret_header.clone(),
-                consumer: judgement.consumer.to_owned(),
-                metadata: judgement.metadata.to_owned(),
+                consumer: judgement.consumer().to_owned(),
+                metadata: judgement.metadata().to_owned(),
                 key_parameter: self.key_parameter.clone(),
                 answer: AnswerEdits {
                     secret: Some(secret),

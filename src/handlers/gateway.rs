@@ -139,8 +139,8 @@ impl Gateway {
                 }
                 let granted = [
                     (self.secret_header.as_str(), secret.as_str()),
-                    (names::CONSUMER, judgement.consumer),
-                    (names::CONSUMER_METADATA, judgement.metadata),
+                    (names::CONSUMER, judgement.consumer()),
+                    (names::CONSUMER_METADATA, judgement.metadata()),
                 ];
                 let granted = granted.into_iter().filter(|(_, value)| !value.is_empty());
                 let fields = granted.map(|(name, value)| reply::data_field(name, value));

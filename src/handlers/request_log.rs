@@ -1,5 +1,7 @@
 //! What every handler does alike: paths, and the lines that the log has of a request.
 
+use std::fmt::{self, Display, Write as _};
+
 use tiny_http::{Method, Request};
 
 use super::{counters, denied};
@@ -81,16 +83,34 @@ pub(super) fn is_at_or_below(path: &str, base: &str) -> bool {
 
 /// A path for a log line: printable ASCII without spaces, and short.
 fn shown(path: &[u8]) -> String {
-    path.iter()
-        .take(SHOWN)
-        .map(|&byte| {
-            if byte.is_ascii_graphic() {
+    Shown(path).to_string()
+}
+
+/// The same, formatted only where the line is written.
+struct Shown<'a>(&'a [u8]);
+
+impl Display for Shown<'_> {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().take(SHOWN).try_for_each(|&byte| {
+            to.write_char(if byte.is_ascii_graphic() {
                 char::from(byte)
             } else {
                 '?'
-            }
+            })
         })
-        .collect()
+    }
+}
+
+/// A name before a value, where there is one; formatted only where the line is written.
+struct Named<T>(&'static str, Option<T>);
+
+impl<T: Display> Display for Named<T> {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.1 {
+            None => Ok(()),
+            Some(value) => write!(to, " {}={value}", self.0),
+        }
+    }
 }
 
 pub(super) fn is_reading(request: &Request) -> bool {
@@ -153,7 +173,7 @@ pub(super) fn forwarded_entry(
 fn entry(method: &[u8], path: &[u8], client: Client, trusted: &TrustedProxies) -> AccessEntry {
     AccessEntry {
         request: format!("method={} path={}", shown(method), shown(path)),
-        client: named(client, trusted),
+        client: Who(client, trusted).to_string(),
     }
 }
 
@@ -169,16 +189,13 @@ pub(super) fn log_denial(
     let path = shown(path(request).as_bytes());
     denied::note(client, reason, &path);
     let uri = trusted.forwarded_uri(request);
-    let uri = uri.map(|uri| format!(" uri={}", shown(without_query(uri).as_bytes())));
-    let key = key.map(|key| format!(" key={key}"));
-    let who = named(client, trusted);
+    let uri = Named("uri", uri.map(|uri| Shown(without_query(uri).as_bytes())));
+    // What was presented shows in no time where the line is left out.
+    let key = Named("key", key);
+    let who = Who(client, trusted);
     events::refusal(
         client.address(),
-        format_args!(
-            "denied reason={reason} {who} path={path}{}{}",
-            uri.unwrap_or_default(),
-            key.unwrap_or_default()
-        ),
+        format_args!("denied reason={reason} {who} path={path}{uri}{key}"),
     );
 }
 
@@ -195,8 +212,7 @@ pub(super) fn log_limited(
         Exceeded::Concurrent => "concurrent",
         Exceeded::Guessing(_) => "guessing",
     };
-    let key = key.map(|key| format!(" key={key}")).unwrap_or_default();
-    let who = named(client, trusted);
+    let (who, key) = (Who(client, trusted), Named("key", key));
     events::refusal(
         client.address(),
         format_args!("limited reason={reason} {who}{key}"),
@@ -205,13 +221,18 @@ pub(super) fn log_limited(
 
 /// `client=ADDRESS`, what fail2ban bans. `peer=ADDRESS` where it is a trusted proxy that
 /// does not say for whom it asks: banning that one would ban everybody.
-fn named(client: Client, trusted: &TrustedProxies) -> String {
-    let name = if trusted.trusts(client) {
-        "peer"
-    } else {
-        "client"
-    };
-    format!("{name}={client}")
+struct Who<'a>(Client, &'a TrustedProxies);
+
+impl Display for Who<'_> {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(client, trusted) = self;
+        let name = if trusted.trusts(*client) {
+            "peer"
+        } else {
+            "client"
+        };
+        write!(to, "{name}={client}")
+    }
 }
 
 /// Logs a connection whose TLS has failed.
@@ -251,7 +272,7 @@ pub(super) fn refuse(refusal: &RequestError, peer: Peer, trusted: &TrustedProxie
     }
     counters::refused(*status).increment();
     let client = TrustedProxies::peer(peer);
-    let who = named(client, trusted);
+    let who = Who(client, trusted);
     events::refusal(
         client.address(),
         format_args!("refused status={status} reason={reason} {who}"),

@@ -2,34 +2,30 @@
 
 use std::collections::HashMap;
 use std::fs::File;
+use std::hint::black_box;
 use std::path::Path;
 use std::sync::Arc;
 
 use constant_time_eq::constant_time_eq_32;
 use zeroize::Zeroize as _;
 
-use super::id::leading;
 use super::rate::{Exceeded, Rate, Usage};
 use super::reader;
 use super::record::Record;
+use super::table::Table;
 use super::text::{self, LENGTH, LONGEST};
 use super::time::Time;
 use super::use_counts::{KeyUse, UseCounts};
 use super::{Error, Id, KeyVerdict};
 
 /// Every key of a file, one behind the other, and a table that says where the one with a
-/// certain digest is: open addressing, at most half full. A lookup goes to two places in
-/// memory, the table and the key, however many keys there are.
-///
-/// Nobody can choose the digest of what they present. So nobody can make one place of the
-/// table crowded, nor learn anything about a key from the time of a lookup, which depends
-/// on digests alone.
+/// certain digest is. A lookup goes to two places in memory, the table and the key, however
+/// many keys there are.
 #[derive(Default)]
 pub struct Index {
     entries: Vec<u8>,
-    /// A free slot is 0. Another one holds a part of the digest, and the place in `entries`
-    /// plus one.
-    slots: Vec<u64>,
+    /// Places in `entries`.
+    table: Table,
     count: usize,
     /// What consumers have used up, where it is counted.
     usages: Vec<Arc<Usage>>,
@@ -45,9 +41,6 @@ pub struct Limits {
     /// Requests that each may have under way (`MAX_CONCURRENT`).
     pub most_under_way: Option<u32>,
 }
-
-/// Bits of a slot that tell the place; the others are the digest's.
-const PLACE_BITS: u32 = 40;
 
 /// A key as `entries` holds it: digest (32 bytes), time of creation and of expiry (8 each),
 /// whether it is revoked (1), length of the consumer's name (1), length of the metadata
@@ -109,20 +102,18 @@ impl<'a> Entry<'a> {
 }
 
 /// What the index has to say of what was presented.
-#[derive(Debug)]
 pub struct Judgement<'a> {
     /// What becomes of it.
     pub verdict: KeyVerdict,
     /// The id that the presented text has or would have; `None` if it can be no key.
     pub id: Option<Id>,
-    /// Whose key it is; empty where it is unknown.
-    pub consumer: &'a str,
-    /// What is to be sent along; empty where there is none.
-    pub metadata: &'a str,
-    /// What the consumer has used up, and how many requests it may have under way.
-    usage: Option<(&'a Arc<Usage>, Option<u32>)>,
-    /// Where a use of the key is noted: its place, and the time of this one.
-    uses: Option<(&'a UseCounts, u32, Time)>,
+    /// The key that was compared.
+    entry: Option<Entry<'a>>,
+    /// Whether it is the one that was presented.
+    is_known: bool,
+    index: &'a Index,
+    /// The time of this use of it.
+    now: Time,
 }
 
 /// A request that a consumer has under way, until it is dropped.
@@ -135,7 +126,25 @@ impl Drop for Permit {
     }
 }
 
-impl Judgement<'_> {
+impl<'a> Judgement<'a> {
+    /// The key, where it is one of the file's. What it holds is looked at only where it is
+    /// asked for: no length must show in the time that a key takes which is not good.
+    fn known(&self) -> Option<&Entry<'a>> {
+        self.entry.as_ref().filter(|_| self.is_known)
+    }
+
+    /// Whose key it is; empty where it is unknown.
+    #[must_use]
+    pub fn consumer(&self) -> &'a str {
+        text_of(self.known().map(|entry| entry.consumer))
+    }
+
+    /// What is to be sent along; empty where there is none.
+    #[must_use]
+    pub fn metadata(&self) -> &'a str {
+        text_of(self.known().map(|entry| entry.metadata))
+    }
+
     /// Takes note of a request that is granted. `None` where nobody counts those that are
     /// under way.
     ///
@@ -143,18 +152,19 @@ impl Judgement<'_> {
     ///
     /// Why it is not let in now.
     pub fn admit(&self) -> Result<Option<Permit>, Exceeded> {
-        let permit = match self.usage {
+        let Some(entry) = self.known() else {
+            return Ok(None);
+        };
+        let permit = match usage_of(&self.index.usages, entry.usage) {
             None => None,
-            Some((usage, most)) => {
+            Some(usage) => {
                 let begin = |most| usage.begin(most).map(|()| Permit(Arc::clone(usage)));
-                let permit = most.map(begin).transpose()?;
+                let permit = self.index.most_under_way.map(begin).transpose()?;
                 usage.take()?;
                 permit
             }
         };
-        if let Some((uses, place, now)) = self.uses {
-            uses.note(place, now, 1);
-        }
+        self.index.uses.note(entry.place, self.now, 1);
         Ok(permit)
     }
 }
@@ -180,7 +190,7 @@ impl Index {
         index.entries.shrink_to_fit();
         index.uses = UseCounts::new(index.count);
         index.count_usages(&rates, limits);
-        index.fill_slots();
+        index.fill_table();
         Ok(index)
     }
 
@@ -254,7 +264,7 @@ impl Index {
         }
         for entry in entries(&old.entries) {
             if let Some((last, count)) = old.uses.take(entry.place)
-                && let Some(same) = self.find(entry.digest)
+                && let Some((same, true)) = self.find(entry.digest)
             {
                 self.uses.note(same.place, last, count);
             }
@@ -284,24 +294,17 @@ impl Index {
         ids
     }
 
-    fn fill_slots(&mut self) {
-        assert!(
-            self.entries.len() >> PLACE_BITS == 0,
-            "more than a terabyte of keys"
-        );
-        let mut slots = vec![0; (2 * self.count).next_power_of_two()];
-        let mut rest = self.entries.as_slice();
-        let mut place = 0;
-        while let Some((entry, behind)) = Entry::read(rest) {
-            let (mut at, part) = hash(entry.digest, slots.len());
-            while slots[at] != 0 {
-                at = (at + 1) & (slots.len() - 1);
-            }
-            slots[at] = part | (place + 1);
-            place += u64::try_from(rest.len() - behind.len()).expect("a few bytes");
-            rest = behind;
-        }
-        self.slots = slots;
+    fn fill_table(&mut self) {
+        let all = self.entries.as_slice();
+        self.table = Table::new(self.count, || {
+            let mut rest = all;
+            std::iter::from_fn(move || {
+                let place = all.len() - rest.len();
+                let (entry, behind) = Entry::read(rest)?;
+                rest = behind;
+                Some((entry.digest, place))
+            })
+        });
     }
 
     /// How many keys there are, good or not.
@@ -312,14 +315,8 @@ impl Index {
 
     /// How many are made after `now`.
     pub(super) fn made_after(&self, now: Time) -> usize {
-        let mut rest = &self.entries[..];
-        std::iter::from_fn(|| {
-            let (entry, behind) = Entry::read(rest)?;
-            rest = behind;
-            Some(entry)
-        })
-        .filter(|entry| entry.created > now)
-        .count()
+        let all = entries(&self.entries);
+        all.filter(|entry| entry.created > now).count()
     }
 
     /// Whether there are none.
@@ -330,69 +327,75 @@ impl Index {
 
     /// Judges what is presented as a key, at the time `now`.
     ///
-    /// At least one key is compared, and as many bytes are digested as are presented, up to
-    /// the longest key; so the time tells nothing that the client does not know.
+    /// One key is compared, whatever is presented, and as many bytes are digested as are
+    /// presented, up to the longest key. What the verdict depends on is looked at without
+    /// a branch. So the time tells nothing that the client does not know.
     #[must_use]
     pub fn judge(&self, presented: &[u8], now: Time) -> Judgement<'_> {
         let mut text = [0; LENGTH];
         let length = presented.len().min(LENGTH);
         text[..length].copy_from_slice(&presented[..length]);
-        let well_formed = text::check(&text).is_ok() && presented.len() == LENGTH;
+        let well_formed = text::check(&text).is_ok() & (presented.len() == LENGTH);
         text.zeroize();
         let digest = text::digest(&presented[..presented.len().min(LONGEST)]);
         let found = self.find(&digest);
-        // One that was imported has whatever form it has.
-        let (verdict, found) = match found.filter(|_| presented.len() <= LONGEST) {
-            None if !well_formed => (KeyVerdict::Malformed, None),
-            None => (KeyVerdict::Unknown, None),
-            Some(entry) if entry.revoked => (KeyVerdict::Revoked, Some(entry)),
-            Some(entry) if now < entry.created => (KeyVerdict::ClockBeforeCreated, Some(entry)),
-            Some(entry) if entry.expires <= now => (KeyVerdict::Expired, Some(entry)),
-            Some(entry) => (KeyVerdict::Granted, Some(entry)),
-        };
-        let is_known = found.is_some();
-        let usage = found
-            .as_ref()
-            .and_then(|entry| usage_of(&self.usages, entry.usage));
-        let usage = usage.map(|usage| (usage, self.most_under_way));
-        let uses = found.as_ref().map(|entry| (&self.uses, entry.place, now));
-        let text = |bytes| std::str::from_utf8(bytes).expect("written as a text");
-        let (consumer, metadata) = found.map_or(("", ""), |entry| {
-            (text(entry.consumer), text(entry.metadata))
+        let fits = presented.len() <= LONGEST;
+        let is_known = found.as_ref().is_some_and(|(_, is_it)| *is_it) & fits;
+        let facts = found.as_ref().map_or(0, |(entry, _)| {
+            usize::from(entry.revoked)
+                | usize::from(now < entry.created) << 1
+                | usize::from(entry.expires <= now) << 2
         });
+        let facts = facts | usize::from(well_formed) << 3 | usize::from(is_known) << 4;
         Judgement {
-            verdict,
-            id: (well_formed || is_known).then(|| Id::of(&digest)),
-            consumer,
-            metadata,
-            usage,
-            uses,
+            verdict: VERDICTS[black_box(facts) % VERDICTS.len()],
+            id: (well_formed | is_known).then_some(Id::of(&digest)),
+            entry: found.map(|(entry, _)| entry),
+            is_known,
+            index: self,
+            now,
         }
     }
 
-    /// Compares every key whose slot holds the same part of the digest. Where there is no
-    /// such slot, it compares the next key, so that this takes as long.
-    fn find(&self, digest: &[u8; 32]) -> Option<Entry<'_>> {
-        if self.count == 0 {
-            return None;
+    /// A key, and whether it has this digest; `None` where there are no keys.
+    fn find(&self, digest: &[u8; 32]) -> Option<(Entry<'_>, bool)> {
+        let read = |place| Entry::read(self.entries.get(place..)?);
+        let found = self.table.find(digest, |place| {
+            read(place).is_some_and(|(entry, _)| constant_time_eq_32(entry.digest, digest))
+        })?;
+        let (entry, _) = read(found.place)?;
+        Some((entry, found.is_it))
+    }
+}
+
+/// The verdict on each combination of facts.
+const VERDICTS: [KeyVerdict; 32] = {
+    let mut verdicts = [KeyVerdict::Granted; 32];
+    let mut facts = 0;
+    while facts < verdicts.len() {
+        verdicts[facts] = verdict(facts);
+        facts += 1;
+    }
+    verdicts
+};
+
+const fn verdict(facts: usize) -> KeyVerdict {
+    let [revoked, future, expired, well_formed, is_known] = [1, 2, 4, 8, 16];
+    if facts & is_known == 0 {
+        // One that was imported has whatever form it has.
+        if facts & well_formed == 0 {
+            KeyVerdict::Malformed
+        } else {
+            KeyVerdict::Unknown
         }
-        let (mut at, part) = hash(digest, self.slots.len());
-        let (mut found, mut compared, mut ended) = (None, false, false);
-        while !(ended && compared) {
-            let slot = self.slots[at];
-            ended |= slot == 0;
-            if slot != 0 && (ended || slot >> PLACE_BITS == part >> PLACE_BITS) {
-                let place = (slot & ((1 << PLACE_BITS) - 1)) - 1;
-                let place = usize::try_from(place).ok()?;
-                let (entry, _) = Entry::read(&self.entries[place..])?;
-                if constant_time_eq_32(entry.digest, digest) {
-                    found = Some(entry);
-                }
-                compared = true;
-            }
-            at = (at + 1) & (self.slots.len() - 1);
-        }
-        found
+    } else if facts & revoked != 0 {
+        KeyVerdict::Revoked
+    } else if facts & future != 0 {
+        KeyVerdict::ClockBeforeCreated
+    } else if facts & expired != 0 {
+        KeyVerdict::Expired
+    } else {
+        KeyVerdict::Granted
     }
 }
 
@@ -409,15 +412,10 @@ fn entries(bytes: &[u8]) -> impl Iterator<Item = Entry<'_>> {
 /// Where an entry holds its consumer's place in `usages`.
 const USAGE: usize = 32 + 8 + 8 + 1 + 1 + 2;
 
-fn usage_of(usages: &[Arc<Usage>], number: u32) -> Option<&Arc<Usage>> {
-    usages.get((number as usize).checked_sub(1)?)
+fn text_of(bytes: Option<&[u8]>) -> &str {
+    std::str::from_utf8(bytes.unwrap_or_default()).expect("written as a text")
 }
 
-/// The first slot to look at for a digest, and the part of the digest that a slot holds.
-/// `slots` is a power of two.
-fn hash(digest: &[u8; 32], slots: usize) -> (usize, u64) {
-    let mut eight = [0; 8];
-    eight.copy_from_slice(&digest[8..16]);
-    let at = usize::try_from(leading(digest)).unwrap_or(usize::MAX) & (slots - 1);
-    (at, u64::from_le_bytes(eight) << PLACE_BITS)
+fn usage_of(usages: &[Arc<Usage>], number: u32) -> Option<&Arc<Usage>> {
+    usages.get((number as usize).checked_sub(1)?)
 }

@@ -21,6 +21,7 @@ mod rate;
 mod reader;
 pub mod record;
 mod store;
+mod table;
 pub mod text;
 pub mod time;
 mod use_counts;

@@ -319,7 +319,7 @@ pub(super) fn verify(path: &Path) -> Result<(), Error> {
     warn(warning);
     let (verdict, found) = keys.judge(presented, |judgement| {
         let id = judgement.id.map(|id| id.to_string()).unwrap_or_default();
-        let found = format!("id={id} consumer={}", judgement.consumer);
+        let found = format!("id={id} consumer={}", judgement.consumer());
         (judgement.verdict, found)
     });
     if let (KeyVerdict::Malformed, Some(error)) = (verdict, malformed) {

@@ -15,6 +15,7 @@
 use std::fmt;
 use std::sync::LazyLock;
 
+use constant_time_eq::constant_time_eq;
 use data_encoding::{Encoding, Specification};
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
@@ -125,20 +126,23 @@ pub fn check(text: &[u8]) -> Result<(), Malformed> {
     // The digest comes first, so that a text that is no key takes as long as a key.
     let checksum = checksum(&text[..RANDOM_END]);
     let in_alphabet = |part: &[u8]| {
-        let good = |byte: &u8| matches!(byte, b'a'..=b'z' | b'2'..=b'7');
-        part.iter().all(good)
+        let is_good = |byte: &u8| byte.is_ascii_lowercase() | (b'2'..=b'7').contains(byte);
+        part.iter().fold(true, |all, byte| all & is_good(byte))
     };
-    if !text.starts_with(PREFIX)
-        || text[RANDOM_END] != SEPARATOR
-        || !in_alphabet(&text[RANDOM..RANDOM_END])
-        || !in_alphabet(&text[CHECKSUM..])
-    {
-        return Err(Malformed::Characters);
+    // All is looked at, wherever a fault is.
+    let rights = [
+        constant_time_eq(&text[..RANDOM], PREFIX),
+        text[RANDOM_END] == SEPARATOR,
+        in_alphabet(&text[RANDOM..RANDOM_END]),
+        in_alphabet(&text[CHECKSUM..]),
+    ];
+    let right_characters = rights.into_iter().fold(true, |all, right| all & right);
+    let right_checksum = constant_time_eq(&text[CHECKSUM..], &checksum);
+    match (right_characters, right_checksum) {
+        (false, _) => Err(Malformed::Characters),
+        (true, false) => Err(Malformed::Checksum),
+        (true, true) => Ok(()),
     }
-    if text[CHECKSUM..] != checksum {
-        return Err(Malformed::Checksum);
-    }
-    Ok(())
 }
 
 fn checksum(before: &[u8]) -> [u8; LENGTH - CHECKSUM] {

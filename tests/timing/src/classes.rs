@@ -2,19 +2,18 @@
 //!
 //! Both sides are prepared alike, so that nothing but the guard's own work can differ:
 //! each sample has a guard, a secret and a request of its own, allocated in the same
-//! order and the same sizes, in small lots whose sides are drawn at random.
+//! order and the same sizes.
 
-use std::hint::black_box;
 use std::sync::Arc;
 
 use dudect_bencher::rand::RngExt as _;
-use dudect_bencher::{BenchRng, Class, CtRunner};
+use dudect_bencher::{BenchRng, CtRunner};
 use origin_guard::auth::shared_secret::{Guard, Verdict};
 use origin_guard::auth::secrets::{Digest, Secrets};
 use tiny_http::{Header, Request, TestRequest};
 
-/// Samples of each class, both sides together, unless `SAMPLES` says otherwise.
-const SAMPLES: usize = 10_000_000;
+use crate::lots::{self, Measure};
+
 pub const CONTROL: &str = "control: `==`, early or late difference";
 pub const ALL: [(&str, Measure); 6] = [
     ("equal or unequal", equal_or_unequal),
@@ -28,14 +27,9 @@ pub const ALL: [(&str, Measure); 6] = [
     (CONTROL, control),
 ];
 
-pub type Measure = fn(&mut CtRunner, &mut BenchRng);
-
 const HEADER: &str = "X-Shared-Secret";
 /// As long as [`HEADER`], so that a request without the secret has the same shape.
 const OTHER_HEADER: &str = "X-Shared-Sacred";
-/// Samples prepared together. Few enough that they stay in the nearest cache, where the
-/// noise is least.
-const LOT: usize = 32;
 /// The longest value of a 48-byte chunk of malloc(3), whose shortest is 25 bytes: all
 /// these lengths are allocated alike.
 const LENGTH: usize = 40;
@@ -49,7 +43,6 @@ struct Case {
 }
 
 struct Sample {
-    side: bool,
     secret: String,
     guard: Guard,
     request: Request,
@@ -128,12 +121,6 @@ fn differing_early_or_late(side: bool, rng: &mut BenchRng) -> Case {
     }
 }
 
-pub fn samples() -> usize {
-    std::env::var("SAMPLES").map_or(SAMPLES, |samples| {
-        samples.parse().expect("SAMPLES is a number")
-    })
-}
-
 fn text(rng: &mut BenchRng, length: usize) -> String {
     (0..length)
         .map(|_| char::from(rng.random_range(b'A'..=b'Z')))
@@ -165,29 +152,13 @@ fn run(
     measured: fn(&Sample) -> Verdict,
     case: fn(bool, &mut BenchRng) -> Case,
 ) {
-    let mut lot = Vec::with_capacity(LOT);
-    for _ in 0..samples().div_ceil(LOT) {
-        lot.clear();
-        lot.extend((0..LOT).map(|_| {
-            let side = rng.random::<bool>();
-            prepare(side, case(side, rng))
-        }));
-        for sample in &lot {
-            let class = if sample.side {
-                Class::Left
-            } else {
-                Class::Right
-            };
-            runner.run_one(class, || measured(black_box(sample)));
-        }
-    }
+    lots::run(runner, rng, measured, |side, rng| prepare(case(side, rng)));
 }
 
-fn prepare(side: bool, case: Case) -> Sample {
+fn prepare(case: Case) -> Sample {
     let header = Header::from_bytes(case.header, case.presented).expect("a header");
     let secrets = Secrets::new(vec![Digest::of(case.secret.as_bytes())]);
     Sample {
-        side,
         guard: Guard::new(HEADER, Arc::new(secrets)),
         request: TestRequest::new()
             .with_path("/protected")

@@ -5,6 +5,8 @@
 //! of its own, whose output is read.
 
 mod classes;
+mod keys;
+mod lots;
 
 use std::process::{Command, ExitCode};
 
@@ -22,7 +24,7 @@ fn main() -> ExitCode {
     }
     println!("| class | samples | t | |\n| --- | ---: | ---: | --- |");
     let mut good = true;
-    for (name, _) in classes::ALL {
+    for (name, _) in all() {
         let t = measure_apart(name);
         let control = name == classes::CONTROL;
         let verdict = match (control, t.abs()) {
@@ -32,7 +34,7 @@ fn main() -> ExitCode {
             (true, _) => "**DOES NOT SHOW**: the measurement proves nothing",
         };
         good &= !verdict.starts_with('*');
-        println!("| {name} | {} | {t:+.2} | {verdict} |", classes::samples());
+        println!("| {name} | {} | {t:+.2} | {verdict} |", lots::samples());
     }
     if good {
         println!("\nNo class shows (|t| < {LEAKS}); the control does (|t| > {CONTROL_SHOWS}).");
@@ -45,9 +47,12 @@ fn main() -> ExitCode {
     }
 }
 
+fn all() -> impl Iterator<Item = (&'static str, lots::Measure)> {
+    classes::ALL.into_iter().chain(keys::ALL)
+}
+
 fn measure(name: &str) {
-    let (name, benchfn) = classes::ALL
-        .into_iter()
+    let (name, benchfn) = all()
         .find(|(known, _)| *known == name)
         .unwrap_or_else(|| panic!("no class is named {name:?}"));
     let bench = BenchMetadata {

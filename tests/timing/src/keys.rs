@@ -1,0 +1,176 @@
+//! API keys that are not good: what the gateway does with each kind, in front of `ORIGIN` and
+//! where a proxy asks.
+//!
+//! All samples go through one handler with one file of keys, as all clients do. A sample is
+//! the bytes of a request, all of one length; what is measured is all that happens from them
+//! to the answer.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use dudect_bencher::rand::RngExt as _;
+use dudect_bencher::{BenchRng, CtRunner};
+use origin_guard::auth::secrets::{Digest, Secrets};
+use origin_guard::handler::{Decision, Handler};
+use origin_guard::handlers::edge::Edge;
+use origin_guard::handlers::gateway::Gateway;
+use origin_guard::handlers::guesses::Guesses;
+use origin_guard::http1::forwarded::TrustedProxies;
+use origin_guard::http1::request::{Outcome, read};
+use origin_guard::http1::scan::Scan;
+use origin_guard::keys::text::Key;
+use origin_guard::keys::{Id, Keys};
+use origin_guard::net::UNIX_PEER;
+
+use crate::lots::{Measure, run};
+
+pub const ALL: [(&str, Measure); 8] = [
+    ("/authorize: unknown or revoked key", |runner, rng| {
+        compare(runner, rng, gateway, Kind::Revoked);
+    }),
+    ("/authorize: unknown or expired key", |runner, rng| {
+        compare(runner, rng, gateway, Kind::Expired);
+    }),
+    ("/authorize: unknown key or wrong checksum", |runner, rng| {
+        compare(runner, rng, gateway, Kind::Checksum);
+    }),
+    ("/authorize: unknown key or wrong letters", |runner, rng| {
+        compare(runner, rng, gateway, Kind::Letters);
+    }),
+    ("ORIGIN: unknown or revoked key", |runner, rng| {
+        compare(runner, rng, edge, Kind::Revoked);
+    }),
+    ("ORIGIN: unknown or expired key", |runner, rng| {
+        compare(runner, rng, edge, Kind::Expired);
+    }),
+    ("ORIGIN: unknown key or wrong checksum", |runner, rng| {
+        compare(runner, rng, edge, Kind::Checksum);
+    }),
+    ("ORIGIN: unknown key or wrong letters", |runner, rng| {
+        compare(runner, rng, edge, Kind::Letters);
+    }),
+];
+
+/// Keys that the file holds.
+const KEYS: usize = 1000;
+const SECRET: &str = "timing-secret-0123456789abcdef";
+const LIMIT: usize = 65_536;
+
+/// Why a key is not good that is not unknown.
+#[derive(Clone, Copy)]
+enum Kind {
+    Revoked,
+    Expired,
+    /// Well-formed but for its checksum.
+    Checksum,
+    /// As long as a key, with a letter that no key has.
+    Letters,
+}
+
+/// A file of keys that are all revoked or all expired, and their texts.
+fn keys(kind: Kind) -> (Arc<Keys>, Vec<String>) {
+    let mut file = String::from("{\"version\":1,\"keys\":[");
+    let mut texts = Vec::new();
+    let end = match kind {
+        Kind::Expired => "expires",
+        Kind::Revoked | Kind::Checksum | Kind::Letters => "revoked",
+    };
+    for number in 0..KEYS {
+        let key = Key::fresh().expect("randomness");
+        let digest = key.digest();
+        let comma = if number > 0 { "," } else { "" };
+        let _ = write!(file, "{comma}\n{{\"id\":\"{}\",\"digest\":\"", Id::of(&digest));
+        for byte in digest {
+            let _ = write!(file, "{byte:02x}");
+        }
+        // What is sent along of a good key must not be what betrays another one.
+        let _ = write!(
+            file,
+            "\",\"consumer\":\"consumer-{number}\",\"created\":\"2020-01-01T00:00:00Z\",\
+             \"{end}\":\"2021-01-01T00:00:00Z\",\"metadata\":{{\"note\":\"{}\"}}}}",
+            "x".repeat(1000)
+        );
+        texts.push(String::from_utf8(key.as_bytes().to_vec()).expect("ASCII"));
+    }
+    file.push_str("]}");
+    let path = std::env::temp_dir().join(format!("origin-guard-timing-{}", std::process::id()));
+    std::fs::write(&path, file).expect("written");
+    let keys = Keys::open(&path).expect("a file of keys").keys;
+    std::fs::remove_file(&path).expect("removed");
+    (Arc::new(keys), texts)
+}
+
+fn gateway(keys: Arc<Keys>) -> Box<dyn Handler> {
+    Box::new(Gateway {
+        key_header: "Authorization".into(),
+        secret_header: "X-Shared-Secret".into(),
+        keys: Some(keys),
+        secrets: secrets(),
+        guesses: Guesses::default(),
+        trusted_proxies: TrustedProxies::default(),
+        access_log: false,
+    })
+}
+
+fn edge(keys: Arc<Keys>) -> Box<dyn Handler> {
+    Box::new(Edge {
+        key_header: "Authorization".into(),
+        key_parameter: None,
+        cors_origins: Vec::new(),
+        secret_header: "X-Shared-Secret".into(),
+        keys: Some(keys),
+        secrets: secrets(),
+        guesses: Guesses::default(),
+        trusted_proxies: TrustedProxies::default(),
+        access_log: false,
+    })
+}
+
+fn secrets() -> Arc<Secrets> {
+    // What is counted is counted as in the program.
+    origin_guard::status::start();
+    let current = Some(SECRET.to_owned().into());
+    Arc::new(Secrets::with_text(vec![Digest::of(SECRET.as_bytes())], current))
+}
+
+fn compare(
+    runner: &mut CtRunner,
+    rng: &mut BenchRng,
+    handler: fn(Arc<Keys>) -> Box<dyn Handler>,
+    kind: Kind,
+) {
+    let (keys, texts) = keys(kind);
+    let handler = handler(keys);
+    let measured = |request: &Vec<u8>| decide(&*handler, request);
+    run(runner, rng, measured, |side, rng| {
+        let key = presented(side.then_some(kind), &texts, rng);
+        format!("GET /authorize HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\n\r\n")
+            .into_bytes()
+    });
+}
+
+#[inline(never)]
+fn decide(handler: &dyn Handler, request: &[u8]) -> Outcome<u16> {
+    read(request, &mut Scan::default(), LIMIT, |head| {
+        match handler.decide(head, UNIX_PEER) {
+            Decision::Respond(answer) => answer.status(),
+            Decision::Forward(..) => panic!("no key here is good"),
+        }
+    })
+}
+
+/// A key of this kind, or one that nobody knows; drawn and written in the same way.
+fn presented(kind: Option<Kind>, texts: &[String], rng: &mut BenchRng) -> String {
+    let known = &texts[rng.random_range(0..texts.len())];
+    let fresh = Key::fresh().expect("randomness");
+    let mut text = match kind {
+        Some(Kind::Revoked | Kind::Expired) => known.as_bytes().to_vec(),
+        Some(Kind::Checksum | Kind::Letters) | None => fresh.as_bytes().to_vec(),
+    };
+    match kind {
+        Some(Kind::Checksum) => text[41] = if text[41] == b'a' { b'b' } else { b'a' },
+        Some(Kind::Letters) => text[5] = b'1',
+        Some(Kind::Revoked | Kind::Expired) | None => {}
+    }
+    String::from_utf8(text).expect("ASCII")
+}
