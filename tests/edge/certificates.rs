@@ -1,7 +1,8 @@
 //! An origin that cannot show that it is the origin is sent nothing.
 
 use crate::authority::{Authority, Key};
-use crate::both::{gateway, request};
+use crate::both::{self, gateway, request};
+use crate::scripted::{Backend, ok};
 use crate::support::keys::KeyFile;
 use crate::support::{Guard, SECRET};
 use crate::tls_server::TlsServer;
@@ -73,4 +74,56 @@ fn an_origin_may_want_a_certificate_of_the_gateway() {
     let without = toward(&keys, &server, &of_origin, &[]);
     assert_eq!(without.ask(request("GET /", &key, "")).status, 502);
     assert_eq!(server.received(), received);
+}
+
+/// The two halves of this binary as a pair: TLS both ways, by certificates of two authorities.
+#[test]
+fn a_guarded_origin_lets_in_the_gateway_with_its_certificate_alone() {
+    let keys = KeyFile::new("edge-pair");
+    let key = keys.add("alice", &[]);
+    let (of_origin, of_clients) = (
+        Authority::new("edge-pair-origin"),
+        Authority::new("edge-pair-clients"),
+    );
+    let path = |path: &std::path::Path| path.to_str().expect("UTF-8").to_owned();
+    let backend = Backend::new();
+    let url = backend.url();
+    backend.serve(|mut peer| {
+        while peer.try_head().is_some() {
+            peer.send(ok("arrived"));
+        }
+    });
+    let clients = path(&of_clients.certificate);
+    let asks = [
+        ("TLS_CLIENT_CA", &*clients),
+        ("TLS_CLIENT_NAMES", "gateway.example"),
+    ];
+    let origin = both::origin(&of_origin.issue(Key::EcdsaPkcs8, &[NAME]), &url, &asks);
+    let origin_url = format!("https://{}", origin.address);
+    let ca = path(&of_origin.certificate);
+    let toward = |issued: Option<&crate::authority::Issued>| {
+        let own = issued.map(|issued| (path(&issued.certificate), path(&issued.key)));
+        let mut variables = vec![("ORIGIN_CA", &*ca), ("ORIGIN_SERVER_NAME", NAME)];
+        if let Some((certificate, key)) = &own {
+            variables.push(("ORIGIN_CLIENT_CERT", certificate));
+            variables.push(("ORIGIN_CLIENT_KEY", key));
+        }
+        gateway(&keys, &origin_url, &variables)
+    };
+    let own = of_clients.issue(Key::EcdsaPkcs8, &["gateway.example"]);
+    let trusted = toward(Some(&own));
+    for _ in 0..3 {
+        let answer = trusted.ask(request("GET /", &key, ""));
+        assert_eq!((answer.status, &*answer.body), (200, &b"arrived"[..]));
+    }
+    // Another name of the same authority, the right name of another one, and none.
+    let of_another_name = of_clients.issue(Key::EcdsaPkcs8, &["another.example"]);
+    let of_nobody = of_origin.issue(Key::EcdsaPkcs8, &["gateway.example"]);
+    for issued in [Some(&of_another_name), Some(&of_nobody), None] {
+        let answer = toward(issued).ask(request("GET /", &key, ""));
+        assert_eq!(answer.status, 502, "{answer:?}");
+    }
+    origin.wait_for_log(|line| line.contains("denied reason=unknown_client_certificate"));
+    origin.wait_for_log(|line| line.contains("denied reason=no_client_certificate"));
+    assert_eq!(trusted.ask(request("GET /", &key, "")).status, 200);
 }
