@@ -66,6 +66,19 @@ impl InPlaceWorker {
     ///
     /// If the system denies a socket.
     pub fn connect(&mut self) -> io::Result<UnixStream> {
+        self.connect_as(false)
+    }
+
+    /// The same, as at a listener that speaks TLS.
+    ///
+    /// # Errors
+    ///
+    /// If the system denies a socket.
+    pub fn connect_tls(&mut self) -> io::Result<UnixStream> {
+        self.connect_as(true)
+    }
+
+    fn connect_as(&mut self, is_tls: bool) -> io::Result<UnixStream> {
         let (client, accepted) = UnixStream::pair()?;
         client.set_nonblocking(true)?;
         accepted.set_nonblocking(true)?;
@@ -73,7 +86,7 @@ impl InPlaceWorker {
             stream: Stream::Unix(mio::net::UnixStream::from_std(accepted)),
             peer: UNIX_PEER,
             group: 0,
-            is_tls: false,
+            is_tls,
             is_denied: false,
             at: Instant::now(),
         });

@@ -1,7 +1,7 @@
 //! A whole session, between a client and a backend that say anything, split in any way:
 //! nothing reaches the backend but what was asked with the right secret or for a public
 //! path, as it was asked, in order and once; what the client is given are answers; and both
-//! are the same however the bytes are split.
+//! are the same however the bytes are split, and inside TLS.
 
 #![no_main]
 
@@ -11,6 +11,8 @@ mod answer;
 mod asked;
 #[path = "session/backend.rs"]
 mod backend;
+#[path = "session/client.rs"]
+mod client;
 #[path = "session/head.rs"]
 mod head;
 #[path = "session/input.rs"]
@@ -19,9 +21,7 @@ mod input;
 mod outcome;
 
 use std::cell::RefCell;
-use std::io::{ErrorKind, Read as _, Write as _};
-use std::net::Shutdown;
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 
 use libfuzzer_sys::fuzz_target;
@@ -29,15 +29,18 @@ use origin_guard::app::{InheritedSockets, Relays, listener_groups};
 use origin_guard::config::{Config, Environment};
 use origin_guard::net::SelfCheckSocket;
 use origin_guard::server::in_place::InPlaceWorker;
+use rustls::ClientConfig;
 
 use asked::PUBLIC_PATH;
 use backend::Backend;
+use client::Client;
 use input::{End, Input, SECRET};
 use outcome::Outcome;
 
 struct Setup {
     worker: InPlaceWorker,
     listener: UnixListener,
+    tls: Arc<ClientConfig>,
 }
 
 thread_local! {
@@ -51,12 +54,19 @@ impl Setup {
         let _ = std::fs::remove_file(&path);
         let listener = UnixListener::bind(&path).expect("a socket");
         listener.set_nonblocking(true).expect("a mode");
+        let folder = std::env::temp_dir().join(format!("origin-guard-fuzz-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("a folder");
+        client::make_certificate(&folder);
         let inherited = InheritedSockets::default();
         let mut config = Config::read(&Environment {
             variable: &|name| match name {
                 "SHARED_SECRET" => Some(SECRET.into()),
                 "BACKEND" => Some(format!("http://unix:{}", path.display()).into()),
                 "PUBLIC_PATHS" => Some(PUBLIC_PATH.into()),
+                // Nobody listens there.
+                "LISTEN" => Some("tls:127.0.0.1:0".into()),
+                "TLS_CERT" => Some(folder.join("cert.pem").into()),
+                "TLS_KEY" => Some(folder.join("key.pem").into()),
                 _ => None,
             },
             names: Vec::new(),
@@ -69,20 +79,51 @@ impl Setup {
         let groups = listener_groups(&config, inherited, &secrets, &private, &relays);
         let front = groups.expect("listeners").remove(0);
         let worker = InPlaceWorker::new(front, config.limits).expect("a worker");
-        Self { worker, listener }
+        let tls = client::config(&folder);
+        std::fs::remove_dir_all(&folder).expect("removed");
+        Self {
+            worker,
+            listener,
+            tls,
+        }
     }
 
     /// Plays `input`, in pieces of so many bytes each way.
     fn play(&mut self, input: &Input, client_piece: usize, backend_piece: usize) -> Outcome {
-        let Self { worker, listener } = self;
+        let socket = self.worker.connect().expect("a connection");
+        let client = Client::new(socket, None);
+        self.play_with(client, input, client_piece, backend_piece)
+    }
+
+    /// The same inside TLS.
+    fn play_in_tls(&mut self, input: &Input) -> Outcome {
+        let socket = self.worker.connect_tls().expect("a connection");
+        let mut client = Client::new(socket, Some(&self.tls));
+        while client.is_handshaking() {
+            client.flush().expect("a connection");
+            self.worker.run().expect("epoll works");
+            client.read(&mut Vec::new());
+        }
+        self.play_with(client, input, input.client_piece, input.backend_piece)
+    }
+
+    fn play_with(
+        &mut self,
+        mut client: Client,
+        input: &Input,
+        client_piece: usize,
+        backend_piece: usize,
+    ) -> Outcome {
+        let Self {
+            worker, listener, ..
+        } = self;
         let mut backend = Backend::new(listener, &input.answers, backend_piece);
-        let mut client = worker.connect().expect("a connection");
         let mut given = Vec::new();
         let mut pieces = input.client.chunks(client_piece).peekable();
         while let Some(piece) = pieces.next() {
-            let sent = write(&mut client, piece);
+            let sent = client.write(piece);
             if pieces.peek().is_none() && input.end == End::AtOnce {
-                let _ = client.shutdown(Shutdown::Write);
+                client.end();
             }
             settle(worker, &mut client, &mut backend, &mut given);
             if !sent {
@@ -90,8 +131,7 @@ impl Setup {
             }
         }
         if input.end == End::Later {
-            // It may be closed by now.
-            let _ = client.shutdown(Shutdown::Write);
+            client.end();
             settle(worker, &mut client, &mut backend, &mut given);
         }
         let seen = std::mem::take(&mut backend.seen);
@@ -105,38 +145,18 @@ impl Setup {
 /// Lets all ends do what they can, until none can do more.
 fn settle(
     worker: &mut InPlaceWorker,
-    client: &mut UnixStream,
+    client: &mut Client,
     backend: &mut Backend<'_>,
     given: &mut Vec<u8>,
 ) {
     loop {
         // Nobody else has anything new where the worker has done nothing.
+        let mut answered = false;
         if worker.run().expect("epoll works") {
-            read(client, given);
+            answered = client.read(given);
             backend.receive();
         }
-        if !backend.send() {
-            return;
-        }
-    }
-}
-
-/// `false` where the other end is gone. What a fuzzer sends fits into the socket.
-fn write(client: &mut UnixStream, bytes: &[u8]) -> bool {
-    match client.write(bytes) {
-        Ok(sent) => sent == bytes.len(),
-        Err(error) => {
-            assert_ne!(error.kind(), ErrorKind::WouldBlock, "an input is too long");
-            false
-        }
-    }
-}
-
-fn read(client: &mut UnixStream, given: &mut Vec<u8>) {
-    let mut bytes = [0; 16384];
-    while let Ok(count @ 1..) = client.read(&mut bytes) {
-        given.extend_from_slice(&bytes[..count]);
-        if count < bytes.len() {
+        if !backend.send() && !answered {
             return;
         }
     }
@@ -152,12 +172,21 @@ fuzz_target!(|bytes: &[u8]| {
         let given = whole.check(&input, &asked, ends_in_head);
         let split = setup.play(&input, input.client_piece, input.backend_piece);
         let given_split = split.check(&input, &asked, ends_in_head);
+        let inside = input.in_tls.then(|| {
+            let outcome = setup.play_in_tls(&input);
+            (outcome.check(&input, &asked, ends_in_head), outcome)
+        });
         // An early answer ends what would go on if it came later.
         if input.answers.iter().all(|answer| !answer.early) {
             let same = outcome::assert_same(&given, &given_split);
             // What is found malformed at once is not sent at all.
             let all = same && asked.iter().all(|asked| asked.is_whole);
             outcome::assert_same_requests(&whole.seen, &split.seen, all);
+            if let Some((given_inside, inside)) = inside {
+                let same = outcome::assert_same(&given, &given_inside);
+                let all = same && asked.iter().all(|asked| asked.is_whole);
+                outcome::assert_same_requests(&whole.seen, &inside.seen, all);
+            }
         }
     });
 });

@@ -1,6 +1,6 @@
 //! What one input stands for.
 //!
-//! The first four bytes say how things are split; then come what the client sends and what
+//! The first four bytes say how things are split and whether TLS is tried; then come what the client sends and what
 //! the backend answers, each answer on its own, with two NULs between them. In what the
 //! client sends a byte 1 stands for the field with the right secret. The first byte of an
 //! answer says what the backend does beside it.
@@ -35,6 +35,8 @@ pub struct Input {
     pub client: Vec<u8>,
     pub end: End,
     pub answers: Vec<Answer>,
+    /// It is played inside TLS as well.
+    pub in_tls: bool,
     /// Bytes that the client, and the backend, send at once.
     pub client_piece: usize,
     pub backend_piece: usize,
@@ -43,7 +45,7 @@ pub struct Input {
 impl Input {
     /// `None` where the bytes stand for nothing.
     pub fn parse(bytes: &[u8]) -> Option<Self> {
-        let (&[end, client_piece, backend_piece, _], rest) = bytes.split_first_chunk::<4>()?;
+        let (&[end, client_piece, backend_piece, tls], rest) = bytes.split_first_chunk::<4>()?;
         let mut parts = split(rest).into_iter();
         let client = parts.next()?;
         let answers = parts
@@ -63,6 +65,7 @@ impl Input {
                 1 => End::Later,
                 _ => End::AtOnce,
             },
+            in_tls: tls & 1 == 1,
             client_piece: piece(client_piece, client.len()),
             backend_piece: piece(backend_piece, rest.len()),
             client,
