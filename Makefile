@@ -142,6 +142,8 @@ bench: dist
 	python3 tests/bench/paths.py
 	python3 tests/bench/fronts.py
 	python3 tests/bench/keys.py
+	python3 tests/bench/edge.py
+	python3 tests/bench/tls.py
 
 timing:
 	$(CARGO) run --release --manifest-path tests/timing/Cargo.toml --target-dir target/timing

@@ -9,51 +9,38 @@ against the nginx alone of the same round, and what is printed is the median.
 Everything runs on loopback, and ends by pid.
 """
 
-import http.client
-import os
-import platform
 import shutil
 import statistics
 import subprocess
-import sys
 import tempfile
-import time
 from pathlib import Path
 
-from run import GUARD, HERE, SECONDS, SECRET, build, free_port, missing, processor, wrk
+from common import (
+    CARGO, GUARD, HERE, OURS, P50, P99, RATE, SECRET, WRK, Bars, Processes, ask, installed, machine, missing,
+    need, progress, rounds, wrk,
+)
+from run import commands
 
-ROUNDS = 9
+ROUNDS = rounds(9)
 CONNECTIONS = (2, 32)
 ALONE = "nginx alone"
-OURS = "origin-guard"
 
 
-def wait_until(what, is_so):
-    deadline = time.monotonic() + 20
-    while not is_so():
-        if time.monotonic() > deadline:
-            raise SystemExit(f"not so after 20 s: {what}")
-        time.sleep(0.01)
-
-
-class Front:
+class Front(Processes):
     """An nginx, and the service that it asks about each request, if any."""
 
     def __init__(self, name, command, nginx, folder):
-        self.name, self.port = name, free_port()
-        self.folder, self.processes = folder, []
+        super().__init__(name, folder)
         folder.mkdir()
         socket = folder / "guard.sock"
         if command:
-            environment = {"PATH": os.environ["PATH"], "SHARED_SECRET": SECRET, "SOCKET": str(socket)}
-            self.start(command, environment | {"LISTEN": f"unix:{socket}"})
-            wait_until(f"{name} listens", socket.exists)
+            self.start(command, {"SHARED_SECRET": SECRET, "SOCKET": str(socket), "LISTEN": f"unix:{socket}"})
             # nginx's workers are another user's, and the peers leave that to their umask.
-            socket.chmod(0o666)
+            self.wait_until(lambda: socket.chmod(0o666))
         (folder / "origin.conf").write_text(self.fitted(socket, bool(command)))
         shutil.copy(HERE / "fronts.nginx.conf", folder / "nginx.conf")
         self.start([nginx, "-p", ".", "-c", "nginx.conf"], {})
-        wait_until(f"nginx before {name} listens", self.listens)
+        self.wait_until(self.verify)
 
     def fitted(self, socket, asks):
         printed = subprocess.run([GUARD, "print", "nginx"], check=True, capture_output=True, text=True).stdout
@@ -71,36 +58,11 @@ class Front:
             printed = printed.replace(placeholder, value)
         return printed
 
-    def start(self, command, environment):
-        self.processes.append(subprocess.Popen(
-            command, env=environment, cwd=self.folder,
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        ))
-
-    def listens(self):
-        try:
-            self.status(SECRET)
-            return True
-        except OSError:
-            return False
-
-    def status(self, secret):
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
-        connection.request("GET", "/protected", headers={"X-Shared-Secret": secret})
-        status = connection.getresponse().status
-        connection.close()
-        return status
-
     def verify(self):
         """The same answers as everyone, or its numbers would mean nothing."""
         wrong = 200 if self.name == ALONE else 401
-        assert self.status(SECRET) == 200, self.name
-        assert self.status("wrong") == wrong and self.status("") == wrong, self.name
-
-    def end(self):
-        for process in self.processes:
-            process.terminate()
-            process.wait()
+        statuses = [ask(self.port, secret)[0] for secret in (SECRET, "wrong", "")]
+        assert statuses == [200, wrong, wrong], (self.name, statuses)
 
 
 def measure(fronts):
@@ -114,7 +76,7 @@ def measure(fronts):
             order = fronts[start:] + fronts[:start]
             for front in order if turn % 2 == 0 else reversed(order):
                 results[count][front.name].append(wrk(front, count))
-            print(f"  {count} connections, round {turn + 1} of {ROUNDS}", file=sys.stderr, flush=True)
+            progress(f"{count} connections", turn, ROUNDS)
     return results
 
 
@@ -122,15 +84,14 @@ def against_alone(results, count, name):
     """The median ratio of throughput, and the median added p50 and p99 in seconds."""
     pairs = list(zip(results[count][name], results[count][ALONE]))
     return (
-        statistics.median(its[0] / alone[0] for its, alone in pairs),
-        statistics.median(its[1] - alone[1] for its, alone in pairs),
-        statistics.median(its[2] - alone[2] for its, alone in pairs),
+        statistics.median(its[RATE] / alone[RATE] for its, alone in pairs),
+        statistics.median(its[P50] - alone[P50] for its, alone in pairs),
+        statistics.median(its[P99] - alone[P99] for its, alone in pairs),
     )
 
 
 def report(results, names):
-    print(f"\nnginx asks about each request; {os.cpu_count()} cores, {processor()}, "
-          f"Linux {platform.release()}; {ROUNDS} rounds of {SECONDS} s\n")
+    print(f"\nnginx asks about each request; {machine(ROUNDS)}\n")
     columns = " | ".join(f"throughput, {count} | added p50 | added p99" for count in CONNECTIONS)
     print(f"| nginx with | {columns} |\n| --- |" + " ---: |" * (3 * len(CONNECTIONS)))
     for name in names:
@@ -140,22 +101,22 @@ def report(results, names):
             cells += [f"{ratio:.2f}"] + [f"{seconds * 1e6:.0f} us" for seconds in added]
         print(f"| {name} | " + " | ".join(cells) + " |")
     print("\nThroughput: of that of nginx alone. Added: to the latency of nginx alone.\n")
-    print("| | measured | bar | |\n| --- | ---: | --- | --- |")
+    bars = Bars()
     for count in CONNECTIONS:
         for name in names:
-            if name == OURS:
-                continue
-            mine, its = (against_alone(results, count, of)[1] for of in (OURS, name))
-            print(f"| added p50 / {name}, {count} connections | {mine / its:.2f} | under 1 | "
-                  f"{'met' if mine < its else '**missed**'} |")
+            if name != OURS:
+                mine, its = (against_alone(results, count, of)[1] for of in (OURS, name))
+                bars.add(f"added p50 / {name}, {count} connections", f"{mine / its:.2f}", mine < its, "under 1")
+    bars.show()
 
 
 def main():
-    nginx = shutil.which("nginx") or shutil.which("/usr/sbin/nginx")
+    need(WRK, CARGO)
+    nginx = installed("nginx")
     if not nginx:
         missing("the price behind nginx", "apt install nginx-light")
         return
-    built = build()
+    built = commands()
     services = {ALONE: None, OURS: ["chrt", "--batch", "0", GUARD], "axum": built["axum"], "Go net/http": built.get("Go net/http")}
     with tempfile.TemporaryDirectory() as name:
         Path(name).chmod(0o755)
@@ -164,8 +125,6 @@ def main():
             for number, (service, command) in enumerate(services.items()):
                 if command or service == ALONE:
                     fronts.append(Front(service, command, nginx, Path(name) / str(number)))
-            for front in fronts:
-                front.verify()
             results = measure(fronts)
         finally:
             for front in fronts:

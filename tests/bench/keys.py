@@ -10,22 +10,16 @@ million keys they are spread over all of them.
 
 import base64
 import hashlib
-import http.client
 import os
 import re
-import shutil
-import socket
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-GUARD = ROOT / "target" / "dist" / "origin-guard"
-SECONDS = int(sys.argv[1]) if len(sys.argv) > 1 else 2
-ROUNDS = 9
+from common import RATE, WRK, Bars, ask, guard, need, progress, rounds, wrk
+
+ROUNDS = rounds(9)
 MANY, FEW = 1_000_000, 10
 ASKED = 10_000
 CONNECTIONS = 32
@@ -70,92 +64,69 @@ def write_keys(path, count):
     return [texts[number % len(texts)] for number in range(ASKED)]
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+def asked(folder, count):
+    """A file of keys, and a script of wrk that asks with some of them, spread over all; and
+    one of these."""
+    keys = folder / f"keys-{count}.json"
+    texts = write_keys(keys, count)
+    (folder / f"texts-{count}").write_text("".join(text + "\n" for text in texts))
+    script = folder / f"ask-{count}.lua"
+    script.write_text(SCRIPT.replace("@KEYS@", str(folder / f"texts-{count}")))
+    return keys, script, texts[-1]
+
+
+def bearer(key):
+    return {"Authorization": f"Bearer {key}"}
+
+
+def checks_key(key):
+    def check(server):
+        status = lambda key: ask(server.port, path="/authorize", fields=bearer(key))[0]
+        assert status(key) == 200 and status("og_" + 32 * "a" + "_aaaaaa") == 401, server.name
+    return check
 
 
 class Gateway:
-    """A guard with the gateway's door alone, ended by its pid."""
+    """A guard with the gateway's listener alone."""
 
     def __init__(self, folder, count):
-        self.port, keys = free_port(), folder / f"keys-{count}.json"
-        texts = write_keys(keys, count)
-        (folder / f"texts-{count}").write_text("".join(text + "\n" for text in texts))
-        self.script = folder / f"ask-{count}.lua"
-        self.script.write_text(SCRIPT.replace("@KEYS@", str(folder / f"texts-{count}")))
-        environment = {
-            "SHARED_SECRET": "benchmark-secret-0123456789abcdef",
-            "LISTEN": "none",
-            "GATEWAY_LISTEN": f"127.0.0.1:{self.port}",
-            "API_KEYS_FILE": str(keys),
-        }
+        keys, self.script, key = asked(folder, count)
         start = time.perf_counter()
-        self.process = subprocess.Popen([GUARD], env=environment, stderr=subprocess.DEVNULL)
-        while True:
-            try:
-                status = self.ask(texts[-1])
-                break
-            except OSError:
-                if self.process.poll() is not None:
-                    raise SystemExit("origin-guard does not serve")
-                time.sleep(0.005)
+        self.server = guard(f"{count} keys", folder, check=checks_key(key), LISTEN="none",
+                            GATEWAY_LISTEN="127.0.0.1:@PORT@", API_KEYS_FILE=str(keys))
         self.loaded = time.perf_counter() - start
-        assert status == 200 and self.ask("og_" + 32 * "a" + "_aaaaaa") == 401
-        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        status = Path(f"/proc/{self.server.processes[0].pid}/status").read_text()
         self.most_memory = int(re.search(r"VmHWM:\s+(\d+)", status)[1]) / 1024
 
-    def ask(self, key):
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
-        connection.request("GET", "/authorize", headers={"Authorization": f"Bearer {key}"})
-        status = connection.getresponse().status
-        connection.close()
-        return status
-
-    def rate(self, seconds=SECONDS):
+    def rate(self, **options):
         """Requests a second."""
-        output = subprocess.run(
-            ["wrk", "-t2", f"-c{CONNECTIONS}", f"-d{seconds}s", "-s", self.script,
-             f"http://127.0.0.1:{self.port}/"],
-            check=True, capture_output=True, text=True,
-        ).stdout
-        if "Non-2xx" in output:
-            raise SystemExit(f"good keys were refused:\n{output}")
-        return float(re.search(r"Requests/sec:\s+([\d.]+)", output)[1])
-
-    def end(self):
-        self.process.terminate()
-        self.process.wait()
+        return wrk(self.server, CONNECTIONS, script=self.script, fields=(), **options)[RATE]
 
 
 def main():
-    if not shutil.which("wrk"):
-        raise SystemExit("needs wrk: apt install wrk")
+    need(WRK)
     with tempfile.TemporaryDirectory() as name:
         few, many = (Gateway(Path(name), count) for count in (FEW, MANY))
         for gateway in (few, many):
-            gateway.rate(1)
+            gateway.rate(seconds=1)
         ratios, rates = [], []
         for turn in range(ROUNDS):
             pair = [few, many] if turn % 2 == 0 else [many, few]
             rate = {id(gateway): gateway.rate() for gateway in pair}
             ratios.append(rate[id(many)] / rate[id(few)])
             rates.append(rate[id(many)])
-            print(f"  keys, round {turn + 1} of {ROUNDS}", file=sys.stderr, flush=True)
-        few.end()
-        many.end()
+            progress("keys", turn, ROUNDS)
+        for gateway in (few, many):
+            gateway.server.end()
     ratio = statistics.median(ratios)
-    rows = [
-        (f"exec to the first answer with {MANY:,} keys", f"{many.loaded:.2f} s", many.loaded < 2, "under 2 s"),
-        ("memory at its most, meanwhile", f"{many.most_memory:.0f} MiB", many.most_memory < 238, "under 250 MB"),
-        (f"throughput of /authorize / with {FEW} keys", f"{ratio:.3f}", ratio >= 0.95, "at least 0.95"),
-    ]
     print(f"\n/authorize with {MANY:,} keys: {statistics.median(rates):,.0f} requests a second, "
           f"{CONNECTIONS} connections; ratios from {min(ratios):.3f} to {max(ratios):.3f}\n")
-    print("| | measured | bar | |\n| --- | ---: | --- | --- |")
-    for what, value, good, wanted in rows:
-        print(f"| {what} | {value} | {wanted} | {'met' if good else '**missed**'} |")
+    bars = Bars()
+    bars.add(f"exec to the first answer with {MANY:,} keys", f"{many.loaded:.2f} s", many.loaded < 2, "under 2 s")
+    bars.add("memory at its most, meanwhile", f"{many.most_memory:.0f} MiB", many.most_memory < 238, "under 250 MB")
+    bars.at_least(f"throughput of /authorize / with {FEW} keys", ratio, 0.95, digits=3)
+    bars.show()
 
 
-main()
+if __name__ == "__main__":
+    main()
