@@ -34,9 +34,10 @@ pub(crate) fn plain(body: &str) -> String {
 impl Nginx {
     /// Starts it; `None` where it is not installed.
     pub(crate) fn start(name: &str, servers: &[String]) -> Option<Self> {
-        if !installed("nginx", "apt install nginx") || !installed("openssl", "apt install openssl")
-        {
-            return None;
+        for program in ["nginx", "openssl", "curl"] {
+            if !installed(program, &format!("apt install {program}")) {
+                return None;
+            }
         }
         let folder = Folder::new(&format!("nginx-{name}"));
         let mut ports = Vec::new();
@@ -88,10 +89,28 @@ impl Nginx {
         }
     }
 
-    /// What has arrived, a request a line: scheme, request line, agent, secret.
-    pub(crate) fn seen(&self) -> Vec<String> {
-        let log = fs::read_to_string(self.folder.path.join("seen.log")).unwrap_or_default();
-        log.lines().map(str::to_owned).collect()
+    /// What has arrived, a request a line: scheme, request line, agent, secret. A request is
+    /// logged after it is answered, so this waits for one of its own at the first server,
+    /// which is left out.
+    pub(crate) fn seen(&self, scheme: &str) -> Vec<String> {
+        let (own, url) = (
+            "the-test-itself",
+            format!("{scheme}://localhost:{}/", self.ports[0]),
+        );
+        let asked = Command::new("curl")
+            .args(["-sk", "-o", "/dev/null", "-A", own, &url])
+            .status();
+        assert!(asked.expect("curl runs").success());
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let log = fs::read_to_string(self.folder.path.join("seen.log")).unwrap_or_default();
+            let (own, others): (Vec<_>, Vec<_>) = log.lines().partition(|line| line.contains(own));
+            if !own.is_empty() {
+                return others.into_iter().map(str::to_owned).collect();
+            }
+            assert!(Instant::now() < deadline, "it is not logged: {log}");
+            std::thread::yield_now();
+        }
     }
 }
 
