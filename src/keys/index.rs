@@ -335,7 +335,7 @@ impl Index {
         let mut text = [0; LENGTH];
         let length = presented.len().min(LENGTH);
         text[..length].copy_from_slice(&presented[..length]);
-        let well_formed = text::check(&text).is_ok() & (presented.len() == LENGTH);
+        let well_formed = text::is_well_formed(&text) & (presented.len() == LENGTH);
         text.zeroize();
         let digest = text::digest(&presented[..presented.len().min(LONGEST)]);
         let found = self.find(&digest);
@@ -349,7 +349,7 @@ impl Index {
         let facts = facts | usize::from(well_formed) << 3 | usize::from(is_known) << 4;
         Judgement {
             verdict: VERDICTS[black_box(facts) % VERDICTS.len()],
-            id: (well_formed | is_known).then_some(Id::of(&digest)),
+            id: black_box(well_formed | is_known).then_some(Id::of(&digest)),
             entry: found.map(|(entry, _)| entry),
             is_known,
             index: self,

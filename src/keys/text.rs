@@ -13,6 +13,7 @@
 //! million times.
 
 use std::fmt;
+use std::hint::black_box;
 use std::sync::LazyLock;
 
 use constant_time_eq::constant_time_eq;
@@ -122,27 +123,38 @@ impl std::error::Error for Malformed {}
 ///
 /// The first fault.
 pub fn check(text: &[u8]) -> Result<(), Malformed> {
-    let text: &[u8; LENGTH] = text.try_into().map_err(|_| Malformed::Length)?;
-    // The digest comes first, so that a text that is no key takes as long as a key.
+    let text = text.try_into().map_err(|_| Malformed::Length)?;
+    match looked_at(text) {
+        [false, _] => Err(Malformed::Characters),
+        [true, false] => Err(Malformed::Checksum),
+        [true, true] => Ok(()),
+    }
+}
+
+/// The same of a text that is as long as a key, in a time that tells nothing of it.
+pub(super) fn is_well_formed(text: &[u8; LENGTH]) -> bool {
+    let [characters, checksum] = black_box(looked_at(text));
+    characters & checksum
+}
+
+/// Whether the characters are right, and whether the checksum is. All is looked at, wherever
+/// a fault is.
+fn looked_at(text: &[u8; LENGTH]) -> [bool; 2] {
     let checksum = checksum(&text[..RANDOM_END]);
     let in_alphabet = |part: &[u8]| {
         let is_good = |byte: &u8| byte.is_ascii_lowercase() | (b'2'..=b'7').contains(byte);
         part.iter().fold(true, |all, byte| all & is_good(byte))
     };
-    // All is looked at, wherever a fault is.
     let rights = [
         constant_time_eq(&text[..RANDOM], PREFIX),
         text[RANDOM_END] == SEPARATOR,
         in_alphabet(&text[RANDOM..RANDOM_END]),
         in_alphabet(&text[CHECKSUM..]),
     ];
-    let right_characters = rights.into_iter().fold(true, |all, right| all & right);
-    let right_checksum = constant_time_eq(&text[CHECKSUM..], &checksum);
-    match (right_characters, right_checksum) {
-        (false, _) => Err(Malformed::Characters),
-        (true, false) => Err(Malformed::Checksum),
-        (true, true) => Ok(()),
-    }
+    [
+        rights.into_iter().fold(true, |all, right| all & right),
+        constant_time_eq(&text[CHECKSUM..], &checksum),
+    ]
 }
 
 fn checksum(before: &[u8]) -> [u8; LENGTH - CHECKSUM] {
