@@ -25,7 +25,7 @@ use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 
 use libfuzzer_sys::fuzz_target;
-use origin_guard::app::{InheritedSockets, Relays, listener_groups};
+use origin_guard::app::{InheritedSockets, Relays, listener_groups, overview};
 use origin_guard::config::{Config, Environment};
 use origin_guard::net::SelfCheckSocket;
 use origin_guard::server::in_place::InPlaceWorker;
@@ -76,7 +76,8 @@ impl Setup {
         let secrets = Arc::new(config.take_secrets());
         let private = Arc::new(SelfCheckSocket::new().expect("a socket"));
         let relays = Relays::new(&mut config).expect("a relay");
-        let groups = listener_groups(&config, inherited, &secrets, &private, &relays);
+        let overview = overview(&config, &inherited, &secrets, &relays);
+        let groups = listener_groups(&config, inherited, &secrets, &private, &relays, &overview);
         let front = groups.expect("listeners").remove(0);
         let worker = InPlaceWorker::new(front, config.limits).expect("a worker");
         let tls = client::config(&folder);
