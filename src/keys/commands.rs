@@ -90,8 +90,8 @@ fn parse_id(text: &str) -> Result<Id, Error> {
 /// Makes a key with an id that is not among `taken`.
 fn fresh(taken: &Ids) -> Result<Key, Error> {
     loop {
-        let key =
-            Key::fresh().map_err(|error| Error::System("no randomness to be had".into(), error))?;
+        let key = Key::fresh()
+            .map_err(|error| Error::System("the system gives no random bytes".into(), error))?;
         if !taken.contains(&Id::of(&key.digest())) {
             return Ok(key);
         }

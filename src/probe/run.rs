@@ -56,7 +56,7 @@ impl fmt::Display for ProbeError {
             Self::Header(name, error) => write!(to, "{name}: {error}"),
             Self::Tls(error) => error.fmt(to),
             Self::Unpaired => write!(to, "{CERT} and {KEY} go together; set both or neither"),
-            Self::Random(error) => write!(to, "no randomness to be had: {error}"),
+            Self::Random(error) => write!(to, "the system gives no random bytes: {error}"),
         }
     }
 }

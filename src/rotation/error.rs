@@ -68,7 +68,7 @@ impl fmt::Display for SecretError {
             ),
             Self::Address(error) => write!(to, "--admin or ADMIN_LISTEN: {error}"),
             Self::File(error) => error.fmt(to),
-            Self::Randomness(error) => write!(to, "no randomness to be had: {error}"),
+            Self::Randomness(error) => write!(to, "the system gives no random bytes: {error}"),
             Self::Input(what) => write!(to, "standard input: {what}"),
             Self::Print(error) => write!(
                 to,
