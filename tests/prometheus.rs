@@ -42,7 +42,7 @@ fn promtool(folder: &Folder, arguments: &[&str]) -> String {
 struct Prometheus {
     child: Child,
     address: SocketAddr,
-    _folder: Folder,
+    folder: Option<Folder>,
 }
 
 impl Prometheus {
@@ -59,21 +59,34 @@ impl Prometheus {
                  - targets: [\"{guard}\"]\n"
             ),
         );
-        let free = TcpListener::bind("127.0.0.1:0").expect("bound");
-        let address = free.local_addr().expect("bound");
-        drop(free);
-        let child = Command::new("prometheus")
-            .arg(format!("--config.file={}", config.display()))
-            .arg(format!("--storage.tsdb.path={}", folder.path.display()))
-            .arg(format!("--web.listen-address={address}"))
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("starts");
-        Self {
-            child,
-            address,
-            _folder: folder,
+        // Another process may take the port first; then it ends, and tries the next one.
+        let since = Instant::now();
+        let mut folder = Some(folder);
+        loop {
+            assert!(since.elapsed() < PATIENCE, "Prometheus does not start");
+            let free = TcpListener::bind("127.0.0.1:0").expect("bound");
+            let address = free.local_addr().expect("bound");
+            drop(free);
+            let data = config.parent().expect("a folder");
+            let child = Command::new("prometheus")
+                .arg(format!("--config.file={}", config.display()))
+                .arg(format!("--storage.tsdb.path={}", data.display()))
+                .arg(format!("--web.listen-address={address}"))
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .spawn()
+                .expect("starts");
+            let mut started = Self {
+                child,
+                address,
+                folder: None,
+            };
+            while started.child.try_wait().expect("its own child").is_none() {
+                if started.query("1").is_some() {
+                    started.folder = folder.take();
+                    return started;
+                }
+            }
         }
     }
 

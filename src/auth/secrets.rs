@@ -9,7 +9,7 @@ use constant_time_eq::constant_time_eq_32;
 use sha2::{Digest as _, Sha256};
 use zeroize::{Zeroize as _, Zeroizing};
 
-use super::usage::{SecretUse, Usage};
+use super::usage::{self, SecretUse, Usage};
 use crate::http1::client_network::ClientNetwork;
 
 /// Values up to this length take the same steps, whatever their length. A value of this
@@ -138,19 +138,44 @@ impl Secrets {
     /// length of a secret, nor which one it was, nor `length` where `presented` is short.
     #[must_use]
     pub fn matches(&self, presented: &[u8], length: usize) -> Option<usize> {
-        self.find(presented, length, |_| {})
+        self.matches_and_counts(presented, length, 0)
     }
 
-    /// The same, and counts the use of the secret that matches.
+    /// The same, and counts `uses`, 0 or 1, of the secret that matches. Every secret's count
+    /// is written to, so that counting tells no more than the comparison.
     #[must_use]
-    pub fn matches_and_counts(&self, presented: &[u8], length: usize) -> Option<usize> {
-        self.find(presented, length, Usage::count)
+    pub fn matches_and_counts(
+        &self,
+        presented: &[u8],
+        length: usize,
+        uses: usize,
+    ) -> Option<usize> {
+        let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
+        if held.digests.is_empty() {
+            return None;
+        }
+        let mut digest = digest(presented, length);
+        let place = usage::own_place();
+        let mut found = 0;
+        for (index, secret) in held.digests.iter().enumerate() {
+            let equal = black_box(usize::from(constant_time_eq_32(&secret.0, &digest)));
+            held.usage[index].add(place, black_box(equal & uses));
+            found |= equal << index.min(1);
+        }
+        drop(held);
+        digest.zeroize();
+        Some(black_box(found))
     }
 
-    /// Notes who has presented the previous secret that the first `length` bytes of
-    /// `presented` are.
-    pub fn note_client(&self, presented: &[u8], length: usize, client: ClientNetwork) {
-        self.find(presented, length, |usage| usage.note_client(client));
+    /// Notes who has presented `secret`, where it is one.
+    pub fn note_client(&self, secret: &[u8], client: ClientNetwork) {
+        let digest = Digest::of(secret);
+        let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
+        for (known, usage) in held.digests.iter().zip(&held.usage) {
+            if known.equals(&digest) {
+                usage.note_client(client);
+            }
+        }
     }
 
     /// How each secret has been used up to now, the current one first.
@@ -165,28 +190,6 @@ impl Secrets {
     pub fn read_at(&self) -> SystemTime {
         let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
         held.read_at
-    }
-
-    /// `then` gets the usage of the first secret that matches.
-    fn find(&self, presented: &[u8], length: usize, then: impl FnOnce(&Usage)) -> Option<usize> {
-        let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
-        if held.digests.is_empty() {
-            return None;
-        }
-        let mut digest = digest(presented, length);
-        // A bit for each secret, of which there are few.
-        let mut found = 0_usize;
-        for (index, secret) in held.digests.iter().enumerate() {
-            let equal = black_box(usize::from(constant_time_eq_32(&secret.0, &digest)));
-            found |= equal << index;
-        }
-        digest.zeroize();
-        let previous = usize::from(black_box(found >> 1) != 0);
-        let kind = black_box(found & 1 | previous << 1);
-        if let Some(usage) = held.usage.get(found.trailing_zeros() as usize) {
-            then(usage);
-        }
-        Some(kind)
     }
 }
 

@@ -106,7 +106,7 @@ impl Guard {
         &self,
         fields: impl Iterator<Item = (&'f [u8], &'f [u8])> + Clone,
     ) -> Verdict {
-        self.judge_by(fields, Secrets::matches_and_counts)
+        self.judge_by(fields, 1)
     }
 
     /// The same for a request that is not let in, whatever it presents; nothing is counted.
@@ -115,7 +115,7 @@ impl Guard {
         &self,
         fields: impl Iterator<Item = (&'f [u8], &'f [u8])> + Clone,
     ) -> bool {
-        self.judge_by(fields, Secrets::matches).is_granted()
+        self.judge_by(fields, 0).is_granted()
     }
 
     /// Notes that `client` has presented a previous secret in these fields.
@@ -125,7 +125,7 @@ impl Guard {
         client: ClientNetwork,
     ) {
         if let Some((_, value)) = fields.find(|(name, _)| self.is_header(name)) {
-            self.secrets.note_client(value, value.len(), client);
+            self.secrets.note_client(value, client);
         }
     }
 
@@ -134,10 +134,11 @@ impl Guard {
         self.note_client(name_values(request), client);
     }
 
+    /// Counts `uses`, 0 or 1, of the secret that grants.
     fn judge_by<'f>(
         &self,
         mut fields: impl Iterator<Item = (&'f [u8], &'f [u8])> + Clone,
-        matches: impl FnOnce(&Secrets, &[u8], usize) -> Option<usize>,
+        uses: usize,
     ) -> Verdict {
         let (mut count, mut at) = (0, 0);
         for (index, (name, _)) in fields.clone().enumerate() {
@@ -150,12 +151,9 @@ impl Guard {
         let value = fields.nth(at).map_or(&b""[..], |(_, value)| value);
         let length = value.len() * black_box(count.min(1));
         let several = black_box(count / 2).min(1);
-        let found = if several == 0 {
-            matches(&self.secrets, value, length)
-        } else {
-            // No use of a secret, whatever the last header holds.
-            self.secrets.matches(value, length)
-        };
+        // Several headers are no use of a secret, whatever the last one holds.
+        let uses = black_box(uses & (1 - several));
+        let found = self.secrets.matches_and_counts(value, length, uses);
         let Some(found) = found else {
             return Verdict::Misconfigured;
         };

@@ -73,14 +73,9 @@ impl Usage {
         }
     }
 
-    /// Counts one use.
-    pub(super) fn count(&self) {
-        static NEXT: AtomicUsize = AtomicUsize::new(0);
-        thread_local! {
-            static OWN: usize = NEXT.fetch_add(1, Relaxed) % SHARDS;
-        }
-        let own = OWN.with(|own| *own);
-        self.shards[own].0.fetch_add(1, Relaxed);
+    /// Counts so many uses in the place that this thread has.
+    pub(super) fn add(&self, place: usize, uses: usize) {
+        self.shards[place].0.fetch_add(uses as u64, Relaxed);
     }
 
     /// Notes who has used it.
@@ -123,6 +118,15 @@ impl Usage {
     }
 }
 
+/// The place where this thread counts.
+pub(super) fn own_place() -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    thread_local! {
+        static OWN: usize = NEXT.fetch_add(1, Relaxed) % SHARDS;
+    }
+    OWN.with(|own| *own)
+}
+
 /// The count at the last look, and when it was first seen; `None` before the first use.
 #[derive(Default)]
 struct Seen(Mutex<(u64, Option<Instant>)>);
@@ -153,12 +157,12 @@ mod tests {
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
         assert_eq!(usage.look(start).last, None);
-        usage.count();
+        usage.add(0, 1);
         let look = usage.look(at(2));
         assert_eq!((look.requests, look.last), (1, Some(Duration::ZERO)));
         let look = usage.look(at(7));
         assert_eq!(look.last, Some(Duration::from_secs(5)));
-        usage.count();
+        usage.add(0, 1);
         assert_eq!(usage.look(at(9)).last, Some(Duration::ZERO));
         // In another place it begins anew, but for that.
         let after = Usage::after(&usage, at(10));
@@ -167,7 +171,7 @@ mod tests {
             (look.requests, look.last),
             (0, Some(Duration::from_secs(1)))
         );
-        usage.count();
+        usage.add(0, 1);
         let after = Usage::after(&usage, at(11));
         assert_eq!(after.look(at(11)).last, Some(Duration::ZERO), "just seen");
     }
@@ -197,7 +201,7 @@ mod tests {
                 let usage = &usage;
                 scope.spawn(move || {
                     for _ in 0..1000 {
-                        usage.count();
+                        usage.add(own_place(), 1);
                         usage.note_client(client(number % 3));
                     }
                 });

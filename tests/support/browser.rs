@@ -76,7 +76,9 @@ impl Browser {
 
     fn call(&self, method: &str, path: &str, body: &Value) -> Value {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).expect("connects");
-        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        // A browser that starts beside other tests takes a while.
+        let patience = Some(4 * PATIENCE);
+        stream.set_read_timeout(patience).expect("a timeout");
         let body = body.to_string();
         let head = format!(
             "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nContent-Type: application/json\r\n\
