@@ -11,7 +11,7 @@ pub(crate) mod counters;
 mod deadlines;
 mod eviction;
 pub mod file_limit;
-#[cfg(any(test, fuzzing))]
+#[cfg(any(test, fuzzing, timing))]
 pub mod in_place;
 mod resources;
 mod respond;

@@ -208,13 +208,13 @@ impl Worker {
     }
 
     /// Whether there is more to do without an event or a deadline.
-    #[cfg(any(test, fuzzing))]
+    #[cfg(any(test, fuzzing, timing))]
     pub(crate) fn has_more_to_do(&self) -> bool {
         self.has_messages || !self.run_again.is_empty()
     }
 
     /// Connections of clients, and to backends.
-    #[cfg(any(test, fuzzing))]
+    #[cfg(any(test, fuzzing, timing))]
     pub(crate) fn connections(&self) -> (usize, usize) {
         let (_, to_backends) = self.resources.pool.counts();
         (self.sessions.len() - self.free.len(), to_backends)

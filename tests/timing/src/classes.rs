@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use dudect_bencher::rand::RngExt as _;
 use dudect_bencher::{BenchRng, CtRunner};
-use origin_guard::auth::shared_secret::{Guard, Verdict};
 use origin_guard::auth::secrets::{Digest, Secrets};
+use origin_guard::auth::shared_secret::{Guard, Verdict};
 use tiny_http::{Header, Request, TestRequest};
 
 use crate::lots::{self, Measure};

@@ -31,9 +31,12 @@ pub const ALL: [(&str, Measure); 8] = [
     ("/authorize: unknown or expired key", |runner, rng| {
         compare(runner, rng, gateway, Kind::Expired);
     }),
-    ("/authorize: unknown key or wrong checksum", |runner, rng| {
-        compare(runner, rng, gateway, Kind::Checksum);
-    }),
+    (
+        "/authorize: unknown key or wrong checksum",
+        |runner, rng| {
+            compare(runner, rng, gateway, Kind::Checksum);
+        },
+    ),
     ("/authorize: unknown key or wrong letters", |runner, rng| {
         compare(runner, rng, gateway, Kind::Letters);
     }),
@@ -79,7 +82,11 @@ fn keys(kind: Kind) -> (Arc<Keys>, Vec<String>) {
         let key = Key::fresh().expect("randomness");
         let digest = key.digest();
         let comma = if number > 0 { "," } else { "" };
-        let _ = write!(file, "{comma}\n{{\"id\":\"{}\",\"digest\":\"", Id::of(&digest));
+        let _ = write!(
+            file,
+            "{comma}\n{{\"id\":\"{}\",\"digest\":\"",
+            Id::of(&digest)
+        );
         for byte in digest {
             let _ = write!(file, "{byte:02x}");
         }
@@ -130,7 +137,10 @@ fn secrets() -> Arc<Secrets> {
     // What is counted is counted as in the program.
     origin_guard::status::start();
     let current = Some(SECRET.to_owned().into());
-    Arc::new(Secrets::with_text(vec![Digest::of(SECRET.as_bytes())], current))
+    Arc::new(Secrets::with_text(
+        vec![Digest::of(SECRET.as_bytes())],
+        current,
+    ))
 }
 
 fn compare(

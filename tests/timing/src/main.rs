@@ -7,6 +7,7 @@
 mod classes;
 mod keys;
 mod lots;
+mod tls;
 
 use std::process::{Command, ExitCode};
 
@@ -48,7 +49,8 @@ fn main() -> ExitCode {
 }
 
 fn all() -> impl Iterator<Item = (&'static str, lots::Measure)> {
-    classes::ALL.into_iter().chain(keys::ALL)
+    let plain = classes::ALL.into_iter();
+    plain.chain(keys::ALL).chain(tls::ALL)
 }
 
 fn measure(name: &str) {

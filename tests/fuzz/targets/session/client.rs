@@ -29,7 +29,9 @@ pub fn make_certificate(folder: &Path) {
 pub fn config(folder: &Path) -> Arc<ClientConfig> {
     let certificate = CertificateDer::from_pem_file(folder.join("cert.pem"));
     let mut roots = RootCertStore::empty();
-    roots.add(certificate.expect("a certificate")).expect("a root");
+    roots
+        .add(certificate.expect("a certificate"))
+        .expect("a root");
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -64,8 +66,23 @@ impl Client {
     pub fn write(&mut self, bytes: &[u8]) -> bool {
         if let Some(tls) = &mut self.tls {
             tls.writer().write_all(bytes).expect("a buffer");
-            return self.flush().is_ok();
+            return self.flush() != Some(false);
         }
+        self.send(bytes)
+    }
+
+    /// Sends what TLS has to say: whether it was taken; `None` where there was nothing.
+    pub fn flush(&mut self) -> Option<bool> {
+        let tls = self.tls.as_mut()?;
+        // In one write: several at once would be a signal where the other end is gone.
+        let mut bytes = Vec::new();
+        while tls.wants_write() {
+            tls.write_tls(&mut bytes).expect("in memory");
+        }
+        (!bytes.is_empty()).then(|| self.send(&bytes))
+    }
+
+    fn send(&mut self, bytes: &[u8]) -> bool {
         match self.socket.write(bytes) {
             Ok(sent) => sent == bytes.len(),
             Err(error) => {
@@ -73,21 +90,6 @@ impl Client {
                 false
             }
         }
-    }
-
-    /// Sends what TLS has to say; whether that was anything.
-    pub fn flush(&mut self) -> std::io::Result<bool> {
-        let Some(tls) = &mut self.tls else {
-            return Ok(false);
-        };
-        let wants = tls.wants_write();
-        while tls.wants_write() {
-            if let Err(error) = tls.write_tls(&mut self.socket) {
-                assert_ne!(error.kind(), ErrorKind::WouldBlock, "an input is too long");
-                return Err(error);
-            }
-        }
-        Ok(wants)
     }
 
     /// Reads all that is there. Whether TLS has answered it.
@@ -110,14 +112,14 @@ impl Client {
                 break;
             }
         }
-        self.flush().unwrap_or_default()
+        self.flush() == Some(true)
     }
 
     /// Says that nothing more will be sent. The connection may be closed by now.
     pub fn end(&mut self) {
         if let Some(tls) = &mut self.tls {
             tls.send_close_notify();
-            let _ = self.flush();
+            self.flush();
         }
         let _ = self.socket.shutdown(Shutdown::Write);
     }
