@@ -3,6 +3,7 @@
 Everything runs on loopback, and what is started is ended by its pid.
 """
 
+import contextlib
 import http.client
 import os
 import platform
@@ -14,6 +15,7 @@ import ssl
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -136,6 +138,23 @@ class Server(Processes):
                 # nginx's workers are another user's.
                 self.wait_until(lambda: guard.chmod(0o666))
         self.wait_until(lambda: check(self) if check else ask(self.port, tls=tls))
+
+
+@contextlib.contextmanager
+def servers():
+    """A folder, and what takes note of a server, or of None, and returns it; all of them are
+    ended."""
+    with tempfile.TemporaryDirectory() as name:
+        folder, started = Path(name), []
+        folder.chmod(0o755)
+        def start(server):
+            started.extend([server] if server else [])
+            return server
+        try:
+            yield folder, start
+        finally:
+            for server in started:
+                server.end()
 
 
 def checks_secret(server):

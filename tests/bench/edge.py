@@ -9,13 +9,11 @@ behind the other in each round, and what is printed is the median of the rounds'
 """
 
 import statistics
-import tempfile
-from pathlib import Path
 
 from common import (
     CARGO, CPU, GUARD, HERE, OURS, P50, P99, RATE, SECRET, WRK, Bars, Processes, Server, added, ask,
     backend, build, guard, installed, machine, missing, need, paired, progress,
-    raise_file_limit, ratio, rounds, wrk,
+    raise_file_limit, ratio, rounds, servers, wrk,
 )
 from keys import FEW, MANY, asked, bearer, write_keys
 from relay import nginx as nginx_relay, relay
@@ -59,21 +57,21 @@ def nginx_gateway(name, folder, origin_port, keys, key):
 
 def with_limits(folder, origin_port, started):
     """The ratios of a million keys to ten, with a limit for each consumer."""
-    servers = []
+    both = []
     for count in (FEW, MANY):
         keys, script, key = asked(folder, count)
         name = f"{count} keys with limits"
         server = started(gateway(name, folder, origin_port, keys, key, RATE_LIMIT=RATE_LIMIT))
-        servers.append((server, script))
+        both.append((server, script))
     rate = lambda server, script, **options: wrk(
         server, CONNECTIONS, path="/", script=script, fields=(), **options)[RATE]
-    for server, script in servers:
+    for server, script in both:
         rate(server, script, seconds=1)
     ratios = []
     for turn in range(ROUNDS):
-        order = servers if turn % 2 == 0 else servers[::-1]
+        order = both if turn % 2 == 0 else both[::-1]
         rates = {server.name: rate(server, script) for server, script in order}
-        few, many = (rates[server.name] for server, _ in servers)
+        few, many = (rates[server.name] for server, _ in both)
         ratios.append(many / few)
         progress("a million keys and ten", turn, ROUNDS)
     return statistics.median(ratios)
@@ -85,29 +83,19 @@ def main():
         return missing("both halves", "apt install nginx-light")
     raise_file_limit()
     build()
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        folder.chmod(0o755)
-        servers = []
-        def started(server):
-            servers.append(server)
-            return server
-        try:
-            key = write_keys(folder / "keys.json", 1)[0]
-            floor = started(backend("floor", folder))
-            origin = started(relay("origin", folder, floor.port))
-            first = started(gateway("gateway", folder, origin.port, folder / "keys.json", key))
-            ours = Way(OURS, first, origin)
-            second = started(nginx_relay("nginx origin", folder, floor.port, asks=True))
-            third = started(nginx_gateway("nginx gateway", folder, second.port, folder / "keys.json", key))
-            today = Way(TODAY, third, second)
-            fields = (f"Authorization: Bearer {key}",)
-            results = paired(ours, [today], COUNTS, ROUNDS, fields=fields)
-            alone = paired(ours, [floor], (2,), ROUNDS, fields=fields)
-            limited = with_limits(folder, origin.port, started)
-        finally:
-            for server in servers:
-                server.end()
+    with servers() as (folder, started):
+        key = write_keys(folder / "keys.json", 1)[0]
+        floor = started(backend("floor", folder))
+        origin = started(relay("origin", folder, floor.port))
+        first = started(gateway("gateway", folder, origin.port, folder / "keys.json", key))
+        ours = Way(OURS, first, origin)
+        second = started(nginx_relay("nginx origin", folder, floor.port, asks=True))
+        third = started(nginx_gateway("nginx gateway", folder, second.port, folder / "keys.json", key))
+        today = Way(TODAY, third, second)
+        fields = (f"Authorization: Bearer {key}",)
+        results = paired(ours, [today], COUNTS, ROUNDS, fields=fields)
+        alone = paired(ours, [floor], (2,), ROUNDS, fields=fields)
+        limited = with_limits(folder, origin.port, started)
     report(results, alone, limited)
 
 

@@ -9,13 +9,11 @@ request that it has answered. Everything runs on loopback, and ends by pid.
 """
 
 import statistics
-import tempfile
-from pathlib import Path
 
 from common import (
     BUILT, CARGO, CPU, GUARD, HERE, OURS, P50, P99, RATE, SECRET, WRK, Bars, Server, added,
     backend, build, checks_secret, first_answer, guard, installed, machine, memory, missing,
-    need, paired, raise_file_limit, ratio, rounds,
+    need, paired, raise_file_limit, ratio, rounds, servers,
 )
 
 ROUNDS = rounds(7)
@@ -66,43 +64,29 @@ def main():
     need(WRK, CARGO)
     raise_file_limit()
     build()
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        folder.chmod(0o755)
-        servers = []
-        def started(server):
-            if server:
-                servers.append(server)
-            return server
-        try:
-            small = started(backend("floor", folder))
-            ours = started(relay(OURS, folder, small.port))
-            peers = [started(peer) for peer in (
-                nginx("nginx", folder, small.port),
-                haproxy("HAProxy", folder, small.port),
-                nginx("nginx with auth_request", folder, small.port, asks=True),
-                bare("bare relay", folder, small.port),
-            )]
-            peers = [peer for peer in peers if peer]
-            gets = paired(ours, peers, (32, 128), ROUNDS)
-            alone = paired(ours, [small], (2,), ROUNDS)
-            idle = started(relay("memory", folder, small.port))
-            rest, full = memory(idle, IDLE)
-            first = first_answer(BACKEND=f"http://127.0.0.1:{small.port}")
-            for server in servers:
-                server.end()
-            servers.clear()
-            large = started(backend("bodies", folder))
-            ours = started(relay("guard of bodies", folder, large.port, check=None))
-            other = started(nginx("nginx of bodies", folder, large.port, check=None))
-            script = folder / "upload.lua"
-            script.write_text('wrk.method = "POST"\nwrk.body = string.rep("x", 10000000)\n')
-            bodies = [other] if other else []
-            down = paired(ours, bodies, (8,), ROUNDS)
-            up = paired(ours, bodies, (8,), ROUNDS, script=script)
-        finally:
-            for server in servers:
-                server.end()
+    with servers() as (folder, started):
+        small = started(backend("floor", folder))
+        ours = started(relay(OURS, folder, small.port))
+        peers = [started(peer) for peer in (
+            nginx("nginx", folder, small.port),
+            haproxy("HAProxy", folder, small.port),
+            nginx("nginx with auth_request", folder, small.port, asks=True),
+            bare("bare relay", folder, small.port),
+        )]
+        peers = [peer for peer in peers if peer]
+        gets = paired(ours, peers, (32, 128), ROUNDS)
+        alone = paired(ours, [small], (2,), ROUNDS)
+        rest, full = memory(started(relay("memory", folder, small.port)), IDLE)
+        first = first_answer(BACKEND=f"http://127.0.0.1:{small.port}")
+    with servers() as (folder, started):
+        large = started(backend("bodies", folder))
+        ours = started(relay("guard of bodies", folder, large.port, check=None))
+        other = started(nginx("nginx of bodies", folder, large.port, check=None))
+        script = folder / "upload.lua"
+        script.write_text('wrk.method = "POST"\nwrk.body = string.rep("x", 10000000)\n')
+        bodies = [other] if other else []
+        down = paired(ours, bodies, (8,), ROUNDS)
+        up = paired(ours, bodies, (8,), ROUNDS, script=script)
     report(gets, [peer.name for peer in peers], alone, down, up, rest, full, first)
 
 

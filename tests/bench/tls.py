@@ -8,21 +8,18 @@ Handshakes are counted for each second of CPU time that the server takes, becaus
 take more of it than the servers. What is printed is the median of paired rounds.
 """
 
-import os
 import socket
 import ssl
 import statistics
 import subprocess
 import sys
-import tempfile
-import threading
 import time
 from pathlib import Path
 
 from common import (
-    ANYBODY, CARGO, CPU, GUARD, HERE, OURS, P50, P99, RATE, SECONDS, SECRET, WRK, Bars, Server, backend,
-    build, checks_secret, free_port, guard, installed, machine, missing, need, paired, progress,
-    raise_file_limit, ratio, rounds, wrk,
+    CARGO, CPU, GUARD, HERE, OURS, P50, P99, RATE, SECONDS, SECRET, WRK, Bars, Server, backend,
+    build, checks_secret, guard, installed, machine, missing, need, paired, progress,
+    raise_file_limit, ratio, rounds, servers, wrk,
 )
 from relay import nginx as nginx_relay, relay
 
@@ -194,18 +191,8 @@ def main():
         return missing("TLS", "apt install nginx-light")
     raise_file_limit()
     build()
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        folder.chmod(0o755)
-        servers = []
-        def started(server):
-            servers.append(server)
-            return server
-        try:
-            result = measure(folder, started)
-        finally:
-            for server in servers:
-                server.end()
+    with servers() as (folder, started):
+        result = measure(folder, started)
     report(result)
 
 

@@ -8,6 +8,9 @@ mod classes;
 mod keys;
 mod lots;
 mod tls;
+#[allow(dead_code, reason = "the fuzzed session uses the rest of it")]
+#[path = "../../fuzz/targets/session/client.rs"]
+mod tls_client;
 
 use std::process::{Command, ExitCode};
 

@@ -4,8 +4,6 @@
 use std::cell::RefCell;
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
-use std::path::Path;
-use std::process::Command;
 use std::sync::Arc;
 
 use dudect_bencher::rand::RngExt as _;
@@ -14,11 +12,11 @@ use origin_guard::app::{InheritedSockets, Relays, listener_groups, overview};
 use origin_guard::config::{Config, Environment};
 use origin_guard::net::SelfCheckSocket;
 use origin_guard::server::in_place::InPlaceWorker;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore};
+use rustls::ClientConnection;
+use rustls::pki_types::ServerName;
 
 use crate::lots::{Measure, run};
+use crate::tls_client;
 
 pub const ALL: [(&str, Measure); 1] = [("inside TLS: early or late difference", early_or_late)];
 
@@ -36,7 +34,7 @@ impl Session {
     fn new() -> Self {
         let folder = std::env::temp_dir().join(format!("origin-guard-tls-{}", std::process::id()));
         std::fs::create_dir_all(&folder).expect("a folder");
-        make_certificate(&folder);
+        tls_client::make_certificate(&folder);
         let inherited = InheritedSockets::default();
         let mut config = Config::read(&Environment {
             variable: &|name| match name {
@@ -61,7 +59,7 @@ impl Session {
         let mut worker = InPlaceWorker::new(group, config.limits).expect("a worker");
         let socket = worker.connect_tls().expect("a connection");
         let name = ServerName::try_from("localhost").expect("a name");
-        let tls = ClientConnection::new(client(&folder), name).expect("a session");
+        let tls = ClientConnection::new(tls_client::config(&folder), name).expect("a session");
         std::fs::remove_dir_all(&folder).expect("removed");
         let mut session = Self {
             worker,
@@ -105,33 +103,6 @@ impl Session {
         }
         answer
     }
-}
-
-fn make_certificate(folder: &Path) {
-    let made = Command::new("openssl")
-        .args("req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes".split(' '))
-        .args("-days 30 -subj /CN=localhost -addext subjectAltName=DNS:localhost".split(' '))
-        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
-        .args(["-keyout", "key.pem", "-out", "cert.pem"])
-        .current_dir(folder)
-        .output()
-        .expect("openssl");
-    assert!(made.status.success(), "{}", made.stderr.escape_ascii());
-}
-
-fn client(folder: &Path) -> Arc<ClientConfig> {
-    let certificate = CertificateDer::from_pem_file(folder.join("cert.pem"));
-    let mut roots = RootCertStore::empty();
-    roots
-        .add(certificate.expect("a certificate"))
-        .expect("a root");
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .expect("versions")
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Arc::new(config)
 }
 
 fn early_or_late(runner: &mut CtRunner, rng: &mut BenchRng) {
