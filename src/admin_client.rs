@@ -37,7 +37,7 @@ pub enum AskError {
     Connect(io::Error),
     /// It does not answer in time, or breaks off.
     Answer(io::Error),
-    /// The answer is no HTTP, or too large.
+    /// The answer is not HTTP, or too large.
     Malformed(&'static str),
 }
 
@@ -52,7 +52,9 @@ impl fmt::Display for AskError {
                 write!(to, "does not answer within {} s", PATIENCE.as_secs())
             }
             Self::Answer(error) => write!(to, "does not answer: {error}"),
-            Self::Malformed(reason) => write!(to, "is no guard: its answer is faulty ({reason})"),
+            Self::Malformed(reason) => {
+                write!(to, "is not a guard: its answer is faulty ({reason})")
+            }
         }
     }
 }
@@ -70,7 +72,7 @@ impl std::error::Error for AskError {
 ///
 /// # Errors
 ///
-/// If nothing listens there, or what does is no guard that answers in time.
+/// If nothing listens there, or what does is not a guard that answers in time.
 pub fn get(address: &Address, path: &str) -> Result<Answer, AskError> {
     let until = Instant::now() + PATIENCE;
     match address {

@@ -69,7 +69,7 @@ fn number(variable: &str) -> Option<usize> {
     let text = std::env::var(variable).ok()?;
     Some(
         text.parse()
-            .unwrap_or_else(|_| panic!("{variable} is no number")),
+            .unwrap_or_else(|_| panic!("{variable} is not a number")),
     )
 }
 

@@ -408,7 +408,7 @@ fn what_is_no_file_of_uses_is_put_aside_or_refused() {
     write(&path, "root:hush:19000:0:99999:7:::\n");
     let said = file.run(&["list"]);
     assert_eq!(said.status, Some(0), "{said:?}");
-    assert!(said.err.contains("is no file of uses") && !said.err.contains("hush"));
+    assert!(said.err.contains("is not a file of uses") && !said.err.contains("hush"));
     let said = file.run(&["list", "--unused", "90d"]);
     assert_eq!((said.status, &*said.out), (Some(1), ""), "{said:?}");
     let guard = file.gateway(&[]);

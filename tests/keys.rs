@@ -244,7 +244,7 @@ fn verify_tells_whose_a_key_is_or_why_it_is_not_good() {
     let mut typo = key.clone().into_bytes();
     typo[10] = if typo[10] == b'a' { b'b' } else { b'a' };
     refused(&String::from_utf8(typo).expect("ASCII"), "typo");
-    refused(&key.to_uppercase(), "no key");
+    refused(&key.to_uppercase(), "not a key");
     refused(&key[1..], "41 bytes");
     refused("", "0 bytes");
     refused(&"x".repeat(10_000), "bytes");
@@ -528,13 +528,13 @@ fn faults(key: &Key) -> Vec<(String, u32, &'static str)> {
             2,
             "one of the two was changed",
         ),
-        (with("id", json!(secret)), 2, "id: is no id"),
-        (with("digest", json!("00")), 2, "digest: is no SHA-256"),
-        (with("digest", json!(secret)), 2, "digest: is no SHA-256"),
+        (with("id", json!(secret)), 2, "id: is not an id"),
+        (with("digest", json!("00")), 2, "digest: is not a SHA-256"),
+        (with("digest", json!(secret)), 2, "digest: is not a SHA-256"),
         (
             with("digest", json!("A".repeat(64))),
             2,
-            "digest: is no SHA-256",
+            "digest: is not a SHA-256",
         ),
         (
             with("consumer", json!("a\r\nSet-Cookie: b")),
@@ -560,12 +560,12 @@ fn faults(key: &Key) -> Vec<(String, u32, &'static str)> {
         (
             with("expires", json!("2026-02-30T00:00:00Z")),
             2,
-            "expires: is no time",
+            "expires: is not a time",
         ),
         (
             with("rotated", json!("yesterday")),
             2,
-            "rotated: is no time",
+            "rotated: is not a time",
         ),
         (with("revoked", json!(true)), 2, "revoked: must be a string"),
         (
@@ -576,7 +576,7 @@ fn faults(key: &Key) -> Vec<(String, u32, &'static str)> {
         (
             with("metadata", json!("text")),
             2,
-            "metadata: is no JSON object",
+            "metadata: is not a JSON object",
         ),
         (
             with("metadata", json!({"a": "x".repeat(5000)})),

@@ -405,7 +405,7 @@ fn finish_wants_to_hear_it_from_every_guard() {
     let fresh = first_line(&file);
     stays(finish(&[&admin]), "no guard has seen the current secret");
     assert_eq!(guard.ask(presenting(&fresh)).status, 200);
-    // Nobody listens at the second one, and the third is no operator's listener.
+    // Nobody listens at the second one, and the third is not an operator's listener.
     let closed = std::net::TcpListener::bind("127.0.0.1:0").expect("bound");
     let address = closed.local_addr().expect("bound").to_string();
     drop(closed);

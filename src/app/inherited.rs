@@ -130,7 +130,7 @@ impl InheritedSockets {
     ///
     /// # Errors
     ///
-    /// If one can be reached from where it must not be, or is no TCP where that is needed.
+    /// If one can be reached from where it must not be, or is not TCP where that is needed.
     pub fn judge(name: &str, address: &Address, config: &Config) -> Result<(), InheritedError> {
         let open = address.socket_addr().filter(|_| !address.is_local());
         match (name, open) {

@@ -74,7 +74,7 @@ pub enum Error {
     TooLarge(String),
     /// The file at this place has comments and empty lines alone.
     Empty(String),
-    /// What stands at this place, a variable or a line, is no secret.
+    /// What stands at this place, a variable or a line, is not a secret.
     Value {
         /// The variable, or the file and the line.
         place: String,
@@ -88,7 +88,7 @@ pub enum Error {
 pub enum Fault {
     /// It begins or ends with a space.
     SpaceAtEnd,
-    /// The byte at this position, from 0, is no printable ASCII.
+    /// The byte at this position, from 0, is not printable ASCII.
     Byte(usize),
     /// The file begins with a byte order mark.
     ByteOrderMark,
@@ -140,7 +140,7 @@ impl fmt::Display for Fault {
             ),
             Self::Byte(at) => write!(
                 to,
-                "the byte at position {at} is no printable ASCII, so no gateway can send it; \
+                "the byte at position {at} is not printable ASCII, so no gateway can send it; \
                  use letters, digits and signs (a line break at the end of a file is a common \
                  cause)"
             ),

@@ -96,7 +96,7 @@ impl Guard {
     }
 
     /// Judges by the names and values of header fields; a value holds no white space at
-    /// its ends (RFC 9110, section 5.5). One with a byte past ASCII is no secret.
+    /// its ends (RFC 9110, section 5.5). One with a byte past ASCII is not a secret.
     ///
     /// An absent header is compared like any other, and what is presented decides no
     /// branch, so that requests of the same shape take the same time. The use of a secret

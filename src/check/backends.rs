@@ -163,7 +163,7 @@ fn failed(variable: &str, name: &str, failure: &Failure) -> Finding {
         ),
         Failure::Malformed(reason) => (
             Level::Fault,
-            format!("{name} answers what is no HTTP/1.1 ({reason})"),
+            format!("{name} answers what is not HTTP/1.1 ({reason})"),
             "write where the application speaks HTTP/1.1",
         ),
         Failure::Connect(error) | Failure::System(error) => (

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::http1::target::is_host;
 
-/// Why a member of the list is no origin that a browser sends. Displays as cause and remedy.
+/// Why a member of the list is not an origin that a browser sends. Displays as cause and remedy.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum CorsError {
     /// Every page could read what any consumer can.
@@ -27,7 +27,7 @@ impl fmt::Display for CorsError {
             ),
             Self::NotAnOrigin(text) => write!(
                 to,
-                "{text:?} is no origin as a browser sends it; write scheme, host in lower case \
+                "{text:?} is not an origin as a browser sends it; write scheme, host in lower case \
                  and port alone, such as https://app.example"
             ),
             Self::DefaultPort(text) => {

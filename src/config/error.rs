@@ -25,7 +25,7 @@ pub enum ValueError {
     Switch(String),
     /// No mode in octal.
     Mode(String),
-    /// A member of a list is no address.
+    /// A member of a list is not an address.
     Address(String),
     /// The path of a Unix socket is not absolute.
     RelativePath(String),
@@ -55,7 +55,7 @@ pub enum ValueError {
     NameOfSecret(String),
     /// A query cannot hold a parameter of this name as it is.
     NotAParameter(String),
-    /// The text is no rate.
+    /// The text is not a rate.
     Rate(String, RateError),
     /// It says something of what is forwarded, and nothing is.
     NeedsOrigin,
@@ -75,25 +75,25 @@ impl Display for ValueError {
             Self::NotUtf8 => to.write_str("its value is not UTF-8; write it in ASCII"),
             Self::Count(text, least, most) => write!(
                 to,
-                "{text:?} is no number from {least} to {most}; write one in digits"
+                "{text:?} is not a number from {least} to {most}; write one in digits"
             ),
             Self::Bytes(text) => write!(
                 to,
-                "{text:?} is no number of bytes, 1 or more; write digits alone, such as 10000000, \
+                "{text:?} is not a number of bytes, 1 or more; write digits alone, such as 10000000, \
                  or leave it out for no limit"
             ),
             Self::Seconds(text) => write!(
                 to,
-                "{text:?} is no time in seconds, more than 0; write it like 10 or 0.5"
+                "{text:?} is not a time in seconds, more than 0; write it like 10 or 0.5"
             ),
             Self::Switch(text) => write!(to, "{text:?} is neither 0 nor 1; write one of them"),
             Self::Mode(text) => write!(
                 to,
-                "{text:?} is no mode from 0000 to 0777; write it like 0660"
+                "{text:?} is not a mode from 0000 to 0777; write it like 0660"
             ),
-            Self::Address(member) => write!(to, "{member:?} is no address; {ADDRESS_REMEDY}"),
+            Self::Address(member) => write!(to, "{member:?} is not an address; {ADDRESS_REMEDY}"),
             Self::RelativePath(member) => {
-                write!(to, "{member:?} is no absolute path; {ADDRESS_REMEDY}")
+                write!(to, "{member:?} is not an absolute path; {ADDRESS_REMEDY}")
             }
             Self::LongPath(path) => write!(
                 to,
@@ -144,7 +144,7 @@ impl Display for ValueError {
             ),
             Self::NotAParameter(name) => write!(
                 to,
-                "{name:?} is no plain name of a parameter; use letters, digits, - . _ and ~"
+                "{name:?} is not a plain name of a parameter; use letters, digits, - . _ and ~"
             ),
             Self::Rate(text, error) => write!(to, "{text:?} {error}"),
             Self::NeedsOrigin => to.write_str("it holds where ORIGIN is set alone; set both"),

@@ -98,7 +98,7 @@ impl<'a> Reader<'a> {
     /// A number within the bounds of the table.
     pub(super) fn count(&mut self, name: &'static str) -> usize {
         let Form::Count(least, most) = entry(name).form else {
-            unreachable!("{name} is no number")
+            unreachable!("{name} is not a number")
         };
         self.value(name, |text| values::count(text, least, most))
     }

@@ -50,7 +50,7 @@ impl fmt::Display for TlsFault {
         match self {
             Self::Relative(path) => write!(
                 to,
-                "{path:?} is no absolute path; write it from the root, such as /etc/..."
+                "{path:?} is not an absolute path; write it from the root, such as /etc/..."
             ),
             Self::Unpaired(certificates, keys) => write!(
                 to,

@@ -137,7 +137,7 @@ impl FromStr for HostName {
             (1..=63).contains(&label.len()) && !label.starts_with('-') && !label.ends_with('-')
         };
         if text.len() > 253 || !text.split('.').all(is_label) {
-            return Err(Unfit(format!("{text:?} is no host's name; {REMEDY}")));
+            return Err(Unfit(format!("{text:?} is not a host's name; {REMEDY}")));
         }
         Ok(Self(text.to_owned()))
     }
@@ -170,7 +170,7 @@ pub(super) struct Server {
 }
 
 impl Server {
-    /// A backend: `HOST:PORT`, and `http://` before it is no fault.
+    /// A backend: `HOST:PORT`, and `http://` before it is not a fault.
     ///
     /// # Errors
     ///
@@ -186,7 +186,7 @@ impl Server {
     }
 
     /// An origin, which is asked over TLS: `HOST` or `HOST:PORT`, and `https://` before it
-    /// is no fault. The host is a name, because its certificate is for a name.
+    /// is not a fault. The host is a name, because its certificate is for a name.
     ///
     /// # Errors
     ///
@@ -271,7 +271,7 @@ impl FromStr for FilePath {
             REMEDY,
         )?;
         if !Path::new(text).is_absolute() {
-            return Err(Unfit(format!("{text:?} is no absolute path; {REMEDY}")));
+            return Err(Unfit(format!("{text:?} is not an absolute path; {REMEDY}")));
         }
         Ok(Self(text.to_owned()))
     }

@@ -71,7 +71,7 @@ pub(super) fn limit_counter(exceeded: Exceeded) -> &'static Counter {
     }
 }
 
-/// Whether it is the answer to a text that is no good key.
+/// Whether it is the answer to a text that is not a good key.
 pub(super) fn is_invalid(verdict: KeyVerdict) -> bool {
     matches!(
         verdict,

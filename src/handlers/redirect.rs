@@ -178,7 +178,7 @@ fn read_small(path: &Path) -> io::Result<Vec<u8>> {
     if !metadata.is_file() || metadata.len() > LARGEST {
         return Err(io::Error::new(
             io::ErrorKind::InvalidInput,
-            "it is no small regular file",
+            "it is not a small regular file",
         ));
     }
     let mut text = Vec::new();

@@ -199,7 +199,7 @@ pub(super) fn log_denial(
     );
 }
 
-/// Logs that a consumer has come to a limit. It is no denial, for which a client is banned.
+/// Logs that a consumer has come to a limit. It is not a denial, for which a client is banned.
 pub(super) fn log_limited(
     request: &Request,
     exceeded: Exceeded,
@@ -261,7 +261,7 @@ pub(super) fn log_tls_failure(error: &TlsError, peer: Peer) {
 pub(super) fn refuse(refusal: &RequestError, peer: Peer, trusted: &TrustedProxies) -> Reply {
     let RequestError { status, reason } = refusal;
     if *refusal == RequestError::NOT_ALLOWED {
-        // Nothing was read of it, so it is no request; who is at fault may be the list.
+        // Nothing was read of it, so it is not a request; who is at fault may be the list.
         let peer = TrustedProxies::peer(peer);
         denied::note(peer, reason, "its connection");
         events::refusal(

@@ -232,7 +232,7 @@ fn expect(byte: u8, wanted: u8, reason: &'static str) -> Result<(), BodyError> {
     (byte == wanted).then_some(()).ok_or(fault(reason))
 }
 
-/// What a line may hold: HTAB, and any byte that is no control (RFC 9110, section 5.5).
+/// What a line may hold: HTAB, and any byte that is not a control (RFC 9110, section 5.5).
 fn is_text(byte: u8) -> bool {
     byte == b'\t' || (byte >= b' ' && byte != 0x7f)
 }

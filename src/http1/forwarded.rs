@@ -179,7 +179,7 @@ fn forwarded_address(member: &[u8]) -> Option<IpAddr> {
     bare().or_else(with_port).or_else(bracketed)
 }
 
-/// Why a member of a list is no network. Displays as the message for the operator.
+/// Why a member of a list is not a network. Displays as the message for the operator.
 #[derive(Debug, PartialEq, Eq)]
 pub enum NetworkError {
     /// The member is not an address, a network or `unix`.

@@ -72,7 +72,7 @@ pub fn run(command: KeysArgs, variable: impl Fn(&str) -> Option<OsString>) -> Re
 fn parse_unused(text: &str) -> Result<u64, Error> {
     span(text).ok_or_else(|| {
         Error::Usage(format!(
-            "--unused: {text:?} is no span; write one such as 90d, 12h or 30m"
+            "--unused: {text:?} is not a span; write one such as 90d, 12h or 30m"
         ))
     })
 }
@@ -81,7 +81,7 @@ fn parse_id(text: &str) -> Result<Id, Error> {
     // The text is not shown, because it may be a key.
     Id::parse(text).ok_or_else(|| {
         Error::Usage(
-            "that is no key's id, which has ten characters; `origin-guard keys list` shows them"
+            "that is not a key's id, which has ten characters; `origin-guard keys list` shows them"
                 .into(),
         )
     })
@@ -281,7 +281,7 @@ fn parse_metadata(json: &str) -> Result<Option<Metadata>, Error> {
     // This is stricter than reading the file: nothing goes there that other programs
     // cannot read.
     if let Err(error) = serde_json::from_str::<Value>(json) {
-        return Err(Error::Usage(format!("--metadata: it is no JSON: {error}")));
+        return Err(Error::Usage(format!("--metadata: it is not JSON: {error}")));
     }
     Metadata::of_valid_json(json).map_err(|error| Error::Usage(format!("--metadata: it {error}")))
 }
@@ -387,7 +387,7 @@ impl Change for Rotate {
 fn rotate(path: &Path, id: Id, overlap: &str) -> Result<(), Error> {
     let overlap = span(overlap).ok_or_else(|| {
         Error::Usage(format!(
-            "--overlap: {overlap:?} is no span; write one such as 24h, 30m, or 0s for none"
+            "--overlap: {overlap:?} is not a span; write one such as 24h, 30m, or 0s for none"
         ))
     })?;
     let mut change = Rotate {

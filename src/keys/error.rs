@@ -221,16 +221,18 @@ impl fmt::Display for FieldError {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotAString => to.write_str("must be a string"),
-            Self::NotAnId => to.write_str("is no id: ten characters, a to z and 2 to 7"),
-            Self::NotADigest => to.write_str("is no SHA-256 in 64 hexadecimal digits, lower case"),
-            Self::NotATime => to.write_str("is no time in UTC such as 2026-11-24T07:00:00Z"),
+            Self::NotAnId => to.write_str("is not an id: ten characters, a to z and 2 to 7"),
+            Self::NotADigest => {
+                to.write_str("is not a SHA-256 in 64 hexadecimal digits, lower case")
+            }
+            Self::NotATime => to.write_str("is not a time in UTC such as 2026-11-24T07:00:00Z"),
             Self::ConsumerLength(length) => write!(
                 to,
                 "a consumer's name has 1 to {LONGEST_CONSUMER} bytes, not {length}"
             ),
             Self::ConsumerByte(at) => write!(
                 to,
-                "the byte at position {at} of the consumer's name is no printable ASCII; \
+                "the byte at position {at} of the consumer's name is not printable ASCII; \
                  use letters, digits and signs"
             ),
             Self::ConsumerSpace => {
@@ -238,7 +240,7 @@ impl fmt::Display for FieldError {
             }
             Self::Rate(error) => error.fmt(to),
             Self::NotAnObject => {
-                to.write_str("is no JSON object; write it like {\"plan\":\"pro\"}")
+                to.write_str("is not a JSON object; write it like {\"plan\":\"pro\"}")
             }
             Self::MetadataLength(length) => write!(
                 to,

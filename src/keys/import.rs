@@ -89,7 +89,7 @@ pub(super) fn import(path: &Path, consumer: String) -> Result<(), Error> {
         let number = index + 1;
         check(line).map_err(|fault| {
             Error::Key(format!(
-                "line {number} is no key that can be imported: {fault}"
+                "line {number} is not a key that can be imported: {fault}"
             ))
         })?;
         let record = Record {
@@ -149,7 +149,7 @@ impl fmt::Display for LineError {
         match self {
             Self::Byte(at) => write!(
                 to,
-                "the byte at position {at} is no visible ASCII; write the key alone on its line"
+                "the byte at position {at} is not visible ASCII; write the key alone on its line"
             ),
             Self::Length(length) => write!(
                 to,

@@ -13,7 +13,7 @@ impl Metadata {
     ///
     /// # Errors
     ///
-    /// If it is no object, or longer than 4096 bytes.
+    /// If it is not an object, or longer than 4096 bytes.
     pub fn of_valid_json(json: &str) -> Result<Option<Self>, FieldError> {
         if !json.trim_ascii_start().starts_with('{') {
             return Err(FieldError::NotAnObject);

@@ -344,7 +344,7 @@ pub(super) fn verify(path: &Path) -> Result<(), Error> {
     )))
 }
 
-/// Why a text that is not imported is no key.
+/// Why a text that is not imported is not a key.
 fn no_key(error: Malformed, presented: &[u8]) -> Error {
     let length = match error {
         Malformed::Length => format!(", and this has {} bytes", presented.len()),

@@ -23,7 +23,7 @@ const LONGEST: u64 = 86_400;
 const FINEST: u64 = 100_000;
 const MICROSECONDS: u64 = 1_000_000;
 
-/// Why a text is no rate. Displays as what follows the name of what it was written for.
+/// Why a text is not a rate. Displays as what follows the name of what it was written for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RateError {
     /// It is not a count, a slash and a span.
@@ -39,7 +39,7 @@ pub enum RateError {
 impl fmt::Display for RateError {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotARate => to.write_str("is no rate; write one such as 100/1m or 5/1s"),
+            Self::NotARate => to.write_str("is not a rate; write one such as 100/1m or 5/1s"),
             Self::Bounds => write!(
                 to,
                 "is out of bounds; write 1 to {MOST} requests in 1s to 1d"
@@ -87,7 +87,7 @@ impl Rate {
     ///
     /// # Errors
     ///
-    /// If that is no number, or too high.
+    /// If that is not a number, or too high.
     pub fn with_burst(self, burst: &str) -> Result<Self, RateError> {
         let burst = number(burst).ok_or(RateError::Burst)?;
         Ok(Self { burst, ..self })

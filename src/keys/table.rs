@@ -188,7 +188,7 @@ mod tests {
 
     #[test]
     fn tells_keys_apart_that_share_buckets_and_part() {
-        // Only the last byte differs, which is no part of a slot.
+        // Only the last byte differs, which is not a part of a slot.
         let numbered = |last: u8| {
             let mut digest = [7; 32];
             digest[31] = last;

@@ -89,7 +89,7 @@ pub fn digest(text: &[u8]) -> [u8; 32] {
     Sha256::digest(text).into()
 }
 
-/// Why a text is no key.
+/// Why a text is not a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Malformed {
     /// It does not have [`LENGTH`] bytes.
@@ -102,7 +102,7 @@ pub enum Malformed {
 
 impl fmt::Display for Malformed {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
-        to.write_str("that is no key: ")?;
+        to.write_str("that is not a key: ")?;
         match self {
             Self::Length => write!(to, "a key has {LENGTH} bytes"),
             Self::Characters => {

@@ -81,7 +81,7 @@ impl Display for UseFileError {
             ),
             Self::NotOne(path) => write!(
                 to,
-                "{} is no file of uses: its first line is not \"{HEAD}TIME\"; remove it, and \
+                "{} is not a file of uses: its first line is not \"{HEAD}TIME\"; remove it, and \
                  uses are counted anew",
                 path.display()
             ),

@@ -45,7 +45,7 @@ pub struct BindError {
 #[derive(Debug)]
 enum Cause {
     System(io::Error),
-    /// A file that is no socket has the path.
+    /// A file that is not a socket has the path.
     NotASocket,
     /// The group cannot be given to the socket.
     Group(io::Error),

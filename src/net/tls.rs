@@ -209,7 +209,7 @@ impl TlsSession {
         self.incoming.len() + self.data.len() + self.outgoing.len()
     }
 
-    /// Reads once, on through what is no data.
+    /// Reads once, on through what is not data.
     pub(super) fn read(&mut self, socket: &mut Socket, buffer: &mut [u8]) -> Read {
         if !self.data.is_empty() {
             let count = self.data.len().min(buffer.len());

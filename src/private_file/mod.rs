@@ -32,7 +32,7 @@ pub struct Fingerprint {
 
 impl Fingerprint {
     /// The state of the file at `path` now, behind every symbolic link; `None` where there
-    /// is no file.
+    /// is not a file.
     #[must_use]
     pub fn at(path: &Path) -> Option<Self> {
         let metadata = fs::metadata(path).ok()?;
@@ -83,7 +83,7 @@ impl OpenError {
         matches!(&self.cause, Cause::System(error) if error.kind() == io::ErrorKind::NotFound)
     }
 
-    /// Whether the system refused, which is no fault of what the file is.
+    /// Whether the system refused, which is not a fault of what the file is.
     #[must_use]
     pub fn is_from_the_system(&self) -> bool {
         matches!(self.cause, Cause::System(_))
@@ -128,7 +128,7 @@ impl std::error::Error for OpenError {
 ///
 /// # Errors
 ///
-/// If the system denies it, if it is no regular file, if everyone can write to it, or if
+/// If the system denies it, if it is not a regular file, if everyone can write to it, or if
 /// it has no name any more.
 pub fn open(path: &Path) -> Result<PrivateFile, OpenError> {
     open_regular(path).map_err(|cause| OpenError {

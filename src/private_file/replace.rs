@@ -51,7 +51,7 @@ impl ReplaceError {
 impl fmt::Display for ReplaceError {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoFile(path) => write!(to, "{} is no file", path.display()),
+            Self::NoFile(path) => write!(to, "{} is not a file", path.display()),
             Self::NotUtf8(path) => {
                 write!(to, "{} is not UTF-8; rename the file", path.display())
             }
@@ -276,7 +276,7 @@ fn lock(beside: &Path, beside_what: Option<&Metadata>) -> io::Result<File> {
         Err(error) => return Err(error),
     };
     if !file.metadata()?.is_file() {
-        return Err(io::Error::other("it is no regular file; remove it"));
+        return Err(io::Error::other("it is not a regular file; remove it"));
     }
     match file.try_lock() {
         Ok(()) => {}

@@ -57,7 +57,7 @@ impl fmt::Display for ProbeUsageError {
             Self::Url(error) => error.fmt(to),
             Self::Repeated(option) => write!(to, "{option} is there twice; name it once"),
             Self::Port(option, text) => {
-                write!(to, "{option}: {text:?} is no port from 1 to 65535")
+                write!(to, "{option}: {text:?} is not a port from 1 to 65535")
             }
             Self::TooManyPorts(count) => write!(
                 to,

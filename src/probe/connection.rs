@@ -25,7 +25,7 @@ pub(crate) enum Failure {
     Tls(TlsError),
     /// The other side ended the connection without an answer.
     Closed,
-    /// What came is no HTTP: one word.
+    /// What came is not HTTP: one word.
     Malformed(&'static str),
     /// Nothing came in time.
     Late,

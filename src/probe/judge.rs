@@ -239,7 +239,7 @@ pub(super) fn explained(failure: &Failure) -> String {
         }
         Failure::Tls(error) => format!("TLS fails: {error}"),
         Failure::Closed => "it ends the connection without an answer".into(),
-        Failure::Malformed(reason) => format!("what it answers is no HTTP ({reason})"),
+        Failure::Malformed(reason) => format!("what it answers is not HTTP ({reason})"),
         Failure::Late => "it answers nothing in ten seconds".into(),
         Failure::System(error) => format!("this machine denies it: {error}"),
     }

@@ -113,7 +113,7 @@ struct Probe<'a> {
     tls: Option<(TlsClient, ServerName<'static>)>,
     requests: usize,
     denials: usize,
-    /// What is no answer to a check.
+    /// What is not an answer to a check.
     findings: Vec<Finding>,
 }
 

@@ -157,7 +157,7 @@ pub(super) fn quiet_for(text: Option<&str>) -> Result<Duration, UsageError> {
     };
     span(text).map(Duration::from_secs).ok_or_else(|| {
         usage(&format!(
-            "--quiet-for: {text:?} is no span; write one such as 1h, 30m or 2d"
+            "--quiet-for: {text:?} is not a span; write one such as 1h, 30m or 2d"
         ))
     })
 }

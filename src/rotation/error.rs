@@ -75,7 +75,7 @@ impl fmt::Display for SecretError {
                 "the new secret is in the file, and cannot be written to standard output: {error}"
             ),
             Self::PrintToLog => to.write_str(
-                "standard output is the journal, which is no place for a secret; leave --print \
+                "standard output is the journal, which is not a place for a secret; leave --print \
                  out, and take it from the file",
             ),
             Self::UnderWay(secrets) => write!(

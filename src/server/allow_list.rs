@@ -43,7 +43,7 @@ pub enum AllowListError {
     Line(PathBuf, usize, NetworkError),
     /// The file names nobody.
     EmptyFile(PathBuf),
-    /// A member of a list is no network.
+    /// A member of a list is not a network.
     Member(NetworkError),
     /// The list names nobody.
     Empty,
@@ -98,7 +98,7 @@ impl AllowList {
     ///
     /// # Errors
     ///
-    /// If a member is no network, or there is none.
+    /// If a member is not a network, or there is none.
     pub fn parse(list: &str) -> Result<Self, AllowListError> {
         let members: Vec<_> = members(list).map(str::to_owned).collect();
         let held = Held::new(&members).map_err(AllowListError::Member)?;

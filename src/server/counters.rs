@@ -43,7 +43,7 @@ pub(crate) static OPEN: Gauge = Gauge::new();
 /// How long answers of our own take.
 pub(super) static ANSWERS: Histogram = Histogram::new(&SHORT);
 
-/// What is no counter.
+/// What is not a counter.
 pub(crate) static LEVELS: &[Series] = &[
     OPEN.series(&OPEN_FAMILY, ""),
     ANSWERS.series(&ANSWERS_FAMILY, ""),

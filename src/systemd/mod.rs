@@ -91,7 +91,7 @@ impl Error for InheritError {
 ///
 /// # Errors
 ///
-/// Which of them is no listening TCP or Unix socket.
+/// Which of them is not a listening TCP or Unix socket.
 pub fn inherited_sockets() -> Result<Vec<InheritedSocket>, InheritError> {
     let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
     let mut passed = ListenFd::from_env();

@@ -128,7 +128,7 @@ fn a_preflight_is_answered_without_a_key_and_does_not_reach_the_origin() {
     );
     assert!(values(&answer, "vary").contains(&"Origin"));
 
-    // An OPTIONS that is no preflight needs a key like all others.
+    // An OPTIONS that is not a preflight needs a key like all others.
     assert_eq!(preflight(APP, "").status, 401);
     let options = format!(
         "OPTIONS /other HTTP/1.1\r\nHost: x\r\nOrigin: {APP}\r\nAuthorization: Bearer {key}\r\n\r\n"
@@ -154,8 +154,8 @@ fn no_list_lets_everybody_in() {
     for (bad, named) in [
         ("*", "every page"),
         ("https://app.example,null", "sandboxed"),
-        ("https://app.example/", "no origin"),
-        ("https://*.example", "no origin"),
+        ("https://app.example/", "not an origin"),
+        ("https://*.example", "not an origin"),
         ("https://app.example:443", "leave it out"),
     ] {
         let mut check = command();

@@ -33,7 +33,7 @@ fn a_key_is_all_that_a_client_needs_and_the_way_past_the_gateway_is_shut() {
     denied(&both.straight().ask(get("")), "No secret provided");
     denied(&both.straight().ask(get(&bearer)), "No secret provided");
     denied(&both.client().ask(get("")), "No API key provided");
-    // The secret itself is no key, and a client who has it gets no further by it.
+    // The secret itself is not a key, and a client who has it gets no further by it.
     let secret = format!("X-Shared-Secret: {SECRET}\r\n");
     denied(&both.client().ask(get(&secret)), "No API key provided");
     let wrong = "Authorization: Bearer og_wrong\r\n";

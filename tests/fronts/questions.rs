@@ -1,4 +1,4 @@
-//! What a proxy asks the guard, and what becomes of an answer that is no verdict.
+//! What a proxy asks the guard, and what becomes of an answer that is not a verdict.
 
 use std::io::Read as _;
 use std::io::Write as _;

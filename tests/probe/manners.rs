@@ -202,14 +202,18 @@ fn what_is_wrong_with_the_command_is_said() {
         (
             &["probe", "https://a/", "--backend-ports", "0"],
             64,
-            "no port",
+            "not a port",
         ),
         (
             &["probe", "https://a/", "--backend-ports", "443"],
             64,
             "own port",
         ),
-        (&["probe", "https://a/", "--http-port", "x"], 64, "no port"),
+        (
+            &["probe", "https://a/", "--http-port", "x"],
+            64,
+            "not a port",
+        ),
         (&["probe", "https://a/", "--no"], 64, "--no"),
         (
             &["probe", "http://127.0.0.1:1/", "--secret-file", "/nowhere"],

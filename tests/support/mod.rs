@@ -199,10 +199,26 @@ pub fn has_form(text: &str, form: &str) -> bool {
             })
 }
 
-/// Sends a signal by pid.
+/// Sends a signal by pid. After SIGSTOP all its threads have stopped: kill(2) returns
+/// before that.
 pub fn signal(child: &Child, signal: rustix::process::Signal) {
     let pid = rustix::process::Pid::from_child(child);
     rustix::process::kill_process(pid, signal).expect("signalled");
+    let since = Instant::now();
+    while signal == rustix::process::Signal::STOP && !has_stopped(child.id()) {
+        assert!(since.elapsed() < PATIENCE, "it does not stop");
+        std::thread::yield_now();
+    }
+}
+
+/// Whether all threads of a process have stopped (proc(5), `stat`, the field `state`).
+fn has_stopped(pid: u32) -> bool {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).expect("threads");
+    threads.flatten().all(|thread| {
+        let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+        let state = stat.rsplit_once(") ").map(|(_, rest)| rest.as_bytes()[0]);
+        matches!(state, None | Some(b'T'))
+    })
 }
 
 /// `GET /protected` with the right secret.

@@ -179,7 +179,7 @@ fn plaintext_beyond_this_machine_is_warned_of_unless_it_is_allowed() {
         let (_, errors) = check(&[("LISTEN", listen), ("PLAINTEXT", "allow")]);
         assert!(!errors.contains("in the clear"), "{listen}: {errors}");
     }
-    // The default is no exception.
+    // The default is not an exception.
     assert!(check(&[]).1.contains("to 0.0.0.0:8888"));
     let (status, errors) = check(&[("PLAINTEXT", "yes")]);
     assert_eq!(status, Some(78), "{errors}");

@@ -39,7 +39,7 @@ impl fmt::Display for UnitError {
             Self::NotAService(unit) => {
                 write!(
                     to,
-                    "{unit} is no service; name the service that it leads to"
+                    "{unit} is not a service; name the service that it leads to"
                 )
             }
         }

@@ -120,7 +120,7 @@ fn unreadable(path: &str, error: &io::Error) -> Finding {
     )
 }
 
-/// The first line that systemd leaves out, because it is no assignment.
+/// The first line that systemd leaves out, because it is not an assignment.
 fn ignored(path: &str, text: &str) -> Option<Finding> {
     let is_bad = |line: &str| {
         let name = line.split_once('=').map(|(name, _)| name.trim());
@@ -141,7 +141,7 @@ fn ignored(path: &str, text: &str) -> Option<Finding> {
         Level::Warning,
         "EnvironmentFile",
         format_args!(
-            "{path}, line {}: it is no assignment, and systemd leaves it out",
+            "{path}, line {}: it is not an assignment, and systemd leaves it out",
             at + 1
         ),
         "write NAME=value, without export",

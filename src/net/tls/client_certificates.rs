@@ -89,7 +89,7 @@ impl fmt::Display for ClientFilesError {
             ),
             Self::Authority(path, error) => write!(
                 to,
-                "a certificate in {} is no authority's: {error}; write those of authorities alone",
+                "a certificate in {} is not an authority's: {error}; write those of authorities alone",
                 path.display()
             ),
             Self::Rejected(error) => write!(

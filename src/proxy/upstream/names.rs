@@ -84,7 +84,7 @@ impl Upstream {
                     }
                 }
             })?;
-        // Late is no error: until then the backend is as one that is down.
+        // Late is not an error: until then the backend is as one that is down.
         let _ = first_round.recv_timeout(FIRST_ROUND);
         Ok(())
     }

@@ -43,7 +43,7 @@ pub enum BackendUrlError {
     Path(String),
     /// `user@`.
     UserInfo(String),
-    /// The host is no name and no address.
+    /// The host is neither a name nor an address.
     Host(String),
     /// The port is none from 1 to 65535.
     Port(String),
@@ -102,7 +102,7 @@ impl BackendUrl {
     ///
     /// # Errors
     ///
-    /// The first member that is no URL of a backend.
+    /// The first member that is not a URL of a backend.
     pub fn parse_list(list: &str) -> Result<Vec<Self>, BackendUrlError> {
         Self::parse_each(list, Self::parse)
     }
@@ -129,7 +129,7 @@ impl BackendUrl {
     ///
     /// # Errors
     ///
-    /// The first member that is no URL of an origin.
+    /// The first member that is not a URL of an origin.
     pub fn parse_origins(list: &str) -> Result<Vec<Self>, BackendUrlError> {
         Self::parse_each(list, |member| {
             match member.split_at_checked(TLS_SCHEME.len()) {

@@ -179,7 +179,7 @@ impl Session {
     pub(super) fn end_of_input(&mut self, context: &SessionContext<'_>) {
         self.read_closed = true;
         match self.state {
-            // RFC 9112, section 2.2: an empty line alone is no request.
+            // RFC 9112, section 2.2: an empty line alone is not a request.
             State::ReadingHead if !b"\r\n".starts_with(&self.input) => {
                 let held = std::mem::take(&mut self.input);
                 self.refuse(&RequestError::bad("incomplete_head"), &held, context);

@@ -38,9 +38,9 @@ fn addresses() {
         ),
         listen(&path("none/socket"), "No such file", "make the folder"),
         listen(&path("file"), "not a socket is there", "remove it"),
-        listen("unix:socket", "no absolute path", "unix:/path"),
-        listen("localhost:8888", "no address", "write ADDRESS:PORT"),
-        listen("8888", "no address", "write ADDRESS:PORT"),
+        listen("unix:socket", "not an absolute path", "unix:/path"),
+        listen("localhost:8888", "not an address", "write ADDRESS:PORT"),
+        listen("8888", "not an address", "write ADDRESS:PORT"),
         listen("127.0.0.1:81,127.0.0.1:81", "twice", "name it once"),
         listen(
             "0.0.0.0:81,127.0.0.1:81",
@@ -92,7 +92,7 @@ fn addresses() {
             &[("SOCKET_MODE", "rw")],
             Fault,
             "SOCKET_MODE",
-            "no mode",
+            "not a mode",
             "0660",
         ),
         mistake(

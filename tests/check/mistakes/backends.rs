@@ -84,7 +84,7 @@ fn backends() {
             "everyone on this machine may connect",
             "chmod 660",
         ),
-        one(&at_ssh, Fault, "no HTTP/1.1", "speaks HTTP/1.1"),
+        one(&at_ssh, Fault, "not HTTP/1.1", "speaks HTTP/1.1"),
         mistake(
             &[("LISTEN", &own), ("BACKEND", &format!("http://{own}"))],
             Fault,

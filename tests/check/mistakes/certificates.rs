@@ -116,7 +116,7 @@ fn certificates() {
             &key,
             Fault,
             "TLS_CERT",
-            "no absolute path",
+            "not an absolute path",
             "from the root",
         ),
         pair(

@@ -80,7 +80,7 @@ fn gateways() {
             &[("RATE_LIMIT", "fast")],
             Fault,
             "RATE_LIMIT",
-            "no rate",
+            "not a rate",
             "100/1m",
         ),
         gateway(

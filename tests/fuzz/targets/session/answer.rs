@@ -15,7 +15,7 @@ pub enum Extent {
     Ends(usize),
     /// It opens a tunnel.
     Tunnel,
-    /// It goes on, or is no answer.
+    /// It goes on, or is not an answer.
     Open,
 }
 

@@ -34,7 +34,7 @@ fn serve(server: &Server, secret: &Secret) {
             .with_status_code(status)
             .with_header(header("Content-Type", "application/json"))
             .with_header(header("Cache-Control", "no-store"));
-        // A client that has gone is no fault.
+        // A client that has gone is not a fault.
         let _ = request.respond(response);
     }
 }
