@@ -2,6 +2,8 @@
 
 use std::fmt::{self, Display};
 
+use crate::printable::printable;
+
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
@@ -42,14 +44,14 @@ pub struct Finding {
 const SEPARATOR: &str = "; ";
 
 impl Finding {
-    /// From its parts.
+    /// From its parts, each of which is made printable: names of strangers are in them.
     #[must_use]
     pub fn new(level: Level, subject: &str, what: impl Display, remedy: impl Display) -> Self {
         Self {
             level,
-            subject: subject.to_owned(),
-            what: what.to_string(),
-            remedy: remedy.to_string(),
+            subject: printable(subject),
+            what: printable(&what.to_string()),
+            remedy: printable(&remedy.to_string()),
         }
     }
 

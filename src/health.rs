@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::admin_client::{self, AskError};
 use crate::net::Address;
+use crate::printable::printable;
 
 /// Why a guard is not healthy. Displays as the line that says so.
 #[derive(Debug)]
@@ -76,9 +77,7 @@ fn ask_one(address: &Address) -> Result<String, Reason> {
     let problems = status["problems"].as_array().ok_or(Reason::NoGuard)?;
     // Names of files may hold anything, and this is a line of a terminal.
     let problems = problems.iter().filter_map(Value::as_str);
-    let problems: Vec<_> = problems
-        .map(|text| text.escape_debug().to_string())
-        .collect();
+    let problems: Vec<_> = problems.map(printable).collect();
     match status["ok"].as_bool() {
         Some(true) => {
             let connections = status["connections_open"].as_u64().unwrap_or_default();

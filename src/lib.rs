@@ -21,6 +21,7 @@ pub mod keys;
 pub mod log;
 pub mod metrics;
 pub mod net;
+pub mod printable;
 pub mod private_file;
 pub mod probe;
 pub mod proxy;

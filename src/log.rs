@@ -18,6 +18,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
 
+use crate::printable::Printable;
 pub use access::AccessEntry;
 pub(crate) use budget::network;
 use budget::{Budget, PERIOD, Ruling};
@@ -159,14 +160,7 @@ struct OneLine<'a>(&'a mut String);
 
 impl fmt::Write for OneLine<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        for character in text.chars() {
-            if character.is_control() {
-                self.0.extend(character.escape_default());
-            } else {
-                self.0.push(character);
-            }
-        }
-        Ok(())
+        write!(self.0, "{}", Printable(text))
     }
 }
 

@@ -4,6 +4,8 @@ use std::fmt::Display;
 use std::io::Write as _;
 use std::process::ExitCode;
 
+use origin_guard::printable::Printable;
+
 // sysexits(3)
 /// The command line is faulty.
 pub(crate) const EX_USAGE: u8 = 64;
@@ -28,7 +30,7 @@ pub(crate) fn fail(status: u8, fault: &dyn Display) -> ExitCode {
     let mut stderr = std::io::stderr().lock();
     for line in fault.to_string().lines() {
         // Where this cannot be written either, the exit status says it.
-        let _ = writeln!(stderr, "origin-guard: {line}");
+        let _ = writeln!(stderr, "origin-guard: {}", Printable(line));
     }
     ExitCode::from(status)
 }

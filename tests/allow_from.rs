@@ -286,6 +286,7 @@ fn what_is_faulty_at_the_start_is_named() {
         .to_string();
     let output = command()
         .args(["check", "--local"])
+        .env("SHARED_SECRET", SECRET)
         .env("ALLOW_FROM_FILE", &good)
         .output();
     let said = String::from_utf8(output.expect("runs").stdout).expect("UTF-8");

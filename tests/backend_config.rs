@@ -57,7 +57,7 @@ fn each_fault_names_its_variable_and_the_remedy() {
         assert_eq!(status, Some(78), "{name}={value}: {errors}");
         let named = errors
             .lines()
-            .find(|line| line.starts_with(&format!("origin-guard: {name}: ")));
+            .find(|line| line.starts_with(&format!("fault: {name}: ")));
         assert!(
             named.is_some_and(|line| line.contains(remedy)),
             "{name}={value}: {errors}"

@@ -12,4 +12,6 @@ mod machine_faults;
 mod mistakes;
 #[path = "check/order.rs"]
 mod order;
+#[path = "check/strangers.rs"]
+mod strangers;
 mod support;

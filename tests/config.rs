@@ -40,13 +40,13 @@ fn every_faulty_variable_is_named_at_once() {
         ("TRUSTED_PROXIES", "10.0.0.0/33"),
         ("ACCESS_LOG", "yes"),
     ];
-    for command in [&["check", "--local"][..], &[]] {
+    for (command, label) in [(&["check", "--local"][..], "fault"), (&[], "origin-guard")] {
         let (status, _, errors) = run(command, &faulty);
         assert_eq!(status, Some(78), "{errors}");
         for (name, _) in faulty {
             let line = errors
                 .lines()
-                .find(|line| line.starts_with(&format!("origin-guard: {name}: ")));
+                .find(|line| line.starts_with(&format!("{label}: {name}: ")));
             assert!(line.is_some(), "{name} is not named: {errors}");
         }
         assert!(errors.contains("position 2"), "{errors}");
@@ -248,7 +248,11 @@ fn the_table_of_variables_is_what_help_and_the_documentation_say() {
 fn check_prints_every_variable_that_has_a_value() {
     let folder = Folder::new("every");
     let keys = folder.path.join("keys.json").display().to_string();
-    let variables = [("GATEWAY_LISTEN", "127.0.0.1:0"), ("API_KEYS_FILE", &keys)];
+    let variables = [
+        ("SHARED_SECRET", SECRET),
+        ("GATEWAY_LISTEN", "127.0.0.1:0"),
+        ("API_KEYS_FILE", &keys),
+    ];
     let added = run(&["keys", "add", "alice"], &variables);
     assert_eq!(added.0, Some(0), "{added:?}");
     let (_, output, _) = run(&["check", "--local"], &variables);
@@ -305,6 +309,7 @@ fn a_full_disk_is_named() {
         let full = std::fs::File::create("/dev/full").expect("opened");
         let output = command()
             .args(arguments)
+            .env("SHARED_SECRET", SECRET)
             .stdout(full)
             .output()
             .expect("runs");

@@ -461,6 +461,7 @@ fn a_faulty_door_is_refused_and_explains_itself() {
         let mut check = command();
         check
             .args(["check", "--local"])
+            .env("SHARED_SECRET", SECRET)
             .envs([("GATEWAY_LISTEN", good), ("API_KEYS_FILE", file.text())]);
         let output = check.output().expect("runs");
         assert_eq!(output.status.code(), Some(0), "{good}: {output:?}");

@@ -297,6 +297,7 @@ fn only_this_machine_may_look_unless_it_is_said() {
         let mut check = command();
         check
             .args(["check", "--local"])
+            .env("SHARED_SECRET", SECRET)
             .envs(variables.iter().copied());
         let output = check.output().expect("runs");
         let said = String::from_utf8(output.stderr).expect("UTF-8");

@@ -105,7 +105,7 @@ impl SecretFile {
     ///
     /// If it cannot be read, or is faulty.
     pub fn read(path: &Path) -> Result<Self, SecretFileError> {
-        let PrivateFile { file, warning } =
+        let PrivateFile { file, warning, .. } =
             private_file::open(path).map_err(SecretFileError::Open)?;
         let unread = |error| SecretFileError::Read(path.to_owned(), error);
         let metadata = file.metadata().map_err(unread)?;

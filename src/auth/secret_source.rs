@@ -258,7 +258,7 @@ impl Loaded {
     fn read(&mut self, name: &'static str, path: &Path) -> Result<(), Error> {
         // This comes before the file is opened, so that a later change is seen.
         self.seen = Fingerprint::at(path);
-        let PrivateFile { file, warning } =
+        let PrivateFile { file, warning, .. } =
             private_file::open(path).map_err(|error| Error::Open(name, error))?;
         self.warnings
             .extend(warning.map(|warning| format!("{name}: {warning}")));

@@ -6,6 +6,7 @@ use crate::app::InheritedSockets;
 use crate::config::Config;
 use crate::finding::{Finding, Level};
 use crate::net::{Address, BindError, try_bind};
+use crate::printable::Printable;
 
 const SOCKET_UNIT: &str = "socket unit";
 /// What this program is called in /proc.
@@ -81,11 +82,13 @@ fn denied(variable: &str, address: &Address, error: &BindError) -> Finding {
     if let Some(holder) = holder {
         finding.what = format!(
             "{}, by {} (process {})",
-            finding.what, holder.name, holder.pid
+            finding.what,
+            Printable(&holder.name),
+            holder.pid
         );
         if holder.name == OWN_NAME {
-            "stop it, or ask about the service that it is of: origin-guard check --unit \
-             origin-guard.service"
+            "it runs already: add --local to look at everything else, stop it, or ask about the \
+             service that it is of: origin-guard check --unit origin-guard.service"
                 .clone_into(&mut finding.remedy);
         }
     }

@@ -24,25 +24,36 @@ const ORIGIN: &str = "ORIGIN";
 /// What a server answers that is asked in plain HTTP where it speaks TLS.
 const BAD_REQUEST: u16 = 400;
 
+/// All are asked side by side, so that several that do not answer take no longer than one.
 pub(super) fn look(config: &Config, surroundings: &Surroundings, findings: &mut Vec<Finding>) {
-    let mut one = |variable, url: &BackendUrl, session: &dyn Fn() -> Option<TlsSession>| {
-        let is_tcp = url.host_name().is_some();
-        if surroundings.has_no_network && is_tcp {
-            findings.push(no_network(variable, url.name()));
+    let backends = config.backend.iter().flat_map(|backend| &backend.urls);
+    let backends = backends.map(|url| (BACKEND, url, None));
+    let origins = config.origin.iter().flat_map(|origin| {
+        let urls = origin.urls.iter();
+        urls.map(move |url| (ORIGIN, url, Some(origin)))
+    });
+    let asked = |variable, url: &BackendUrl, origin: Option<&Origin>| {
+        let mut found = Vec::new();
+        if surroundings.has_no_network && url.host_name().is_some() {
+            found.push(no_network(variable, url.name()));
         } else {
-            one(variable, url, session, findings);
+            let session = || origin.and_then(|origin| session(origin, url));
+            one(variable, url, &session, &mut found);
         }
+        found
     };
-    if let Some(backend) = &config.backend {
-        for url in &backend.urls {
-            one(BACKEND, url, &|| None);
+    std::thread::scope(|scope| {
+        let all: Vec<_> = backends
+            .chain(origins)
+            .map(|(variable, url, origin)| scope.spawn(move || asked(variable, url, origin)))
+            .collect();
+        for one in all {
+            match one.join() {
+                Ok(found) => findings.extend(found),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
         }
-    }
-    if let Some(origin) = &config.origin {
-        for url in &origin.urls {
-            one(ORIGIN, url, &|| session(origin, url));
-        }
-    }
+    });
 }
 
 fn no_network(variable: &str, name: &str) -> Finding {
@@ -109,13 +120,20 @@ fn one(
                     ),
                 ));
             }
-            _ if !url.is_https() && speaks_tls(address) => findings.push(Finding::new(
-                Level::Fault,
-                variable,
-                format_args!("{name} speaks TLS, and is sent plain HTTP"),
-                "write where it listens without TLS, or for an origin behind a network set \
+            // Who speaks TLS answers at once, if only with an alert.
+            outcome
+                if !url.is_https()
+                    && !matches!(outcome, Err(Failure::Late))
+                    && speaks_tls(address) =>
+            {
+                findings.push(Finding::new(
+                    Level::Fault,
+                    variable,
+                    format_args!("{name} speaks TLS, and is sent plain HTTP"),
+                    "write where it listens without TLS, or for an origin behind a network set \
                  ORIGIN=https://... and GATEWAY_LISTEN",
-            )),
+                ));
+            }
             Ok(_) => findings.push(Finding::note(variable, format_args!("{name} answers 400"))),
             Err(failure) => findings.push(failed(variable, name, &failure)),
         }

@@ -12,7 +12,7 @@ const VARIABLE: &str = "MAX_CONNECTIONS";
 const MIB: u64 = 1024 * 1024;
 
 pub(super) fn look(config: &Config, surroundings: &Surroundings, findings: &mut Vec<Finding>) {
-    let forwards = config.backend.is_some() || config.origin.is_some();
+    let forwards = config.has_relay();
     let gateway = config
         .gateway
         .as_ref()

@@ -21,6 +21,7 @@ use std::io;
 use crate::app::InheritedSockets;
 use crate::config::{Config, Environment};
 use crate::finding::{Finding, Level};
+use crate::printable::printable;
 use crate::systemd::{self, InheritedSocket};
 
 pub use report::Report;
@@ -102,13 +103,21 @@ pub fn run(options: &Options) -> Result<Report, CheckError> {
         addresses::look(&config, &surroundings, &is_sound, &mut findings);
         backends::look(&config, &surroundings, &mut findings);
     }
+    // What stands in the place of a faulty value is the default, of which nobody wants to know.
+    findings.retain(|found| found.is_fault() || is_sound(&found.subject));
+    if !config.has_relay() && !config.listen.is_empty() {
+        findings.push(Finding::note(
+            "BACKEND",
+            "there is none: the guard answers by itself, at /protected and /verify",
+        ));
+    }
     let before = faults.into_iter().chain(config.warnings);
     Ok(Report {
         findings: before.chain(findings).collect(),
         configuration: config
             .effective
             .into_iter()
-            .map(|(name, value)| (name.to_owned(), value))
+            .map(|(name, value)| (name.to_owned(), printable(&value)))
             .collect(),
     })
 }

@@ -56,7 +56,7 @@ impl Report {
         let mut text = String::new();
         for finding in &self.findings {
             let label = match finding.level {
-                Level::Fault => "origin-guard: ",
+                Level::Fault => "fault: ",
                 Level::Warning => "warning: ",
                 Level::Note => continue,
             };

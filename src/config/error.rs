@@ -27,6 +27,8 @@ pub enum ValueError {
     Mode(String),
     /// A member of a list is not an address.
     Address(String),
+    /// A member of a list is not an address of this machine.
+    LocalAddress(String),
     /// The path of a Unix socket is not absolute.
     RelativePath(String),
     /// The path of a Unix socket is too long.
@@ -69,7 +71,34 @@ pub enum ValueError {
     Other(Box<dyn Error + Send + Sync>),
 }
 
+impl ValueError {
+    /// The same with the remedy for what this machine alone is to reach.
+    #[must_use]
+    pub fn of_this_machine(self) -> Self {
+        match self {
+            Self::Address(member) => Self::LocalAddress(member),
+            other => other,
+        }
+    }
+}
+
+/// What to write in the place of a member that is no address.
+struct AddressRemedy<'a>(&'a str);
+
+impl Display for AddressRemedy<'_> {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.split_once("://") {
+            Some(("tls" | "https", _)) => {
+                to.write_str("write tls:ADDRESS:PORT (tls:0.0.0.0:443, tls:[::]:443)")
+            }
+            Some(_) => write!(to, "leave the scheme off, and {ADDRESS_REMEDY}"),
+            None => to.write_str(ADDRESS_REMEDY),
+        }
+    }
+}
+
 impl Display for ValueError {
+    #[expect(clippy::too_many_lines, reason = "it is a table")]
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotUtf8 => to.write_str("its value is not UTF-8; write it in ASCII"),
@@ -91,7 +120,22 @@ impl Display for ValueError {
                 to,
                 "{text:?} is not a mode from 0000 to 0777; write it like 0660"
             ),
-            Self::Address(member) => write!(to, "{member:?} is not an address; {ADDRESS_REMEDY}"),
+            Self::Address(member) => {
+                write!(
+                    to,
+                    "{member:?} is not an address; {}",
+                    AddressRemedy(member)
+                )
+            }
+            Self::LocalAddress(member) => {
+                let last = member.rsplit(':').next().unwrap_or(member);
+                let port = last.trim_end_matches('/').parse::<u16>().unwrap_or(9100);
+                write!(
+                    to,
+                    "{member:?} is not an address; write ADDRESS:PORT (127.0.0.1:{port}, [::1]:{port}) or \
+                     unix:/path"
+                )
+            }
             Self::RelativePath(member) => {
                 write!(to, "{member:?} is not an absolute path; {ADDRESS_REMEDY}")
             }

@@ -164,7 +164,7 @@ fn is_parameter(name: &str) -> bool {
 
 /// Addresses that only this machine reaches.
 fn local_addresses(list: &str) -> Result<Vec<Address>, ValueError> {
-    let addresses = addresses(list)?;
+    let addresses = addresses(list).map_err(ValueError::of_this_machine)?;
     match addresses.iter().find(|address| !address.is_local()) {
         None => Ok(addresses),
         Some(open) => Err(ValueError::RemoteGateway(open.clone())),

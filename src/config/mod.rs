@@ -98,7 +98,8 @@ const FORWARDED_ALONE: [&str; 6] = [
     "BACKEND_IDLE_TIMEOUT",
     "TUNNEL_IDLE_TIMEOUT",
 ];
-const GATEWAY_ALONE: [&str; 5] = [
+const GATEWAY_ALONE: [&str; 6] = [
+    "API_KEYS_FILE",
     "API_KEY_HEADER",
     "API_KEY_QUERY",
     "RATE_LIMIT",
@@ -193,6 +194,7 @@ impl Config {
         let mut reader = Reader::new(environment.variable, environment.inherited);
         let (source, loaded) = reader.secrets();
         let header = reader.value("SECRET_HEADER", field_name);
+        reader.warn_of_underscore("SECRET_HEADER", &header);
         let origin = reader.origin();
         reader.what_does_nothing();
         let gateway = reader.gateway(&header, environment.inherited.gateway, origin.is_some());
@@ -218,7 +220,9 @@ impl Config {
             unknown,
             ..
         } = environment.inherited;
-        let is_opened = listen_is_set || !(plain || tls || unknown);
+        // A default that stands in a faulty value's place is listened at by nobody.
+        let is_opened =
+            !reader.is_faulty("LISTEN") && (listen_is_set || !(plain || tls || unknown));
         let opened = if is_opened { &listen[..] } else { &[] };
         reader.each_address_once(&[
             ("LISTEN", opened),
@@ -304,6 +308,12 @@ impl Config {
         }
     }
 
+    /// Whether anything is forwarded.
+    #[must_use]
+    pub fn has_relay(&self) -> bool {
+        self.backend.is_some() || self.origin.is_some()
+    }
+
     /// The effective values as `NAME=value`, quoted where they hold a space.
     #[must_use]
     pub fn on_one_line(&self) -> String {
@@ -333,17 +343,39 @@ impl Reader<'_> {
         self.warnings
             .extend(warnings.map(|warning| Finding::named(Level::Warning, warning)));
         if source == Source::Unset {
-            self.warn(
+            // It starts all the same. With REQUIRE=certificate no client needs the secret.
+            let is_needed = (self.variable)("REQUIRE").is_none_or(|text| text != "certificate")
+                || self.is_set("GATEWAY_LISTEN")
+                || self.inherited.gateway;
+            let level = if is_needed {
+                Level::Fault
+            } else {
+                Level::Warning
+            };
+            self.warnings.push(Finding::new(
+                level,
                 "SHARED_SECRET",
-                "it is not set, so every request that needs it is answered with 500; set it to \
-                 what the gateway sends",
-            );
+                "it is not set, so every request that needs it is answered with 500",
+                "set it to what the gateway sends (origin-guard keygen makes one)",
+            ));
         }
         let count = loaded.digests.len();
         self.effective.push(("secret_source", source.to_string()));
         self.effective
             .push(("secrets", format!("{count} (not shown)")));
         (source, loaded)
+    }
+
+    fn warn_of_underscore(&mut self, name: &str, header: &str) {
+        if header.contains('_') {
+            self.warn(
+                name,
+                format_args!(
+                    "nginx and others drop a header with an underscore, such as {header}; write \
+                     hyphens"
+                ),
+            );
+        }
     }
 
     fn what_does_nothing(&mut self) {
@@ -384,9 +416,11 @@ impl Reader<'_> {
     }
 
     fn networks(&mut self, name: &'static str) -> TrustedProxies {
-        self.value(name, |list| {
+        let networks = self.value(name, |list| {
             TrustedProxies::parse(list).map_err(|error| ValueError::Other(error.into()))
-        })
+        });
+        self.warn_of_everybody(name, networks.hold_everybody());
+        networks
     }
 
     fn limits(&mut self) -> Limits {
@@ -401,7 +435,7 @@ impl Reader<'_> {
 
     fn admin_listen(&mut self, remote: bool) -> Vec<Address> {
         self.value("ADMIN_LISTEN", |list| {
-            let addresses = addresses(list)?;
+            let addresses = addresses(list).map_err(ValueError::of_this_machine)?;
             match addresses.iter().find(|address| !address.is_local()) {
                 Some(open) if !remote => Err(ValueError::RemoteAdmin(open.clone())),
                 _ => Ok(addresses),

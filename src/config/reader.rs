@@ -154,9 +154,14 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The faults of the variables.
+    /// The faults of the variables. What is doubted of a faulty one is left out: it may be the
+    /// default, which was not written.
     pub(super) fn take_faults(&mut self) -> Vec<Finding> {
-        std::mem::take(&mut self.faults)
+        let faults = std::mem::take(&mut self.faults);
+        let is_faulty = |name: &str| faults.iter().any(|fault| fault.subject == name);
+        self.warnings
+            .retain(|found| found.is_fault() || !is_faulty(&found.subject));
+        faults
     }
 }
 

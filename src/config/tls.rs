@@ -142,7 +142,10 @@ impl Reader<'_> {
             ..
         } = self.inherited;
         let inherits = tls || gateway_tls || unknown;
-        if listener.is_none() && !inherits {
+        let is_unknown = ["LISTEN", "GATEWAY_LISTEN", "ADMIN_LISTEN"]
+            .iter()
+            .any(|name| self.is_faulty(name));
+        if listener.is_none() && !inherits && !is_unknown {
             self.warn(
                 CERT,
                 "no address of LISTEN, GATEWAY_LISTEN or ADMIN_LISTEN begins with tls:, so nothing \
@@ -174,7 +177,8 @@ impl Reader<'_> {
     pub(super) fn acme_webroot(&mut self, redirect: &[Address]) -> Option<PathBuf> {
         let paths = self.value(WEBROOT, paths);
         let webroot = paths.first().cloned();
-        if webroot.is_some() && redirect.is_empty() && !self.inherited.redirect {
+        let redirects = !redirect.is_empty() || self.inherited.redirect;
+        if webroot.is_some() && !redirects && !self.is_faulty("LISTEN") {
             self.fault(WEBROOT, TlsFault::NoRedirect);
         }
         webroot
@@ -290,6 +294,16 @@ impl Reader<'_> {
                 "certificate",
                 format!("{names} issuer {} until {end}", facts.issuer),
             ));
+            if !facts.is_named {
+                let path = pair.path.display();
+                self.warn(
+                    CERT,
+                    format!(
+                        "{path} is for no name, and clients that verify it refuse it; have it \
+                         issued with a subjectAltName"
+                    ),
+                );
+            }
             if facts.not_after < now + RENEWAL {
                 let path = pair.path.display();
                 self.warn(CERT, format!("{path} ends at {end}; renew it"));
@@ -307,6 +321,16 @@ impl Reader<'_> {
             }
         }
         for end in server.client_ends() {
+            if end.is_leaf {
+                let path = end.path.display();
+                self.warn(
+                    CLIENT_CA,
+                    format!(
+                        "a certificate in {path} is no authority's (CA:FALSE), and no client's is \
+                         issued by it; name the certificate of who issues them"
+                    ),
+                );
+            }
             let (path, at) = (end.path.display(), httpdate::fmt_http_date(end.at));
             if end.is_list && end.at <= now {
                 self.broken(

@@ -1,7 +1,7 @@
 //! Who the client is: the peer, or whom a trusted proxy speaks for.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use tiny_http::Request;
 
@@ -83,6 +83,12 @@ impl TrustedProxies {
             }
         }
         Ok(trusted)
+    }
+
+    /// Whether all addresses of IPv4 or of IPv6 are among them.
+    #[must_use]
+    pub fn hold_everybody(&self) -> bool {
+        self.networks.iter().any(|network| network.prefix == 0)
     }
 
     /// Whether `client` is one of the proxies.
@@ -184,6 +190,8 @@ fn forwarded_address(member: &[u8]) -> Option<IpAddr> {
 pub enum NetworkError {
     /// The member is not an address, a network or `unix`.
     NotANetwork(String),
+    /// The member's address has bits that its prefix leaves out; and the network.
+    HostBits(String, String),
     /// The member begins in the IPv4-mapped range and is wider than that range.
     WiderThanIpv4(String),
 }
@@ -194,7 +202,12 @@ impl fmt::Display for NetworkError {
             Self::NotANetwork(member) => write!(
                 to,
                 "{member:?} is neither an IP address, a network such as 10.0.0.0/8, nor unix; \
-                 write some of these, with commas"
+                 write some of these"
+            ),
+            Self::HostBits(member, network) => write!(
+                to,
+                "{member:?} is an address inside of a network; write {network} for the network, \
+                 or the address without the prefix"
             ),
             Self::WiderThanIpv4(member) => write!(
                 to,
@@ -213,16 +226,24 @@ const MAPPED_PREFIX: u8 = 96;
 impl Network {
     fn parse(text: &str) -> Result<Self, NetworkError> {
         let network = Self::read(text).ok_or_else(|| NetworkError::NotANetwork(text.to_owned()))?;
-        match (network.address, network.address.to_canonical()) {
-            (IpAddr::V6(_), address @ IpAddr::V4(_)) => Ok(Self {
-                address,
-                prefix: network
-                    .prefix
-                    .checked_sub(MAPPED_PREFIX)
-                    .ok_or_else(|| NetworkError::WiderThanIpv4(text.to_owned()))?,
-            }),
-            _ => Ok(network),
+        let canonical = network.address.to_canonical();
+        let is_mapped = network.address.is_ipv6() && canonical.is_ipv4();
+        let network = if is_mapped {
+            let prefix = network.prefix.checked_sub(MAPPED_PREFIX);
+            Self {
+                address: canonical,
+                prefix: prefix.ok_or_else(|| NetworkError::WiderThanIpv4(text.to_owned()))?,
+            }
+        } else {
+            network
+        };
+        // A file that is cut off inside of 10.1.0.0/16 would let 10.1.0.0/1 in.
+        let first = network.first();
+        if first != network.address {
+            let shown = format!("{first}/{}", network.prefix);
+            return Err(NetworkError::HostBits(text.to_owned(), shown));
         }
+        Ok(network)
     }
 
     fn read(text: &str) -> Option<Self> {
@@ -234,6 +255,21 @@ impl Network {
         let widest = if address.is_ipv4() { 32 } else { 128 };
         let prefix = prefix.unwrap_or(widest);
         (prefix <= widest).then_some(Self { address, prefix })
+    }
+
+    /// Its first address, whose bits behind the prefix are 0.
+    fn first(&self) -> IpAddr {
+        let prefix = u32::from(self.prefix);
+        match self.address {
+            IpAddr::V4(address) => {
+                let mask = u32::MAX.checked_shl(32 - prefix).unwrap_or(0);
+                Ipv4Addr::from_bits(address.to_bits() & mask).into()
+            }
+            IpAddr::V6(address) => {
+                let mask = u128::MAX.checked_shl(128 - prefix).unwrap_or(0);
+                Ipv6Addr::from_bits(address.to_bits() & mask).into()
+            }
+        }
     }
 
     fn holds(&self, address: IpAddr) -> bool {

@@ -109,7 +109,7 @@ pub(super) fn show(
 }
 
 fn open(path: &Path) -> Result<File, Error> {
-    let PrivateFile { file, warning } = private_file::open(path)?;
+    let PrivateFile { file, warning, .. } = private_file::open(path)?;
     warn(warning);
     Ok(file)
 }

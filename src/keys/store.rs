@@ -135,7 +135,7 @@ impl Keys {
 }
 
 fn read(path: &Path, limits: Limits) -> Result<Opened<Index>, Error> {
-    let PrivateFile { file, warning } = private_file::open(path)?;
+    let PrivateFile { file, warning, .. } = private_file::open(path)?;
     let keys = Index::read(path, file, limits)?;
     Ok(Opened { keys, warning })
 }

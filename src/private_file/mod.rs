@@ -53,6 +53,8 @@ pub struct PrivateFile {
     pub file: File,
     /// What is legal and likely a mistake: who else can read or change it.
     pub warning: Option<String>,
+    /// The same of who else can change it alone, for what is no secret.
+    pub changeable: Option<String>,
 }
 
 /// Why a file was not opened, with the remedy. Displays as the message for the operator.
@@ -81,6 +83,12 @@ impl OpenError {
     #[must_use]
     pub fn is_not_found(&self) -> bool {
         matches!(&self.cause, Cause::System(error) if error.kind() == io::ErrorKind::NotFound)
+    }
+
+    /// Whether the file is as it should be, but that everyone can change it.
+    #[must_use]
+    pub fn is_writable_by_others(&self) -> bool {
+        matches!(self.cause, Cause::OthersCanWrite)
     }
 
     /// Whether the system refused, which is not a fault of what the file is.
@@ -148,33 +156,44 @@ fn open_regular(path: &Path) -> Result<PrivateFile, Cause> {
     let file = File::from(file);
     let metadata = file.metadata().map_err(Cause::System)?;
     check(&metadata)?;
-    let warning = doubts(&metadata).map(|doubts| {
-        let path = path.display();
+    let path = path.display();
+    let changers = changers(&metadata);
+    let changeable = (!changers.is_empty()).then(|| {
         format!(
-            "{path} {doubts}; run: chmod 600 {path}, and make the user that runs origin-guard \
-             its owner"
+            "{path} {}; run: chmod go-w {path}, and make the user that runs origin-guard its owner",
+            changers.join(" and ")
         )
     });
-    Ok(PrivateFile { file, warning })
+    let is_readable = metadata.mode() & OTHERS_READ != 0;
+    let readers = is_readable.then(|| "can be read by everyone on this machine".to_owned());
+    let doubts: Vec<_> = readers.into_iter().chain(changers).collect();
+    let warning = (!doubts.is_empty()).then(|| {
+        format!(
+            "{path} {}; run: chmod 600 {path}, and make the user that runs origin-guard its owner",
+            doubts.join(" and ")
+        )
+    });
+    Ok(PrivateFile {
+        file,
+        warning,
+        changeable,
+    })
 }
 
-/// Who else can read or change the file, where somebody can.
-fn doubts(metadata: &Metadata) -> Option<String> {
-    let mut doubts = Vec::new();
-    if metadata.mode() & OTHERS_READ != 0 {
-        doubts.push("can be read by everyone on this machine".to_owned());
-    }
+/// Who else can change the file.
+fn changers(metadata: &Metadata) -> Vec<String> {
+    let mut changers = Vec::new();
     if metadata.mode() & GROUP_WRITE != 0 {
-        doubts.push("can be written by its group".to_owned());
+        changers.push("can be written by its group".to_owned());
     }
     let owner = metadata.uid();
     let own = rustix::process::geteuid().as_raw();
     if ![0, own, UNMAPPED].contains(&owner) {
-        doubts.push(format!(
+        changers.push(format!(
             "belongs to user {owner}, who can change it, where user {own} runs this"
         ));
     }
-    (!doubts.is_empty()).then(|| doubts.join(" and "))
+    changers
 }
 
 fn check(metadata: &Metadata) -> Result<(), Cause> {

@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
+use crate::printable::{Printable, printable};
+
 /// How a check ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Verdict {
@@ -101,7 +103,11 @@ impl Report {
         let counts: Vec<_> = counts
             .into_iter()
             .filter(|&verdict| count(verdict) > 0)
-            .map(|verdict| format!("{} {}", count(verdict), verdict.name()))
+            .map(|verdict| match (count(verdict), verdict.name()) {
+                (1, name) => format!("1 {name}"),
+                (count, name @ ("hole" | "fault" | "warning")) => format!("{count} {name}s"),
+                (count, name) => format!("{count} {name}"),
+            })
             .collect();
         if counts.is_empty() {
             "nothing got through that must not".into()
@@ -131,7 +137,7 @@ impl Report {
                 finding.answer,
                 finding.detail
             );
-            let _ = writeln!(text, "{}", line.trim_end());
+            let _ = writeln!(text, "{}", Printable(line.trim_end()));
         }
         let _ = writeln!(text, "\n{}", self.summary());
         text
@@ -140,10 +146,10 @@ impl Report {
     fn json(&self) -> String {
         let finding = |finding: &Finding| {
             json!({
-                "check": finding.check,
-                "answer": finding.answer,
+                "check": printable(&finding.check),
+                "answer": printable(&finding.answer),
                 "verdict": finding.verdict.name(),
-                "detail": finding.detail,
+                "detail": printable(&finding.detail),
             })
         };
         let findings: Vec<Value> = self.findings.iter().map(finding).collect();

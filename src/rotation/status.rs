@@ -8,6 +8,7 @@ use super::SecretError;
 use super::guard::{self, GuardStatus, Used};
 use crate::auth::secret_file::SecretFile;
 use crate::net::Address;
+use crate::printable::printable;
 use crate::status::words::{ago, span};
 
 /// Prints how the guards at `guards` use the secrets of the file at `path`.
@@ -61,7 +62,7 @@ fn line(at: usize, used: &Used) -> String {
     let requests = requests(used.requests);
     let mut text = format!("  {} {name}: {requests}, last {}\n", at + 1, ago(used.last));
     for (client, count, last) in &used.clients {
-        text += &by(client, *count, *last);
+        text += &by(&printable(client), *count, *last);
     }
     if used.by_others > 0 {
         text += &by("others", used.by_others, None);

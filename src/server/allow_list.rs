@@ -26,6 +26,8 @@ struct Held {
     text: String,
     networks: TrustedProxies,
     count: usize,
+    /// Who else can change the file, where somebody can.
+    warning: Option<String>,
 }
 
 /// Why a list is not taken.
@@ -162,6 +164,18 @@ impl AllowList {
         self.held().count
     }
 
+    /// What is legal and likely a mistake: who else can change the file.
+    #[must_use]
+    pub fn warning(&self) -> Option<String> {
+        self.held().warning.clone()
+    }
+
+    /// Whether all addresses of IPv4 or of IPv6 may connect.
+    #[must_use]
+    pub fn allows_everybody(&self) -> bool {
+        self.held().networks.hold_everybody()
+    }
+
     /// Whether `peer` may connect. Who comes over a Unix socket may: its file says who can.
     #[must_use]
     pub fn allows(&self, peer: Peer) -> bool {
@@ -182,11 +196,14 @@ impl Held {
             text,
             networks,
             count: members.len(),
+            warning: None,
         }))
     }
 
     fn read(path: &Path) -> Result<Self, AllowListError> {
-        let PrivateFile { file, .. } = private_file::open(path).map_err(AllowListError::Open)?;
+        let PrivateFile {
+            file, changeable, ..
+        } = private_file::open(path).map_err(AllowListError::Open)?;
         let mut text = Vec::new();
         let read = file.take(LARGEST + 1).read_to_end(&mut text);
         read.map_err(|error| AllowListError::Read(path.to_owned(), error))?;
@@ -203,7 +220,11 @@ impl Held {
             all.extend(members(line).map(str::to_owned));
         }
         let held = Self::new(&all).map_err(AllowListError::Member)?;
-        held.ok_or_else(|| AllowListError::EmptyFile(path.to_owned()))
+        let held = held.ok_or_else(|| AllowListError::EmptyFile(path.to_owned()))?;
+        Ok(Self {
+            warning: changeable,
+            ..held
+        })
     }
 }
 

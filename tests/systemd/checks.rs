@@ -128,7 +128,7 @@ fn a_drop_in_s_mistakes_are_named() {
         78,
         &[
             "warning: MAX_CONECTIONS: ...did you mean MAX_CONNECTIONS?",
-            "origin-guard: LISTEN: 127.0.0.1:80: Permission denied...print socket",
+            "fault: LISTEN: 127.0.0.1:80: Permission denied...print socket",
             "warning: SHARED_SECRET_PREVIOUS: ...which every user can read...LoadCredential",
             "warning: EnvironmentFile: /etc/default/guard, line 1: ...without export",
             "warning: MAX_CONNECTIONS: 1000 ...the limit is 512...LimitNOFILE=",
@@ -144,7 +144,7 @@ fn a_drop_in_s_mistakes_are_named() {
         &check_unit(&machine),
         78,
         &[
-            "origin-guard: EnvironmentFile: /etc/default/none cannot be read...write it",
+            "fault: EnvironmentFile: /etc/default/none cannot be read...write it",
             "warning: origin-guard.service: ...have changed...systemctl daemon-reload",
         ],
     );
@@ -159,7 +159,7 @@ fn a_credential_that_is_missing_is_named() {
     let Some(machine) = installed() else { return };
     machine.sh(&format!("rm {SECRET_FILE}; systemctl enable origin-guard"));
     let said = check_unit(&machine);
-    let line = "origin-guard: LoadCredential: the credential shared-secret: \
+    let line = "fault: LoadCredential: the credential shared-secret: \
                 /etc/origin-guard/shared-secret cannot be read...keygen";
     assert_says(&said, 78, &[line]);
     assert!(!said.1.contains("SHARED_SECRET: "), "{}", said.1);
@@ -188,7 +188,7 @@ fn a_file_that_the_service_s_user_cannot_read_is_named() {
          Environment=LISTEN=none",
     );
     // Root can; the service's user cannot.
-    let line = "origin-guard: API_KEYS_FILE: /etc/guard/keys.json cannot be read: Permission \
+    let line = "fault: API_KEYS_FILE: /etc/guard/keys.json cannot be read: Permission \
                 denied...mend its path or mode";
     assert_says(&check_unit(&machine), 78, &[line]);
     machine.sh("chmod 644 /etc/guard/keys.json");
@@ -249,10 +249,61 @@ fn socket_units_that_lead_elsewhere_are_named() {
         78,
         &[
             "warning: socket unit: FileDescriptorName=odd is unknown...write plain, tls",
-            "origin-guard: socket unit: ...listens on 0.0.0.0:7002...to a loopback address",
+            "fault: socket unit: ...listens on 0.0.0.0:7002...to a loopback address",
             "warning: test-admin.socket: everyone...unix:/run/odd-admin.sock...SocketMode=0660",
             "warning: API_KEYS_FILE: it is not set...keys add",
             "note: socket unit: systemd opens 127.0.0.1:7001 (test-odd.socket)",
         ],
     );
+}
+
+#[test]
+fn what_a_unit_names_is_not_run_as_root() {
+    let Some(machine) = installed() else { return };
+    machine.sh("systemctl enable origin-guard");
+    for program in ["systemd-run", "systemctl"] {
+        machine.write(
+            &format!("/opt/evil/{program}"),
+            "#!/bin/sh\ntouch /run/evil\n",
+        );
+    }
+    machine.sh("chmod 755 /opt/evil/*");
+    let odd = "unix:/run/origin-guard/a \"$b\\`c.sock";
+    let quoted = r#"LISTEN=unix:/run/origin-guard/a \"$b\\`c.sock"#;
+    drop_in(
+        &machine,
+        &format!(
+            "Environment=PATH=/opt/evil:/usr/bin:/bin DBUS_SYSTEM_BUS_ADDRESS=unix:path=/none\n\
+             Environment=\"{quoted}\""
+        ),
+    );
+    let said = check_unit(&machine);
+    assert_says(&said, 0, &[&format!("{odd} can be had"), "ok"]);
+    assert!(!machine.path("/run/evil").exists());
+    let left = machine.sh("ls /run");
+    assert!(!left.contains("origin-guard-check"), "{left}");
+    // Nor is what another unit starts.
+    machine.write(
+        "/etc/systemd/system/other.service",
+        "[Service]\nRootDirectory=/\nExecStart=/opt/evil/systemctl\n",
+    );
+    machine.sh("systemctl daemon-reload");
+    let (status, said) = check(&machine, "--unit other");
+    assert_eq!(status, Some(1), "{said}");
+    assert!(
+        said.contains("other.service runs /opt/evil/systemctl, which is not origin-guard"),
+        "{said}"
+    );
+    assert!(!machine.path("/run/evil").exists());
+}
+
+#[test]
+fn a_file_of_variables_that_is_none_is_not_waited_for() {
+    let Some(machine) = installed() else { return };
+    machine.sh("systemctl enable origin-guard; mkfifo /run/variables");
+    for (path, kind) in [("/run/variables", "a FIFO"), ("/dev/zero", "a device")] {
+        drop_in(&machine, &format!("EnvironmentFile={path}"));
+        let line = format!("fault: EnvironmentFile: {path} is {kind}; name a regular file");
+        assert_says(&check_unit(&machine), 78, &[&line]);
+    }
 }

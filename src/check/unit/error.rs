@@ -15,6 +15,10 @@ pub enum UnitError {
     NotFound(String),
     /// It has no service's settings.
     NotAService(String),
+    /// It runs another program.
+    Foreign(String, String),
+    /// What the unit sets cannot be passed on.
+    Environment(io::Error),
 }
 
 impl fmt::Display for UnitError {
@@ -36,6 +40,16 @@ impl fmt::Display for UnitError {
                 "systemd has no unit {unit}; write its name, or install it: origin-guard print \
                  unit"
             ),
+            Self::Foreign(unit, program) => write!(
+                to,
+                "{unit} runs {program}, which is not origin-guard, and is not run for this; name \
+                 a unit whose ExecStart= is origin-guard"
+            ),
+            Self::Environment(error) => write!(
+                to,
+                "the variables of the unit cannot be passed on below /run: {error}; run this as \
+                 root"
+            ),
             Self::NotAService(unit) => {
                 write!(
                     to,
@@ -49,7 +63,7 @@ impl fmt::Display for UnitError {
 impl Error for UnitError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
-            Self::Missing(_, error) => Some(error),
+            Self::Missing(_, error) | Self::Environment(error) => Some(error),
             _ => None,
         }
     }

@@ -1,7 +1,7 @@
 //! The files that systemd itself reads for a service before it is started.
 
 use std::fs;
-use std::io;
+use std::io::{self, Read as _};
 use std::path::Path;
 
 use super::systemctl::Properties;
@@ -10,6 +10,9 @@ use crate::private_file;
 
 /// What puts a file where the service finds it as a credential (systemd.exec(5)).
 const CREDENTIALS: [&str; 3] = ["LoadCredential", "LoadCredentialEncrypted", "SetCredential"];
+
+/// Largest file of variables, in bytes.
+const LARGEST: u64 = 1024 * 1024;
 
 /// The credential that holds the secrets.
 const SECRET: &str = "shared-secret";
@@ -96,23 +99,55 @@ pub(super) fn environment_files(service: &Properties, findings: &mut Vec<Finding
             found.push(path.to_owned());
             continue;
         }
-        match fs::read_to_string(path) {
+        let opened = match private_file::open(Path::new(path)) {
+            Ok(opened) => opened,
+            Err(error) if error.is_writable_by_others() => {
+                // systemd takes it all the same.
+                findings.push(Finding::of(Level::Warning, "EnvironmentFile", error));
+                found.push(path.to_owned());
+                continue;
+            }
+            Err(error) if !error.is_from_the_system() => {
+                findings.push(Finding::of(Level::Fault, "EnvironmentFile", error));
+                continue;
+            }
+            Err(_) if is_optional => {
+                found.push(format!("-{path}"));
+                continue;
+            }
+            Err(error) => {
+                findings.push(unreadable(path, &error.to_string()));
+                continue;
+            }
+        };
+        match read(opened.file) {
             Ok(text) => {
                 findings.extend(ignored(path, &text));
                 found.push(path.to_owned());
             }
-            Err(_) if is_optional => found.push(format!("-{path}")),
-            Err(error) => findings.push(unreadable(path, &error)),
+            Err(error) => {
+                findings.push(unreadable(path, &format!("{path} cannot be read: {error}")));
+            }
         }
     }
     found
 }
 
-fn unreadable(path: &str, error: &io::Error) -> Finding {
+/// The whole of a file, unless that is larger than such a file can be.
+fn read(file: fs::File) -> io::Result<String> {
+    let mut text = String::new();
+    file.take(LARGEST + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > LARGEST {
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
+    Ok(text)
+}
+
+fn unreadable(path: &str, what: &str) -> Finding {
     Finding::new(
         Level::Fault,
         "EnvironmentFile",
-        format_args!("{path} cannot be read: {error}"),
+        what,
         format_args!(
             "write it, or set EnvironmentFile=-{path} if it may be missing; its folder is {}",
             Path::new(path).parent().unwrap_or(Path::new("/")).display()

@@ -4,6 +4,7 @@
 //! folders and limits then runs this program, so that files are read and addresses are bound
 //! as the service would do it (systemd-run(1)).
 
+mod environment;
 mod error;
 mod files;
 mod socket_units;
@@ -12,6 +13,8 @@ mod within;
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::Path;
+use std::process::Command;
 
 use super::report::Report;
 use super::sockets::{self, OWN};
@@ -35,6 +38,20 @@ const ASKED: &[&str] = &[
     "Requires",
     "MemoryMax",
 ];
+
+/// Where the programs of systemd are. Root must not run what others put elsewhere.
+const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin:/run/current-system/sw/bin";
+
+/// What this program is called.
+const OWN_NAME: &str = "origin-guard";
+
+/// A program of systemd's, with nothing of this process's environment, which could lead it
+/// to other libraries and another manager (ld.so(8), systemctl(1)).
+fn command(program: &str) -> Command {
+    let mut command = Command::new(program);
+    command.env_clear().env("PATH", PATH).env("LC_ALL", "C");
+    command
+}
 
 /// Looks at the service `name`.
 ///
@@ -69,7 +86,7 @@ pub(super) fn look(name: &str, local: bool) -> Result<Report, UnitError> {
     let lines = systemctl::settings(&unit)?;
     let units = socket_units::of(&unit, &service)?;
     of_service(&unit, &service, &units, &mut findings);
-    let program = program(&unit, &service, &mut findings);
+    let program = program(&unit, &service, &mut findings)?;
     let credentials = files::credentials(&unit, &lines, &mut findings);
     let environment_files = files::environment_files(&service, &mut findings);
     for unit in &units {
@@ -87,7 +104,9 @@ pub(super) fn look(name: &str, local: bool) -> Result<Report, UnitError> {
     let mut report = run.run(&surroundings, &mut findings)?;
     if findings.iter().any(files::is_of_credential) {
         // The secret is missing because its credential is, which has been said.
-        let unset = |found: &Finding| found.subject == "SHARED_SECRET" && !found.is_fault();
+        let unset = |found: &Finding| {
+            found.subject == "SHARED_SECRET" && found.what.starts_with("it is not set")
+        };
         report.findings.retain(|found| !unset(found));
     }
     findings.append(&mut report.findings);
@@ -141,22 +160,31 @@ fn of_service(
 }
 
 /// Which program looks as the unit's user: this one, unless the unit cannot see it.
-fn program(unit: &str, service: &Properties, findings: &mut Vec<Finding>) -> String {
+///
+/// # Errors
+///
+/// If the unit runs another program, which is not to be run for a look at it.
+fn program(
+    unit: &str,
+    service: &Properties,
+    findings: &mut Vec<Finding>,
+) -> Result<String, UnitError> {
     let own = std::env::current_exe().map(|path| path.to_string_lossy().into_owned());
     let own = own.unwrap_or_default();
     let configured = service.executable();
-    let is_hidden = service.get("ProtectHome") != "no"
-        && ["/home/", "/root/", "/run/user/"]
-            .iter()
-            .any(|home| own.starts_with(home));
-    if configured.is_empty() || !service.get("RootDirectory").is_empty() {
-        return if configured.is_empty() {
-            own
-        } else {
-            configured
-        };
+    if configured.is_empty() {
+        return Ok(own);
     }
-    let metadata = fs::metadata(&configured);
+    let root = service.get("RootDirectory");
+    let is_hidden = !root.is_empty()
+        || service.get("ProtectHome") != "no"
+            && ["/home/", "/root/", "/run/user/"]
+                .iter()
+                .any(|home| own.starts_with(home));
+    let seen = Path::new("/")
+        .join(root)
+        .join(configured.trim_start_matches('/'));
+    let metadata = fs::metadata(&seen);
     let is_program = metadata
         .as_ref()
         .is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0);
@@ -165,20 +193,40 @@ fn program(unit: &str, service: &Properties, findings: &mut Vec<Finding>) -> Str
             Level::Fault,
             unit,
             format_args!("ExecStart= names {configured}, which cannot be run"),
-            format_args!("install it: install -m 0755 origin-guard {configured}"),
+            format_args!(
+                "install it: install -m 0755 origin-guard {}",
+                seen.display()
+            ),
         ));
-        return own;
+        return Ok(own);
     }
-    let is_same = |own: fs::Metadata| {
-        metadata.is_ok_and(|other| (own.dev(), own.ino()) == (other.dev(), other.ino()))
+    let is_same = |own: &fs::Metadata| {
+        metadata
+            .as_ref()
+            .is_ok_and(|other| (own.dev(), own.ino()) == (other.dev(), other.ino()))
     };
-    if !fs::metadata(&own).is_ok_and(is_same) {
+    if !fs::metadata(&own).as_ref().is_ok_and(is_same) {
+        let is_named = seen.file_name().is_some_and(|name| name == OWN_NAME);
+        if !is_named && !have_same_bytes(Path::new(&own), &seen) {
+            return Err(UnitError::Foreign(unit.to_owned(), configured));
+        }
         findings.push(Finding::note(
             unit,
             format_args!("it runs {configured}, and this is {own}"),
         ));
     }
-    if is_hidden { configured } else { own }
+    Ok(if is_hidden { configured } else { own })
+}
+
+fn have_same_bytes(one: &Path, other: &Path) -> bool {
+    let size = |path| fs::metadata(path).map(|metadata| metadata.len()).ok();
+    let (Some(size), Some(wanted)) = (size(one), size(other)) else {
+        return false;
+    };
+    size == wanted
+        && fs::read(one)
+            .ok()
+            .is_some_and(|bytes| fs::read(other).is_ok_and(|other| other == bytes))
 }
 
 /// What the socket units and the running service have opened.

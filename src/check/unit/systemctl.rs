@@ -1,7 +1,6 @@
 //! What systemd says of units (systemctl(1)).
 
-use std::process::Command;
-
+use super::command;
 use super::error::UnitError;
 
 const PROGRAM: &str = "systemctl";
@@ -122,7 +121,7 @@ pub(super) fn settings(unit: &str) -> Result<Vec<(String, String)>, UnitError> {
 }
 
 fn run(arguments: &[&str]) -> Result<String, UnitError> {
-    let output = Command::new(PROGRAM)
+    let output = command(PROGRAM)
         .args(arguments)
         .output()
         .map_err(|error| UnitError::Missing(PROGRAM, error))?;

@@ -4,6 +4,7 @@ use std::io::{self, Write as _};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
+use super::environment::EnvironmentFile;
 use super::error::UnitError;
 use super::files::Setting;
 use super::systemctl::Properties;
@@ -107,8 +108,11 @@ impl Run<'_> {
         surroundings: &Surroundings,
         findings: &mut Vec<Finding>,
     ) -> Result<Report, UnitError> {
+        // systemd reads it when the transient service starts, so it stays until that has ended.
+        let variables =
+            EnvironmentFile::new(&self.service.environment()).map_err(UnitError::Environment)?;
         let output = self
-            .output(surroundings)
+            .output(variables.as_ref(), surroundings)
             .map_err(|error| UnitError::Missing(PROGRAM, error))?;
         if let Some(report) = Report::parse(&output.stdout) {
             return Ok(report);
@@ -131,9 +135,13 @@ impl Run<'_> {
         Ok(Report::default())
     }
 
-    fn output(&self, surroundings: &Surroundings) -> io::Result<Output> {
+    fn output(
+        &self,
+        variables: Option<&EnvironmentFile>,
+        surroundings: &Surroundings,
+    ) -> io::Result<Output> {
         let mut child = self
-            .command()
+            .command(variables)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -145,8 +153,8 @@ impl Run<'_> {
         child.wait_with_output()
     }
 
-    fn command(&self) -> Command {
-        let mut command = Command::new(PROGRAM);
+    fn command(&self, variables: Option<&EnvironmentFile>) -> Command {
+        let mut command = super::command(PROGRAM);
         command.args(["--quiet", "--wait", "--pipe", "--collect"]);
         command.arg(format!("--description=origin-guard check of {}", self.unit));
         let mut property = |name: &str, value: &str| {
@@ -171,13 +179,12 @@ impl Run<'_> {
         for (name, value) in self.credentials {
             property(name, value);
         }
+        // Environment= comes first: the files of the unit have the last word.
+        if let Some(variables) = variables {
+            property("EnvironmentFile", &variables.path().to_string_lossy());
+        }
         for file in self.environment_files {
             property("EnvironmentFile", file);
-        }
-        for (name, value) in self.service.environment() {
-            // Its value is not on the command line, where every user can read it.
-            command.arg(format!("--setenv={name}"));
-            command.env(name, value);
         }
         command.args(["--", self.program, "check", "--within-unit", "--json"]);
         if self.local {

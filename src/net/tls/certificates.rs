@@ -12,10 +12,10 @@ use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use x509_cert::Certificate;
 use x509_cert::der::Decode as _;
-use x509_cert::ext::pkix::SubjectAltName;
 use x509_cert::ext::pkix::name::GeneralName;
+use x509_cert::ext::pkix::{BasicConstraints, SubjectAltName};
+use x509_cert::{Certificate, Version};
 use zeroize::Zeroizing;
 
 use crate::private_file::{self, OpenError};
@@ -44,6 +44,11 @@ pub struct Facts {
     pub names: Vec<String>,
     /// Who issued it, as RFC 4514 writes it.
     pub issuer: String,
+    /// Whether it is for a DNS name or an address of IP.
+    pub is_named: bool,
+    /// Whether it may issue others: CA:TRUE; or it is of version 1, which cannot say it, or
+    /// issued by itself.
+    pub is_authority: bool,
     /// When it begins to be valid.
     pub not_before: SystemTime,
     /// When it ends to be valid.
@@ -155,8 +160,9 @@ impl fmt::Display for PairError {
             ),
             Self::Mismatch(key, certificate) => write!(
                 to,
-                "the key in {} does not go with its certificate, {}; name both in the same order, \
-                 or fetch both anew",
+                "the key in {} does not go with its certificate, the first in {}; put the server's own \
+                 certificate first in the chain, name both files in the same order, or fetch both \
+                 anew",
                 key.display(),
                 certificate.display()
             ),
@@ -349,11 +355,20 @@ impl Facts {
         let certificate = Certificate::from_der(certificate)?;
         let own = certificate.tbs_certificate();
         let names = match own.get_extension::<SubjectAltName>() {
-            Ok(Some((_, names))) => names.0.iter().filter_map(dns_name).collect(),
+            Ok(Some((_, names))) => names.0,
             _ => Vec::new(),
         };
+        let is_name = |name: &GeneralName| {
+            matches!(name, GeneralName::DnsName(_) | GeneralName::IpAddress(_))
+        };
+        let is_authority = match own.get_extension::<BasicConstraints>() {
+            Ok(Some((_, constraints))) => constraints.ca,
+            _ => own.version() == Version::V1,
+        } || own.issuer() == own.subject();
         Ok(Self {
-            names,
+            is_named: names.iter().any(is_name),
+            names: names.iter().filter_map(dns_name).collect(),
+            is_authority,
             issuer: own.issuer().to_string(),
             not_before: system_time(own.validity().not_before),
             not_after: system_time(own.validity().not_after),

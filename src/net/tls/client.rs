@@ -14,6 +14,7 @@ use rustls::{ClientConfig, RootCertStore};
 use super::TlsSession;
 use super::certificates::{Facts, PairError, read_file, read_key};
 use super::server::PairFiles;
+use crate::private_file::{self, OpenError};
 
 /// The one protocol that is spoken inside (RFC 7301).
 const ALPN: &[u8] = b"http/1.1";
@@ -38,6 +39,8 @@ pub struct OwnCertificate {
 pub enum TlsClientError {
     /// The system has no roots, or none that can be read.
     NoRoots(String),
+    /// The file that `SSL_CERT_FILE` names is none that is read.
+    SystemFile(OpenError),
     /// The file of roots holds none.
     NoRootsIn(PathBuf),
     /// A file cannot be used.
@@ -53,7 +56,7 @@ impl TlsClientError {
         match self {
             Self::NoRootsIn(path) => Some(path),
             Self::File(error) => Some(error.path()),
-            Self::NoRoots(_) | Self::Rustls(_) => None,
+            Self::NoRoots(_) | Self::SystemFile(_) | Self::Rustls(_) => None,
         }
     }
 }
@@ -71,6 +74,7 @@ impl fmt::Display for TlsClientError {
                 "{} holds no certificate of an authority; write it in PEM",
                 path.display()
             ),
+            Self::SystemFile(error) => write!(to, "SSL_CERT_FILE: {error}"),
             Self::File(error) => error.fmt(to),
             Self::Rustls(error) => write!(
                 to,
@@ -83,6 +87,7 @@ impl fmt::Display for TlsClientError {
 impl std::error::Error for TlsClientError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
+            Self::SystemFile(error) => Some(error),
             Self::File(error) => Some(error),
             Self::Rustls(error) => Some(error),
             Self::NoRoots(_) | Self::NoRootsIn(_) => None,
@@ -190,6 +195,14 @@ fn roots_in(path: &Path) -> Result<RootCertStore, TlsClientError> {
 }
 
 fn roots_of_the_system() -> Result<RootCertStore, TlsClientError> {
+    // It would be opened as it is, which waits where it is a FIFO, and never ends where it is
+    // a device.
+    if let Some(path) = std::env::var_os("SSL_CERT_FILE")
+        && let Err(error) = private_file::open(Path::new(&path))
+        && !error.is_from_the_system()
+    {
+        return Err(TlsClientError::SystemFile(error));
+    }
     let found = rustls_native_certs::load_native_certs();
     let mut roots = RootCertStore::empty();
     // One that cannot be read does not speak for the others.

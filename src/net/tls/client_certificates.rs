@@ -128,6 +128,8 @@ pub struct End {
     pub path: PathBuf,
     /// Whether it is a list, without which every client is denied.
     pub is_list: bool,
+    /// Whether it is a certificate that may issue no others (RFC 5280, section 4.2.1.9).
+    pub is_leaf: bool,
     /// When it ends.
     pub at: SystemTime,
 }
@@ -157,6 +159,7 @@ impl ClientVerifier {
             ends.extend(Facts::of(&certificate).map(|facts| End {
                 path: files.authorities.clone(),
                 is_list: false,
+                is_leaf: !facts.is_authority,
                 at: facts.not_after,
             }));
             roots
@@ -178,6 +181,7 @@ impl ClientVerifier {
                 ends.extend(next_update(&list).map(|at| End {
                     path: path.clone(),
                     is_list: true,
+                    is_leaf: false,
                     at,
                 }));
                 lists.push(list);

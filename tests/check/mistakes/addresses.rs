@@ -1,9 +1,11 @@
 //! Where it listens.
 
+use std::fs;
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
 
-use super::{assert_all_are_named, mistake};
-use crate::checked::Level::*;
+use super::{assert_all_are_named, mistake, sound};
+use crate::checked::{Checked, Level::*};
 use crate::support::Guard;
 use crate::support::folder::Folder;
 
@@ -23,6 +25,26 @@ fn addresses() {
     let listen = |value: &str, what: &str, remedy: &'static str| {
         mistake(&[("LISTEN", value)], Fault, "LISTEN", what, remedy)
     };
+    let network = |name: &'static str, value: &str, remedy: &'static str| {
+        mistake(&[(name, value)], Fault, name, "inside of a network", remedy)
+    };
+    let everybody = |name: &'static str, value: &str| {
+        mistake(
+            &[(name, value)],
+            Warning,
+            name,
+            "everybody",
+            "that are meant",
+        )
+    };
+    let file = |name: &str, text: &str, mode: u32| {
+        let path = folder.write(name, text);
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("set");
+        path.to_str().expect("UTF-8").to_owned()
+    };
+    // A writer was interrupted inside of /24.
+    let half = file("half", "198.51.100.0/24\n203.0.113.0/2", 0o644);
+    let shared = file("shared", "198.51.100.0/24\n", 0o664);
     let mistakes = [
         listen(&taken, &own, "stop what listens there"),
         listen(
@@ -53,6 +75,31 @@ fn addresses() {
             "set TLS_CERT and TLS_KEY",
         ),
         listen("none", "nothing to listen at", "set GATEWAY_LISTEN"),
+        listen(
+            "tls://0.0.0.0:443",
+            "not an address",
+            "write tls:ADDRESS:PORT",
+        ),
+        listen(
+            "https://[::]:443",
+            "not an address",
+            "write tls:ADDRESS:PORT",
+        ),
+        listen("http://[::]:80", "not an address", "leave the scheme off"),
+        mistake(
+            &[("ADMIN_LISTEN", "9101")],
+            Fault,
+            "ADMIN_LISTEN",
+            "not an address",
+            "127.0.0.1:9101",
+        ),
+        mistake(
+            &[("GATEWAY_LISTEN", "localhost:9102")],
+            Fault,
+            "GATEWAY_LISTEN",
+            "not an address",
+            "127.0.0.1:9102",
+        ),
         mistake(
             &[("LISTEN", "0.0.0.0:0")],
             Warning,
@@ -116,6 +163,25 @@ fn addresses() {
             "10.0.0.0/33",
             "write some of these",
         ),
+        network("TRUSTED_PROXIES", "10.1.2.3/8", "10.0.0.0/8 for"),
+        network("ALLOW_FROM", "203.0.113.0/2", "192.0.0.0/2 for"),
+        network("PROXY_PROTOCOL", "2001:db8::1/32", "2001:db8::/32 for"),
+        everybody("TRUSTED_PROXIES", "::/0"),
+        everybody("ALLOW_FROM", "192.0.2.1,0.0.0.0/0"),
+        mistake(
+            &[("ALLOW_FROM_FILE", &half)],
+            Fault,
+            "ALLOW_FROM_FILE",
+            "line 2: \"203.0.113.0/2\" is an address inside",
+            "192.0.0.0/2",
+        ),
+        mistake(
+            &[("ALLOW_FROM_FILE", &shared)],
+            Warning,
+            "ALLOW_FROM_FILE",
+            "can be written by its group",
+            "chmod go-w",
+        ),
         mistake(
             &[("ALLOW_FROM", "10.0.0.0/33")],
             Fault,
@@ -139,4 +205,17 @@ fn addresses() {
         ),
     ];
     assert_all_are_named(&mistakes);
+}
+
+#[test]
+fn a_default_is_not_doubted_in_the_place_of_what_is_faulty() {
+    for variables in [
+        &[("LISTEN", "8888")][..],
+        &[("LISTEN", "tls://0.0.0.0:443"), ("REQUIRE", "secret")],
+        &[("MAX_CONNECTIONS", "10k")],
+    ] {
+        let checked = Checked::run(sound().envs(variables.iter().copied()), &[]);
+        assert_eq!(checked.report["faults"], 1, "{:#?}", checked.findings());
+        assert_eq!(checked.report["warnings"], 0, "{:#?}", checked.findings());
+    }
 }

@@ -21,6 +21,10 @@ fn certificates() {
         &["pkey", "-in", &key, "-aes256", "-passout", "pass:x"],
         &["-out", &authority.path("encrypted.key")],
     ]);
+    let read = |path: &std::path::Path| fs::read_to_string(path).expect("it");
+    let both = read(&authority.certificate) + &read(&good.certificate);
+    let reversed = text(&authority.folder.write("reversed.pem", &both));
+    let nameless = authority.issue_as("nameless", Key::EcdsaPkcs8, "email:a@b.example", 60);
     let garbage = text(&authority.folder.write("garbage.pem", "no PEM\n"));
     let open_key = text(
         &authority
@@ -70,6 +74,21 @@ fn certificates() {
             "TLS_KEY",
             "does not go with its certificate",
             "in the same order",
+        ),
+        pair(
+            &reversed,
+            &key,
+            Fault,
+            "TLS_KEY",
+            "does not go with its certificate",
+            "own certificate first",
+        ),
+        of(
+            &nameless,
+            Warning,
+            "TLS_CERT",
+            "for no name",
+            "subjectAltName",
         ),
         pair(
             &key,
@@ -178,6 +197,7 @@ fn certificates() {
 fn certificates_of_clients() {
     let authority = Authority::new("check-clients");
     let good = authority.issue(Key::EcdsaPkcs8, &["localhost"]);
+    let leaf = authority.issue_as("leaf", Key::EcdsaPkcs8, "DNS:gateway.example", 60);
     let ca = authority.path("ca.pem");
     let (ended, request) = (authority.path("ended.pem"), authority.path("ended.csr"));
     authority.openssl(&[
@@ -240,6 +260,13 @@ fn certificates_of_clients() {
             "TLS_CLIENT_CA",
             "ends at",
             "ask who issues it",
+        ),
+        clients(
+            &[("TLS_CLIENT_CA", leaf.variables()[0].1), names],
+            Warning,
+            "TLS_CLIENT_CA",
+            "no authority's",
+            "who issues them",
         ),
         clients(
             &[("TLS_CLIENT_CA", &ca), names, ("TLS_CLIENT_CRL", &old)],

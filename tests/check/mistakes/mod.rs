@@ -84,7 +84,7 @@ fn assert_all_are_named(mistakes: &[Mistake]) {
         let errors = String::from_utf8_lossy(&output.stderr);
         let label = match level {
             Warning => "warning",
-            Fault => "origin-guard",
+            Fault => "fault",
         };
         let is_named = |line: &str| {
             line.starts_with(&format!("{label}: {subject}: "))

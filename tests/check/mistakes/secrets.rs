@@ -22,7 +22,7 @@ fn secrets() {
         ),
         mistake(
             &[("SHARED_SECRET", "")],
-            Warning,
+            Fault,
             "SHARED_SECRET",
             "not set",
             "set it",
@@ -103,6 +103,20 @@ fn secrets() {
             "SECRET_HEADER",
             "position 1",
             "use letters, digits and hyphens",
+        ),
+        mistake(
+            &[("SECRET_HEADER", "X_Secret")],
+            Warning,
+            "SECRET_HEADER",
+            "drop a header with an underscore",
+            "write hyphens",
+        ),
+        mistake(
+            &[("API_KEYS_FILE", "/nowhere.json")],
+            Warning,
+            "API_KEYS_FILE",
+            "does nothing",
+            "set GATEWAY_LISTEN",
         ),
         mistake(
             &[("SECRET_HEADER", "Content-Length")],
