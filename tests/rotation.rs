@@ -534,3 +534,19 @@ fn no_secret_can_be_read_from_the_outside() {
     reload(&guard, 1);
     assert!(!guard.log().join("\n").contains(OLD));
 }
+
+#[test]
+fn an_address_of_a_guard_that_is_none_is_named_with_one_that_is() {
+    for (written, meant) in [
+        ("localhost:9100", "127.0.0.1:9100"),
+        ("9101", "127.0.0.1:9101"),
+    ] {
+        let output = Command::new(env!("CARGO_BIN_EXE_origin-guard"))
+            .args(["health", "--admin", written])
+            .output()
+            .expect("runs");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && said.contains(meant), "{said}");
+        assert!(!said.contains("0.0.0.0"), "{said}");
+    }
+}

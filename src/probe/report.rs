@@ -169,3 +169,51 @@ impl Report {
         format!("{report:#}\n")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(verdicts: &[Verdict]) -> Report {
+        let finding = |&verdict: &Verdict| Finding {
+            check: "a".to_owned(),
+            answer: "200".to_owned(),
+            verdict,
+            detail: "b\u{9b}31m\nnothing fake".to_owned(),
+        };
+        Report {
+            url: "http://127.0.0.1:1".to_owned(),
+            address: None,
+            header: "X-Shared-Secret".to_owned(),
+            requests: 1,
+            denials: 1,
+            findings: verdicts.iter().map(finding).collect(),
+            json: false,
+        }
+    }
+
+    #[test]
+    fn counts_have_their_plural() {
+        let verdicts = [
+            &[Verdict::Hole; 9][..],
+            &[Verdict::Fault; 2],
+            &[Verdict::Warning],
+        ];
+        let summary = report(&verdicts.concat()).summary();
+        assert_eq!(summary, "9 holes, 2 faults, 1 warning");
+        let unknown = report(&[Verdict::Hole, Verdict::Inconclusive, Verdict::Inconclusive]);
+        assert_eq!(unknown.summary(), "1 hole, 2 inconclusive");
+    }
+
+    #[test]
+    fn what_an_origin_says_stays_on_its_line() {
+        let report = report(&[Verdict::Note]);
+        for said in [report.table(), report.json()] {
+            assert!(!said.contains('\u{9b}'), "{said:?}");
+            assert!(
+                !said.lines().any(|line| line.starts_with("nothing fake")),
+                "{said}"
+            );
+        }
+    }
+}

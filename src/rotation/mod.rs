@@ -15,8 +15,9 @@ use std::path::{Path, PathBuf};
 
 use crate::admin_client;
 use crate::auth::secret_file;
-use crate::config;
+use crate::config::{self, ValueError};
 use crate::net::Address;
+use crate::printable::Printable;
 
 use cli::{Action, SecretArgs};
 pub use error::SecretError;
@@ -74,7 +75,7 @@ pub fn guards(
     };
     let mut guards = Vec::new();
     for list in lists {
-        let addresses = config::addresses(&list);
+        let addresses = config::addresses(&list).map_err(ValueError::of_this_machine);
         guards.extend(addresses.map_err(|error| SecretError::Address(error.to_string()))?);
     }
     if guards.iter().any(|guard| !guard.is_tls()) {
@@ -87,7 +88,7 @@ pub fn guards(
 /// A line for a person, on stderr: standard output is for the secret alone.
 fn say(line: &str) {
     // Who cannot be told reads the exit status.
-    let _ = writeln!(io::stderr(), "{line}");
+    let _ = writeln!(io::stderr(), "{}", Printable(line));
 }
 
 fn warn(warnings: &[String]) {
