@@ -438,7 +438,7 @@ fn what_is_no_file_of_uses_is_put_aside_or_refused() {
     symlink("/dev/zero", &path).expect("linked");
     let said = file.run(&["list"]);
     assert!(
-        said.status == Some(0) && said.err.contains("is a device"),
+        said.status == Some(0) && said.err.contains("is a symbolic link"),
         "{said:?}"
     );
     fs::remove_file(&path).expect("removed");
@@ -565,4 +565,49 @@ proptest! {
         let kept = fs::read_to_string(&path).expect("UTF-8");
         prop_assert!(kept.contains("\nmmmmmmmmmm 2026-03-02T00:00:00Z "));
     }
+}
+
+#[test]
+fn a_link_in_the_place_of_the_file_leads_nowhere() {
+    let file = KeyFile::new("linked");
+    let key = file.add("alice", &[]);
+    let path = beside(&file);
+    let refused = |why: &str| {
+        let guard = file.gateway(&[]);
+        use_key(&guard, &key, 1);
+        guard.wait_for_log(|line| line.contains("key_uses_unwritten") && line.contains(why));
+        end(guard, Signal::TERM);
+    };
+    // Whatever it leads to stays, be it no file of uses, one, or nothing.
+    for (name, held) in [
+        ("victim", Some("mine\n")),
+        ("uses", Some(HEAD)),
+        ("none", None),
+    ] {
+        let victim = file.folder.path.join(name);
+        if let Some(held) = held {
+            write(&victim, held);
+        }
+        symlink(&victim, &path).expect("linked");
+        refused("a symbolic link");
+        assert_eq!(fs::read_to_string(&victim).ok().as_deref(), held);
+        assert!(path.is_symlink());
+        let faulty = file.folder.path.join(format!("{name}.faulty"));
+        assert!(!faulty.exists() && !beside(&file).with_extension("uses.faulty").exists());
+        fs::remove_file(&path).expect("removed");
+    }
+    // Nor is a link followed that is where a faulty file is put.
+    write(&path, "no file of uses\n");
+    let victim = file.folder.path.join("behind");
+    write(&victim, "mine\n");
+    symlink(&victim, path.with_extension("uses.faulty")).expect("linked");
+    let guard = file.gateway(&[]);
+    use_key(&guard, &key, 1);
+    wait_for_uses(&file, 0, 1);
+    end(guard, Signal::TERM);
+    assert_eq!(fs::read_to_string(&victim).expect("there"), "mine\n");
+
+    fs::remove_file(&path).expect("removed");
+    fs::create_dir(&path).expect("made");
+    refused("is a folder");
 }

@@ -314,7 +314,7 @@ fn rotation_keeps_all_but_the_key() {
     let json = file.json();
     assert_eq!(json["keys"][5].get("expires"), None);
 
-    for (id, why) in [(&id, "expired"), (&file.id(&new), "revoked")] {
+    for (id, why) in [(&id, "rotated"), (&file.id(&new), "revoked")] {
         if why == "revoked" {
             file.must(&["revoke", id]);
         }
@@ -322,6 +322,55 @@ fn rotation_keeps_all_but_the_key() {
         assert_eq!((said.status, said.out.as_str()), (Some(1), ""), "{said:?}");
         assert!(said.err.contains(why), "{said:?}");
     }
+}
+
+#[test]
+fn a_key_is_rotated_once_and_its_successor_is_named() {
+    let file = KeyFile::new("twice");
+    let old = file.id(&file.add("acme", &["--expires", "90d"]));
+    let new = file.id(&file.must(&["rotate", &old, "--overlap", "1h"]));
+    let before = fs::read(&file.path).expect("readable");
+    let said = file.run(&["rotate", &old, "--overlap", "24h"]);
+    assert_eq!((said.status, said.out.as_str()), (Some(1), ""), "{said:?}");
+    assert!(
+        said.err.contains("was rotated at") && said.err.contains(&new),
+        "{said:?}"
+    );
+    assert_eq!(fs::read(&file.path).expect("readable"), before);
+    file.must(&["rotate", &new, "--overlap", "24h"]);
+}
+
+#[test]
+fn a_rate_that_changes_other_keys_is_told() {
+    let file = KeyFile::new("told");
+    file.add("alice", &[]);
+    let said = file.run(&["add", "alice", "--rate", "10/1s"]);
+    assert_eq!(said.status, Some(0), "{said:?}");
+    assert!(
+        said.err.contains("1 other key of this consumer"),
+        "{said:?}"
+    );
+    let said = file.run(&["add", "alice", "--rate", "10/1s"]);
+    assert!(!said.err.contains("other key"), "{said:?}");
+}
+
+#[test]
+fn a_lock_that_another_process_keeps_is_given_up() {
+    let file = KeyFile::new("kept");
+    let lock = file.folder.write("keys.json.lock", "");
+    let lock = fs::File::open(lock).expect("there");
+    lock.lock().expect("locked");
+    let said = file.run(&["add", "acme"]);
+    assert_eq!((said.status, said.out.as_str()), (Some(1), ""), "{said:?}");
+    for what in [
+        "waiting for another process",
+        "keys.json.lock",
+        "for 10 seconds",
+    ] {
+        assert!(said.err.contains(what), "{said:?}");
+    }
+    drop(lock);
+    file.add("acme", &[]);
 }
 
 #[test]

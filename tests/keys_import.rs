@@ -128,3 +128,24 @@ fn what_could_be_guessed_or_is_no_key_is_refused_by_its_line_and_not_shown() {
     assert_eq!(said.status, Some(64), "{said:?}");
     assert!(said.err.contains("--consumer"), "{said:?}");
 }
+
+#[test]
+fn of_a_bad_line_it_is_said_that_nothing_was_imported() {
+    let file = KeyFile::new("nothing");
+    file.add("alice", &[]);
+    let before = std::fs::read(&file.path).expect("readable");
+    let said = import(&file, "alice", format!("{OLD}\nshort\n").as_bytes());
+    assert!(
+        said.status == Some(1) && said.err.contains("nothing was imported"),
+        "{said:?}"
+    );
+    assert_eq!(std::fs::read(&file.path).expect("readable"), before);
+}
+
+#[test]
+fn input_that_is_too_long_is_no_key() {
+    let file = KeyFile::new("long");
+    let key = file.add("alice", &[]);
+    let said = file.verify(&format!("{key}{}more", " ".repeat(5000)));
+    assert_eq!((said.status, said.out.as_str()), (Some(1), ""), "{said:?}");
+}

@@ -501,3 +501,20 @@ fn health_tells_in_one_line_and_by_its_status() {
     });
     unhealthy(health(&["--admin", &address], &[]), "no guard");
 }
+
+#[test]
+fn more_than_a_secret_on_standard_input_is_refused() {
+    let folder = Folder::new("long");
+    let file = folder.write("secrets", OLD);
+    for input in [
+        "x7".repeat(2049),
+        format!("{}{}", "y3".repeat(20), " ".repeat(5000)),
+    ] {
+        let said = secret_with(&input, &["rotate", text(&file), "--stdin"]);
+        assert!(
+            said.status == Some(1) && said.err.contains("4096 bytes"),
+            "{said:?}"
+        );
+        assert_eq!(fs::read_to_string(&file).expect("readable"), OLD);
+    }
+}

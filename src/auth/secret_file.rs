@@ -1,9 +1,10 @@
 //! Changing a file of secrets: a fresh one comes first, previous ones go. Comments stay.
 
+use std::fmt;
+use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
-use std::{fmt, fs};
 
 use std::os::unix::fs::MetadataExt as _;
 
@@ -16,6 +17,9 @@ use crate::private_file::{self, OpenError, PrivateFile};
 /// The text of a file of secrets, which is as it must be.
 pub struct SecretFile {
     path: PathBuf,
+    /// What was read: it is never opened a second time, because whoever can write the folder
+    /// may have put another file there since.
+    file: File,
     text: Zeroizing<Vec<u8>>,
     /// How many secrets it holds.
     pub secrets: usize,
@@ -115,10 +119,11 @@ impl SecretFile {
         let changed = SystemTime::UNIX_EPOCH
             + Duration::from_secs(seconds)
             + Duration::from_nanos(nanoseconds);
-        let text = read_text(file).map_err(unread)?;
+        let text = read_text(&file).map_err(unread)?;
         let loaded = check(path, &text)?;
         Ok(Self {
             path: path.to_owned(),
+            file,
             secrets: loaded.digests.len(),
             warnings: warning.into_iter().chain(loaded.warnings).collect(),
             text,
@@ -188,17 +193,17 @@ fn change<E: From<SecretFileError>>(
     may(&file)?;
     let text = make(&file);
     check(&file.path, &text)?;
-    Ok(write(&locked, &text)?)
+    Ok(write(&locked, &file.file, &text)?)
 }
 
-fn write(locked: &Locked, text: &[u8]) -> Result<(), SecretFileError> {
+/// `old` is the file that was read, whose permissions the new one takes over.
+fn write(locked: &Locked, old: &File, text: &[u8]) -> Result<(), SecretFileError> {
     let unwritten = |error| {
         let path = locked.path().to_owned();
         SecretFileError::Replace(ReplaceError::System(path, "replaced", error))
     };
-    let old = fs::File::open(locked.path()).map_err(unwritten)?;
     let mut temp = locked
-        .temp_file(Some(&old))
+        .temp_file(Some(old))
         .map_err(SecretFileError::Replace)?;
     // Past the buffer, which nobody wipes.
     temp.to.get_mut().write_all(text).map_err(unwritten)?;
@@ -214,11 +219,15 @@ fn check(path: &Path, text: &[u8]) -> Result<Loaded, SecretFileError> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     fn file(text: &str) -> SecretFile {
         SecretFile {
             path: PathBuf::new(),
+            file: File::open("/dev/null").expect("there"),
             text: Zeroizing::new(text.as_bytes().to_vec()),
             secrets: 0,
             warnings: Vec::new(),
@@ -250,5 +259,24 @@ mod tests {
             let made = file(text).without_previous();
             assert_eq!(String::from_utf8_lossy(&made), wanted);
         }
+    }
+
+    #[test]
+    fn a_file_that_takes_its_place_meanwhile_gives_it_no_permissions() {
+        let folder = std::env::temp_dir().join(format!("og-swapped-{}", std::process::id()));
+        fs::create_dir(&folder).expect("made");
+        let [path, other] = ["secrets", "other"].map(|name| folder.join(name));
+        for (path, mode) in [(&path, 0o600), (&other, 0o640)] {
+            fs::write(path, "a-secret-0123456789abcdef\n").expect("written");
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("changed");
+        }
+        put_first(&path, b"fresh-secret-0123456789abcdef", |_| {
+            fs::rename(&other, &path).expect("swapped");
+            Ok::<_, SecretFileError>(())
+        })
+        .expect("replaced");
+        let mode = fs::metadata(&path).expect("there").permissions().mode() & 0o777;
+        fs::remove_dir_all(&folder).expect("removed");
+        assert_eq!(mode, 0o600);
     }
 }

@@ -263,7 +263,7 @@ impl Loaded {
         self.warnings
             .extend(warning.map(|warning| format!("{name}: {warning}")));
         let shown = format!("{name}: {}", path.display());
-        let text = read_text(file).map_err(|error| Error::Read(shown.clone(), error))?;
+        let text = read_text(&file).map_err(|error| Error::Read(shown.clone(), error))?;
         self.take_text(&text, &shown)
     }
 
@@ -350,7 +350,7 @@ impl Loaded {
 }
 
 /// The text of a file of secrets; of one that is too large, a byte more than it may have.
-pub(super) fn read_text(file: File) -> io::Result<Zeroizing<Vec<u8>>> {
+pub(super) fn read_text(file: &File) -> io::Result<Zeroizing<Vec<u8>>> {
     // It has its final capacity from the start, because growing leaves copies behind.
     let mut text = Zeroizing::new(Vec::with_capacity(CAPACITY));
     file.take(LARGEST + 1).read_to_end(&mut text)?;

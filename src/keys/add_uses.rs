@@ -40,7 +40,7 @@ pub fn add(
     ids: Option<&[Id]>,
     now: Time,
 ) -> Result<Added, Error> {
-    let locked = Locked::wait(path)?;
+    let locked = Locked::wait_unfollowed(path)?;
     let mut added = Added::default();
     let old = match open(locked.path()) {
         Err(error) if error.is_faulty() => {

@@ -195,6 +195,8 @@ struct Add {
     record: Option<Record>,
     /// Whether the new key's rate is its consumer's from now on.
     sets_rate: bool,
+    /// How many other keys got another rate.
+    changed: usize,
     made: Option<(Key, String)>,
 }
 
@@ -205,6 +207,7 @@ impl Change for Add {
             && added.consumer == record.consumer
         {
             if self.sets_rate {
+                self.changed += usize::from(record.rate != added.rate);
                 record.rate = added.rate;
             } else {
                 added.rate = record.rate;
@@ -248,9 +251,17 @@ fn add(
     let mut change = Add {
         record: Some(record),
         sets_rate: rate.is_some(),
+        changed: 0,
         made: None,
     };
     edit(path, true, &mut change)?;
+    if let (1.., Some(rate)) = (change.changed, rate) {
+        let (count, keys) = (
+            change.changed,
+            if change.changed == 1 { "key" } else { "keys" },
+        );
+        eprintln!("{count} other {keys} of this consumer got the rate {rate}, too");
+    }
     change
         .made
         .map_or(Ok(()), |(key, described)| show(&key, &described))
@@ -330,6 +341,10 @@ struct Rotate {
     /// The key that takes the place of the old one, except for its digest; or why the old
     /// one cannot be rotated.
     found: Option<Result<Record, Error>>,
+    /// The consumer of the old key, and when it was rotated before, if it was.
+    before: Option<(String, Time)>,
+    /// The keys that may have taken its place then: no key names the one that it replaced.
+    successors: Vec<Id>,
     made: Option<(Key, String)>,
 }
 
@@ -370,12 +385,32 @@ impl Rotate {
 impl Change for Rotate {
     fn key(&mut self, record: &mut Record) -> bool {
         if record.id() == self.id {
-            self.found = Some(self.replace(record));
+            if let Some(rotated) = record.rotated.filter(|_| record.revoked.is_none()) {
+                self.before = Some((record.consumer.clone(), rotated));
+            } else {
+                self.found = Some(self.replace(record));
+            }
+        } else if let Some((consumer, rotated)) = &self.before
+            && record.created == *rotated
+            && record.consumer == *consumer
+        {
+            // New keys are added at the end, so it comes behind the old one.
+            self.successors.push(record.id());
         }
         true
     }
 
     fn added(&mut self, taken: &Ids) -> Result<Vec<Record>, Error> {
+        if let Some((_, rotated)) = &self.before {
+            let next = match self.successors.as_slice() {
+                [one] => format!("key {one}, which took its place"),
+                _ => "the key that took its place (`origin-guard keys list`)".to_owned(),
+            };
+            return Err(Error::Key(format!(
+                "key {} was rotated at {rotated} already; rotate {next}",
+                self.id
+            )));
+        }
         let mut record = self.found.take().ok_or(Error::NoSuchKey(self.id))??;
         let key = fresh(taken)?;
         record.digest = key.digest();
@@ -395,6 +430,8 @@ fn rotate(path: &Path, id: Id, overlap: &str) -> Result<(), Error> {
         now: Time::now(),
         overlap,
         found: None,
+        before: None,
+        successors: Vec::new(),
         made: None,
     };
     edit(path, false, &mut change)?;

@@ -51,7 +51,7 @@ impl Change for Import {
         if let Some((line, id)) = self.taken {
             return Err(Error::Key(format!(
                 "line {line} is the key {id}, which another consumer has; leave it out, or \
-                 remove that one"
+                 remove that one (nothing was imported)"
             )));
         }
         let mut records: Vec<_> = self.records.drain().map(|(_, record)| record).collect();
@@ -61,7 +61,8 @@ impl Change for Import {
             // Two different keys share an id once in a million million times.
             if taken.contains(&record.id()) || self.ids.contains(&record.id()) {
                 return Err(Error::Key(format!(
-                    "line {line} has the id {} of another key; leave it out",
+                    "line {line} has the id {} of another key; leave it out (nothing was \
+                     imported)",
                     record.id()
                 )));
             }
@@ -76,9 +77,15 @@ pub(super) fn import(path: &Path, consumer: String) -> Result<(), Error> {
     record::consumer(&consumer).map_err(|error| Error::Usage(error.to_string()))?;
     let mut input = Zeroizing::new(Vec::new());
     io::stdin()
-        .take(MOST)
+        .take(MOST + 1)
         .read_to_end(&mut input)
         .map_err(|error| Error::System("stdin cannot be read".into(), error))?;
+    if input.len() as u64 > MOST {
+        return Err(Error::Usage(format!(
+            "standard input holds more than {MOST} bytes; import the keys in parts (nothing was \
+             imported)"
+        )));
+    }
     let now = Time::now();
     let mut records = HashMap::new();
     for (index, line) in input.split(|&byte| byte == b'\n').enumerate() {
@@ -89,7 +96,7 @@ pub(super) fn import(path: &Path, consumer: String) -> Result<(), Error> {
         let number = index + 1;
         check(line).map_err(|fault| {
             Error::Key(format!(
-                "line {number} is not a key that can be imported: {fault}"
+                "line {number} is not a key that can be imported: {fault} (nothing was imported)"
             ))
         })?;
         let record = Record {

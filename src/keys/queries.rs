@@ -303,11 +303,16 @@ fn warn(warning: Option<String>) {
 /// Judges the key on stdin as a running guard does.
 pub(super) fn verify(path: &Path) -> Result<(), Error> {
     // It has its final capacity from the start, because growing leaves copies behind.
-    let mut input = Zeroizing::new(Vec::with_capacity(4096));
+    let mut input = Zeroizing::new(Vec::with_capacity(4098));
     io::stdin()
-        .take(4096)
+        .take(4097)
         .read_to_end(&mut input)
         .map_err(|error| Error::System("stdin cannot be read".into(), error))?;
+    if input.len() > 4096 {
+        return Err(Error::Key(
+            "standard input holds more than 4096 bytes; write one key alone".into(),
+        ));
+    }
     let presented = input.trim_ascii();
     let malformed = text::check(presented).err();
     let read = match (Keys::open(path), malformed) {

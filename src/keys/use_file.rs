@@ -168,7 +168,7 @@ pub(super) struct UseFile<R> {
 
 /// Opens the file at `path` and reads its first line; `None` where there is none.
 pub(super) fn open(path: &Path) -> Result<Option<UseFile<impl BufRead>>, UseFileError> {
-    let file = match private_file::open(path) {
+    let file = match private_file::open_unfollowed(path) {
         Ok(opened) => opened.file,
         Err(error) if error.is_not_found() => return Ok(None),
         Err(error) => return Err(UseFileError::Open(error)),

@@ -70,6 +70,7 @@ enum Cause {
     NotRegular(&'static str),
     OthersCanWrite,
     Deleted,
+    SymbolicLink,
 }
 
 impl OpenError {
@@ -114,6 +115,10 @@ impl fmt::Display for OpenError {
                 "{path} can be written by everyone on this machine; check what it holds, then \
                  run: chmod 600 {path}"
             ),
+            Cause::SymbolicLink => write!(
+                to,
+                "{path} is a symbolic link, which is not followed here; remove it"
+            ),
             Cause::Deleted => write!(
                 to,
                 "{path} shows a file that was deleted or replaced, as a bind mount of a single \
@@ -139,19 +144,37 @@ impl std::error::Error for OpenError {
 /// If the system denies it, if it is not a regular file, if everyone can write to it, or if
 /// it has no name any more.
 pub fn open(path: &Path) -> Result<PrivateFile, OpenError> {
-    open_regular(path).map_err(|cause| OpenError {
+    open_regular(path, OFlags::empty()).map_err(|cause| OpenError {
         path: path.to_owned(),
         cause,
     })
 }
 
-fn open_regular(path: &Path) -> Result<PrivateFile, Cause> {
+/// Like [`open`], and refuses a symbolic link at the end of `path`: for files that no
+/// operator makes, in folders where others may put something.
+///
+/// # Errors
+///
+/// As those of [`open`], and if it is a symbolic link.
+pub fn open_unfollowed(path: &Path) -> Result<PrivateFile, OpenError> {
+    open_regular(path, OFlags::NOFOLLOW).map_err(|cause| OpenError {
+        path: path.to_owned(),
+        cause,
+    })
+}
+
+fn open_regular(path: &Path, more: OFlags) -> Result<PrivateFile, Cause> {
     // Looked at before it is opened: opening a device can have effects.
-    check(&fs::metadata(path).map_err(Cause::System)?)?;
+    let metadata = if more.contains(OFlags::NOFOLLOW) {
+        fs::symlink_metadata(path)
+    } else {
+        fs::metadata(path)
+    };
+    check(&metadata.map_err(Cause::System)?)?;
     // NONBLOCK: another process may have put a FIFO there since, and opening one waits for
     // who writes into it (fifo(7)). It has no effect on a regular file.
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-    let file = rustix::io::retry_on_intr(|| rustix::fs::open(path, flags, Mode::empty()))
+    let file = rustix::io::retry_on_intr(|| rustix::fs::open(path, flags | more, Mode::empty()))
         .map_err(|error| Cause::System(error.into()))?;
     let file = File::from(file);
     let metadata = file.metadata().map_err(Cause::System)?;
@@ -197,6 +220,9 @@ fn changers(metadata: &Metadata) -> Vec<String> {
 }
 
 fn check(metadata: &Metadata) -> Result<(), Cause> {
+    if metadata.is_symlink() {
+        return Err(Cause::SymbolicLink);
+    }
     if let Some(kind) = other_kind(metadata.file_type()) {
         return Err(Cause::NotRegular(kind));
     }

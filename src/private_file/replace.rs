@@ -5,6 +5,7 @@ use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
 use std::io::{self, BufWriter, ErrorKind};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use data_encoding::HEXLOWER;
 use rustix::fs::OFlags;
@@ -15,6 +16,12 @@ use super::permissions;
 const RANDOM: usize = 8;
 const SYMBOLS: usize = 2 * RANDOM;
 const TEMPORARY: &str = ".tmp";
+/// How long another process may hold the lock.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long nobody is told that the lock is waited for.
+const UNTOLD: Duration = Duration::from_secs(1);
+/// How often the lock is asked for: flock(2) itself waits without an end.
+const AGAIN: Duration = Duration::from_millis(20);
 
 /// Why a file is not changed. It is as it was, but for one exception: where the folder
 /// cannot be synced the change is there, and a crash of the machine may undo it.
@@ -24,6 +31,10 @@ pub enum ReplaceError {
     NoFile(PathBuf),
     /// The path is not UTF-8.
     NotUtf8(PathBuf),
+    /// There is something else at the path.
+    NotRegular(PathBuf, &'static str),
+    /// Another process has held the lock at this path for too long.
+    Busy(PathBuf),
     /// The file has so many names.
     HardLinks(PathBuf, u64),
     /// The new file cannot get the permissions of the old one.
@@ -42,8 +53,8 @@ impl ReplaceError {
     pub fn status(&self) -> u8 {
         match self {
             Self::NoFile(_) | Self::NotUtf8(_) => 64,
-            Self::HardLinks(..) => 78,
-            Self::Permissions(..) | Self::System(..) => 1,
+            Self::HardLinks(..) | Self::NotRegular(..) => 78,
+            Self::Busy(_) | Self::Permissions(..) | Self::System(..) => 1,
         }
     }
 }
@@ -55,6 +66,18 @@ impl fmt::Display for ReplaceError {
             Self::NotUtf8(path) => {
                 write!(to, "{} is not UTF-8; rename the file", path.display())
             }
+            Self::NotRegular(path, kind) => write!(
+                to,
+                "{} is {kind}, where a regular file must be; remove it",
+                path.display()
+            ),
+            Self::Busy(path) => write!(
+                to,
+                "{} has been locked by another process for {} seconds; end that one (fuser(1) \
+                 names it), or try again",
+                path.display(),
+                PATIENCE.as_secs()
+            ),
             Self::HardLinks(path, names) => write!(
                 to,
                 "{} has {names} names (hard links), and those beside this one would keep what \
@@ -105,6 +128,27 @@ impl Locked {
     /// If the path leads to no file that can be replaced, or the system denies the lock.
     pub fn wait(path: &Path) -> Result<Self, ReplaceError> {
         let path = resolve(path).map_err(ReplaceError::system(path, "found"))?;
+        Self::at(path, |lock| {
+            eprintln!(
+                "waiting for another process that has locked {}",
+                lock.display()
+            );
+        })
+    }
+
+    /// Like [`Locked::wait`], and refuses a symbolic link at the end of `path`: for files that
+    /// no operator makes, in folders where others may put something.
+    ///
+    /// # Errors
+    ///
+    /// As those of [`Locked::wait`], and if it is a symbolic link.
+    pub fn wait_unfollowed(path: &Path) -> Result<Self, ReplaceError> {
+        let path = in_folder(path).map_err(ReplaceError::system(path, "found"))?;
+        Self::at(path, |_| {})
+    }
+
+    /// `tell` hears the path of the lock where another process has held it for a while.
+    fn at(path: PathBuf, tell: impl FnOnce(&Path)) -> Result<Self, ReplaceError> {
         let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
             return Err(ReplaceError::NoFile(path));
         };
@@ -117,14 +161,19 @@ impl Locked {
             .to_str()
             .ok_or_else(|| ReplaceError::NotUtf8(path.clone()))?
             .to_owned();
-        let metadata = || match fs::metadata(&path) {
-            Ok(metadata) => Ok(Some(metadata)),
+        // No link is followed any more: whoever put one there since is refused.
+        let metadata = || match fs::symlink_metadata(&path) {
+            Ok(metadata) => match kind(&metadata) {
+                None => Ok(Some(metadata)),
+                Some(kind) => Err(ReplaceError::NotRegular(path.clone(), kind)),
+            },
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(ReplaceError::system(&path, "read")(error)),
         };
         let beside = folder.join(format!("{name}.lock"));
-        let lock =
-            lock(&beside, metadata()?.as_ref()).map_err(ReplaceError::system(&beside, "locked"))?;
+        let lock = open_lock(&beside, metadata()?.as_ref())
+            .map_err(ReplaceError::system(&beside, "locked"))?;
+        wait_for(&lock, &beside, tell)?;
         // This is asked again, because the process that held the lock may have made it.
         let metadata = metadata()?;
         if let Some(names) = metadata.as_ref().map(Metadata::nlink)
@@ -244,19 +293,30 @@ impl Drop for TempFile<'_> {
 /// The file's path without symbolic links; the file itself need not be there.
 fn resolve(path: &Path) -> io::Result<PathBuf> {
     match fs::canonicalize(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound && !path.is_symlink() => {
-            let folder = path
-                .parent()
-                .filter(|folder| !folder.as_os_str().is_empty());
-            let folder = fs::canonicalize(folder.unwrap_or(Path::new(".")))?;
-            let name = path.file_name().ok_or(error)?;
-            Ok(folder.join(name))
-        }
+        Err(error) if error.kind() == ErrorKind::NotFound && !path.is_symlink() => in_folder(path),
         resolved => resolved,
     }
 }
 
-fn lock(beside: &Path, beside_what: Option<&Metadata>) -> io::Result<File> {
+/// The file's path with a folder without symbolic links; what is at its end is not followed.
+fn in_folder(path: &Path) -> io::Result<PathBuf> {
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    let folder = fs::canonicalize(folder.unwrap_or(Path::new(".")))?;
+    let name = path.file_name().ok_or(ErrorKind::NotFound)?;
+    Ok(folder.join(name))
+}
+
+/// What is at a path, where it is no regular file.
+fn kind(metadata: &Metadata) -> Option<&'static str> {
+    if metadata.is_symlink() {
+        return Some("a symbolic link");
+    }
+    super::other_kind(metadata.file_type())
+}
+
+fn open_lock(beside: &Path, beside_what: Option<&Metadata>) -> io::Result<File> {
     let mut options = OpenOptions::new();
     // Opening a FIFO for writing waits for a reader, and a link may lead anywhere.
     let flags = OFlags::NONBLOCK | OFlags::NOFOLLOW;
@@ -272,16 +332,43 @@ fn lock(beside: &Path, beside_what: Option<&Metadata>) -> io::Result<File> {
             }
             file
         }
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => options.open(beside)?,
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            options.open(beside).map_err(|error| {
+                if beside.is_symlink() {
+                    io::Error::other("it is a symbolic link; remove it")
+                } else {
+                    error
+                }
+            })?
+        }
         Err(error) => return Err(error),
     };
     if !file.metadata()?.is_file() {
         return Err(io::Error::other("it is not a regular file; remove it"));
     }
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => file.lock()?,
-        Err(TryLockError::Error(error)) => return Err(error),
-    }
     Ok(file)
+}
+
+/// Waits for the lock on `file`, which is at `path`, and not for ever.
+fn wait_for(file: &File, path: &Path, tell: impl FnOnce(&Path)) -> Result<(), ReplaceError> {
+    let since = Instant::now();
+    let mut tell = Some(tell);
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(()),
+            Err(TryLockError::WouldBlock) if since.elapsed() >= PATIENCE => {
+                return Err(ReplaceError::Busy(path.to_owned()));
+            }
+            Err(TryLockError::WouldBlock) => {}
+            Err(TryLockError::Error(error)) => {
+                return Err(ReplaceError::system(path, "locked")(error));
+            }
+        }
+        if since.elapsed() >= UNTOLD
+            && let Some(tell) = tell.take()
+        {
+            tell(path);
+        }
+        std::thread::sleep(AGAIN);
+    }
 }

@@ -349,7 +349,7 @@ impl<'a> Probe<'a> {
 
     fn judge_certificate(&mut self, facts: &Facts) {
         let end = httpdate::fmt_http_date(facts.not_after);
-        let names = facts.names.join(" ");
+        let names = self.without_secret(&facts.names.join(" "));
         let (verdict, more) = if facts.not_after < SystemTime::now() + RENEWAL {
             (Verdict::Warning, "; renew it")
         } else {

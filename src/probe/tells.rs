@@ -65,7 +65,7 @@ pub(super) fn of<'a>(
                 add(&mut tells, name, text, is_loose);
             }
         }
-        let page = String::from_utf8_lossy(&answer.body);
+        let page = redacted(&String::from_utf8_lossy(&answer.body));
         if let Some(text) = product(&page) {
             add(&mut tells, "page", text, true);
         }

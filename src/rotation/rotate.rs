@@ -12,6 +12,8 @@ use crate::systemd;
 
 /// Longest secret that is read, in bytes, with its line break.
 const LONGEST: u64 = 4096;
+/// Room for it, and for what shows that there is more.
+const CAPACITY: usize = 4098;
 
 /// Puts a secret in front of those of the file at `path`: a fresh one, or that of `stdin`.
 /// It is shown by the file alone, unless it is to be printed.
@@ -72,9 +74,15 @@ fn make() -> Result<Zeroizing<Vec<u8>>, SecretError> {
 }
 
 fn read() -> Result<Zeroizing<Vec<u8>>, SecretError> {
-    let mut text = Zeroizing::new(Vec::with_capacity(4096));
-    let read = io::stdin().take(LONGEST).read_to_end(&mut text);
+    // It has its final capacity from the start, because growing leaves copies behind.
+    let mut text = Zeroizing::new(Vec::with_capacity(CAPACITY));
+    let read = io::stdin().take(LONGEST + 1).read_to_end(&mut text);
     read.map_err(|error| SecretError::Input(format!("it cannot be read: {error}")))?;
+    if text.len() as u64 > LONGEST {
+        return Err(SecretError::Input(format!(
+            "it holds more than {LONGEST} bytes; write the secret alone"
+        )));
+    }
     let line = text.trim_ascii_end();
     if line.len() < secrets::SHORT {
         return Err(SecretError::Input(format!(

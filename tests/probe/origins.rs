@@ -12,6 +12,7 @@ use crate::authority::{Authority, Issued, Key};
 use crate::nginx::{Nginx, plain, tls};
 use crate::php::Php;
 use crate::recorder::{Recorder, answer};
+use crate::support::folder::Folder;
 use crate::support::{Guard, PATIENCE, SECRET, free_port, installed};
 
 fn localhost(name: &str) -> (Authority, Issued) {
@@ -480,4 +481,32 @@ fn what_does_not_speak_http_is_inconclusive() {
     let report = without_secret(&format!("http://{address}/"), None, &[]);
     assert_eq!(report.status, Some(2), "{:#}", report.json);
     assert_eq!(report.of("no secret", "answer"), "no HTTP");
+}
+
+#[test]
+fn an_origin_that_echoes_the_secret_does_not_have_it_shown() {
+    let folder = Folder::new("echo");
+    let secret = "nginx/1.2345678901234567890";
+    let file = folder.write("secret", secret);
+    let page = answer("200 OK", &format!("you sent {secret}"));
+    let echo = page.replacen(
+        "\r\n",
+        &format!("\r\nServer: {secret}\r\nVia: {secret}\r\n"),
+        1,
+    );
+    let origin = Recorder::start(&[&echo]);
+    for more in [&[][..], &["--json"]] {
+        let mut probe = crate::support::command();
+        probe
+            .args(["probe", &origin.url(), "--secret-file"])
+            .arg(&file)
+            .args(more);
+        let output = probe.output().expect("runs");
+        let shown = [output.stdout, output.stderr].concat();
+        let shown = String::from_utf8_lossy(&shown).into_owned();
+        assert!(
+            shown.contains("tells: server") && !shown.contains(secret),
+            "{shown}"
+        );
+    }
 }
