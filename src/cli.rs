@@ -171,6 +171,8 @@ pub fn parse(mut arguments: lexopt::Parser) -> Result<Command, CliError> {
     while let Some(argument) = arguments.next()? {
         let next = match argument {
             Short('h') | Long("help") => Command::Help,
+            Value(word) if command.is_none() && word == "help" => Command::Help,
+            Value(word) if command.is_none() && word == "version" => Command::Version,
             Short('V') | Long("version") => Command::Version,
             Value(word) if word == "serve" => Command::Serve,
             Value(word) if word == "check" => check(&mut arguments)?,

@@ -90,18 +90,25 @@ pub fn flush() {
 /// Logs a refused request of `client`, whose address may not be known, unless there have
 /// been many in this second.
 pub fn refusal(client: Option<IpAddr>, event: fmt::Arguments<'_>) {
-    limited(&REFUSALS, client.map(network), event);
+    limited(&REFUSALS, client.map(network), Level::Warn, event);
 }
 
 /// Logs a failure of `backend`, unless it has had many for this `reason` in this second.
 pub fn backend_failure(backend: &str, reason: &'static str, event: fmt::Arguments<'_>) {
-    limited(&FAILURES, (backend.to_owned(), reason), event);
+    let source = (backend.to_owned(), reason);
+    limited(&FAILURES, source, Level::Warn, event);
 }
 
-fn limited<K: Eq + Hash>(budget: &Limited<K>, source: K, event: fmt::Arguments<'_>) {
+/// Logs that `origin` refuses our secret, unless that has been logged often in this second.
+pub fn secret_refused(origin: &str, event: fmt::Arguments<'_>) {
+    let source = (origin.to_owned(), "secret_refused");
+    limited(&FAILURES, source, Level::Error, event);
+}
+
+fn limited<K: Eq + Hash>(budget: &Limited<K>, source: K, level: Level, event: fmt::Arguments<'_>) {
     let ruling = lock(budget).rule(source, Instant::now());
     match ruling {
-        Ruling::Write => log::warn!("{event}"),
+        Ruling::Write => log::log!(level, "{event}"),
         Ruling::LeaveOut => {}
         Ruling::LeaveOutFirst => {
             if let Some(logger) = LOGGER.get()

@@ -211,7 +211,7 @@ pub const COMMANDS: &[Usage] = &[
     Usage {
         command: "keys revoke",
         arguments: "ID",
-        help: "end a key at once",
+        help: "end a key, within two seconds",
         options: &[KEYS_FILE],
     },
     Usage {

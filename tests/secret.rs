@@ -404,6 +404,19 @@ fn finish_wants_to_hear_it_from_every_guard() {
     guard.wait_for_log(|line| line.starts_with("reloaded ") && line.contains("secrets=2"));
     let fresh = first_line(&file);
     stays(finish(&[&admin]), "no guard has seen the current secret");
+    // All that is against it is named at once.
+    assert_eq!(guard.ask(presenting(OLD)).status, 200);
+    let said = secret(&[
+        "finish",
+        text(&file),
+        "--quiet-for",
+        "1h",
+        "--admin",
+        &admin,
+    ]);
+    for why in ["no guard has seen the current", "saw it", "has run for"] {
+        assert!(said.err.contains(why), "{why}: {said:?}");
+    }
     assert_eq!(guard.ask(presenting(&fresh)).status, 200);
     // Nobody listens at the second one, and the third is not an operator's listener.
     let closed = std::net::TcpListener::bind("127.0.0.1:0").expect("bound");
@@ -424,6 +437,20 @@ fn finish_wants_to_hear_it_from_every_guard() {
     let fixed = Guard::with(&[("SHARED_SECRET", OLD), ("ADMIN_LISTEN", "127.0.0.1:0")]);
     let address_of_fixed = fixed.second_address().to_string();
     stays(finish(&[&address_of_fixed]), "from its environment");
+    // One that cannot be asked does not hide what another one says.
+    let said = secret(&[
+        "status",
+        text(&file),
+        "--admin",
+        &address,
+        "--admin",
+        &admin,
+    ]);
+    assert!(
+        said.status == Some(1) && said.err.contains("cannot be reached"),
+        "{said:?}"
+    );
+    assert!(said.out.contains("running for"), "{said:?}");
     let list = format!("{admin},{address}");
     stays(finish(&[&list]), "cannot be reached");
     let said = finish(&[&admin]);
@@ -517,4 +544,16 @@ fn more_than_a_secret_on_standard_input_is_refused() {
         );
         assert_eq!(fs::read_to_string(&file).expect("readable"), OLD);
     }
+}
+
+#[test]
+fn the_file_behind_a_link_is_named() {
+    let folder = Folder::new("link");
+    let file = folder.write("secrets", OLD);
+    let link = folder.path.join("link");
+    std::os::unix::fs::symlink(&file, &link).expect("linked");
+    let said = secret(&["rotate", text(&link)]);
+    assert_eq!(said.status, Some(0), "{said:?}");
+    let named = format!("is a link; the file is {}", text(&file));
+    assert!(said.err.contains(&named) && link.is_symlink(), "{said:?}");
 }

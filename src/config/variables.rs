@@ -186,7 +186,7 @@ pub const VARIABLES: &[Variable] = &[
     Variable { name: "ORIGIN_CLIENT_KEY", topic: Topic::Gateway, form: Path, default: Nothing("none"),
         help: "its key" },
     Variable { name: "GATEWAY_LISTEN", topic: Topic::Gateway, form: Addresses, default: Nothing("none"),
-        help: "where /authorize is answered, with the secret: loopback or unix:" },
+        help: "where the gateway answers; loopback or unix: unless ORIGIN is set" },
     Variable { name: "API_KEYS_FILE", topic: Topic::Gateway, form: Path, default: Nothing("none: 500"),
         help: "the file of API keys that `origin-guard keys` makes" },
     Variable { name: "API_KEY_HEADER", topic: Topic::Gateway, form: FieldName, default: Value("Authorization"),

@@ -26,6 +26,16 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
+    /// One of this status, with nothing in it.
+    #[cfg(test)]
+    pub(crate) fn of(status: u16) -> Self {
+        Self {
+            status,
+            fields: Vec::new(),
+            body: Vec::new(),
+        }
+    }
+
     /// The first value of the field `name`, which is in lower case.
     pub(crate) fn field(&self, name: &str) -> Option<&str> {
         let mut fields = self.fields.iter();

@@ -23,8 +23,13 @@ impl Asked {
 }
 
 /// Judges what was asked at the URL and elsewhere, in this order.
-pub(super) fn judge(asked: &[Asked], header: &str) -> Vec<Finding> {
-    let judge = Judge::new(asked);
+///
+/// `is_here` says that the address is one of this machine alone.
+pub(super) fn judge(asked: &[Asked], header: &str, is_here: bool) -> Vec<Finding> {
+    let judge = Judge {
+        is_here,
+        ..Judge::new(asked)
+    };
     let finding = |asked: &Asked| {
         let (verdict, detail) = judge.verdict(asked);
         Finding {
@@ -59,6 +64,10 @@ struct Judge {
     granted: Option<u16>,
     /// Whether the origin answered at the end as it did at the beginning.
     still_listens: bool,
+    /// Whether the right secret was asked with.
+    has_secret: bool,
+    /// Whether a loopback address is asked.
+    is_here: bool,
 }
 
 const SHUT_OUT: &str = "this address may be shut out by now, so it says nothing; try again later";
@@ -74,6 +83,8 @@ impl Judge {
         Self {
             granted,
             still_listens,
+            has_secret: asked.iter().any(|asked| asked.check == Check::Right),
+            is_here: false,
         }
     }
 
@@ -81,9 +92,9 @@ impl Judge {
         match (&asked.outcome, asked.check) {
             (_, check) if check.is_right() => self.right(asked),
             (Ok(answer), Check::PlainHttp(_)) => self.plain(answer),
-            (Ok(answer), Check::Backend(_)) => backend(answer),
+            (Ok(answer), Check::Backend(_)) => backend(answer, self.is_here),
             (Err(failure), Check::PlainHttp(_) | Check::Backend(_)) => other_port(failure),
-            (Ok(answer), _) => self.denial(answer.status),
+            (Ok(answer), check) => self.denial(check, answer.status),
             (Err(failure), _) => self.no_answer(failure),
         }
     }
@@ -105,6 +116,11 @@ impl Judge {
                 "the secret is refused, or this address is, by ALLOW_FROM, a firewall or a ban",
             ),
             (Ok(answer), _) if answer.status == 429 => verdict(Verdict::Inconclusive, SHUT_OUT),
+            (Ok(answer), _) if answer.status == 400 => verdict(
+                Verdict::Inconclusive,
+                "the request is refused as a bad one, by whoever came to it; probe a path that \
+                 answers 200 with the secret",
+            ),
             (Ok(_), _) => verdict(
                 Verdict::Inconclusive,
                 "the origin failed, so nobody can tell whether it let the secret in",
@@ -114,7 +130,7 @@ impl Judge {
     }
 
     /// What is to be denied, and was answered with `status`.
-    fn denial(&self, status: u16) -> (Verdict, String) {
+    fn denial(&self, check: Check, status: u16) -> (Verdict, String) {
         let verdict = |verdict, detail: String| (verdict, detail);
         let same = self.granted == Some(status);
         match status {
@@ -123,12 +139,18 @@ impl Judge {
                 verdict(Verdict::Ok, "denied".into())
             }
             403 if self.granted.is_some() => verdict(Verdict::Inconclusive, SHUT_OUT.into()),
+            403 if self.has_secret => verdict(
+                Verdict::Inconclusive,
+                "403 with the secret too, so it may be this address that is refused; ask from the \
+                 gateway's address"
+                    .into(),
+            ),
             403 => verdict(
                 Verdict::Inconclusive,
                 "it may be this address that is refused; name the secret by --secret-file".into(),
             ),
             429 => verdict(Verdict::Inconclusive, SHUT_OUT.into()),
-            200..=299 => verdict(Verdict::Hole, "let in without the right secret".into()),
+            200..=299 => verdict(Verdict::Hole, let_in(check).into()),
             500..=599 => verdict(
                 Verdict::Inconclusive,
                 "the origin failed, so nobody can tell whether it was let in".into(),
@@ -140,6 +162,13 @@ impl Judge {
                 ),
             ),
             _ if self.granted.is_some() => verdict(Verdict::Ok, "denied".into()),
+            _ if self.has_secret => verdict(
+                Verdict::Inconclusive,
+                format!(
+                    "{status}, and the right secret is not let in either; probe a path that \
+                     answers 200 with the secret"
+                ),
+            ),
             _ => verdict(
                 Verdict::Inconclusive,
                 format!("{status} may come from the application; name the secret by --secret-file"),
@@ -176,13 +205,29 @@ impl Judge {
             status if self.granted.is_some_and(|granted| granted != status) && status < 429 => {
                 (Verdict::Ok, "not served there".into())
             }
-            status => self.denial(status),
+            status => self.denial(Check::Nothing, status),
         }
     }
 }
 
+/// What has got through, and how to mend it.
+fn let_in(check: Check) -> &'static str {
+    match check {
+        Check::RightThenWrong | Check::WrongThenRight => {
+            "let in with a second value; refuse a request that has this header twice"
+        }
+        Check::RightAndMore => {
+            "let in with more behind it; compare the whole value, not its beginning (^...$)"
+        }
+        Check::Underscores | Check::Dots => {
+            "let in by another name; remove this header before the application sees it"
+        }
+        _ => "let in without the right secret",
+    }
+}
+
 /// What a backend answers that is asked directly, without a secret.
-fn backend(answer: &Answer) -> (Verdict, String) {
+fn backend(answer: &Answer, is_here: bool) -> (Verdict, String) {
     match answer.status {
         401 => (Verdict::Ok, "it asks for credentials itself".into()),
         300..=399 if leads_to_https(answer) => (Verdict::Ok, "sends to https".into()),
@@ -192,6 +237,11 @@ fn backend(answer: &Answer) -> (Verdict, String) {
                 "{} tells neither that it serves nor that it denies; close the port to others",
                 answer.status
             ),
+        ),
+        _ if is_here => (
+            Verdict::Inconclusive,
+            "it answers this machine, as it must; whether others reach it, ask from another one"
+                .into(),
         ),
         _ => (
             Verdict::Hole,
@@ -215,7 +265,7 @@ fn other_port(failure: &Failure) -> (Verdict, String) {
 /// Whether a request with this answer came past whoever checks the secret. A path that the
 /// application does not have is 404 behind the check.
 fn is_let_in(status: u16) -> bool {
-    !matches!(status, 401 | 403 | 429 | 500..)
+    !matches!(status, 400 | 401 | 403 | 429 | 500..)
 }
 
 fn leads_to_https(answer: &Answer) -> bool {
@@ -230,12 +280,17 @@ pub(super) fn explained(failure: &Failure) -> String {
         Failure::Connect(error) => format!("no connection is to be had: {error}"),
         Failure::Tls(TlsError::Rustls(RustlsError::InvalidCertificate(why))) => unverified(why),
         Failure::Tls(TlsError::Truncated) => {
-            "it ends the connection in the handshake, as ALLOW_FROM does".into()
+            "it ends the connection in the handshake: this port speaks no TLS, or this address is \
+             refused, as by ALLOW_FROM"
+                .into()
         }
         Failure::Tls(TlsError::Rustls(RustlsError::AlertReceived(
             AlertDescription::CertificateRequired,
         ))) => {
             "it wants a client's certificate; set ORIGIN_CLIENT_CERT and ORIGIN_CLIENT_KEY".into()
+        }
+        Failure::Tls(TlsError::Rustls(RustlsError::InvalidMessage(_))) => {
+            "what answers there is no TLS; is it the port of https?".into()
         }
         Failure::Tls(error) => format!("TLS fails: {error}"),
         Failure::Closed => "it ends the connection without an answer".into(),
@@ -263,5 +318,17 @@ fn unverified(why: &CertificateError) -> String {
                                             name the file of its authority in ORIGIN_CA"
             .into(),
         other => format!("it cannot be verified: {other}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_backend_that_answers_this_machine_alone_is_no_hole() {
+        for (is_here, wanted) in [(true, Verdict::Inconclusive), (false, Verdict::Hole)] {
+            assert_eq!(backend(&Answer::of(200), is_here).0, wanted);
+        }
     }
 }

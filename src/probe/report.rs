@@ -126,8 +126,11 @@ impl Report {
         let mut text = String::new();
         let _ = writeln!(
             text,
-            "{} ({address}), header {}, {} requests\n",
-            self.url, self.header, self.requests
+            "{} ({address}), header {}, {} request{}\n",
+            self.url,
+            self.header,
+            self.requests,
+            if self.requests == 1 { "" } else { "s" }
         );
         for finding in &self.findings {
             let line = format!(

@@ -234,6 +234,14 @@ impl<'a> Probe<'a> {
                     stop = Some(why);
                     continue;
                 }
+                Err(Failure::Connect(_) | Failure::Tls(_)) if asked.is_empty() => {
+                    // All others would come to the same.
+                    asked.push(Asked {
+                        check,
+                        outcome: exchange.outcome,
+                    });
+                    break;
+                }
                 Err(Failure::Connect(_)) => {
                     stop = Some("the origin takes no more connections of us");
                 }
@@ -370,7 +378,8 @@ impl<'a> Probe<'a> {
             };
             self.find(&format!("tells: {}", tell.place), "-", verdict, detail);
         }
-        let mut findings = judge(asked, &self.header);
+        let is_here = address.is_some_and(|address| address.ip().to_canonical().is_loopback());
+        let mut findings = judge(asked, &self.header, is_here);
         findings.append(&mut self.findings);
         Report {
             url: self.target().text().to_owned(),

@@ -86,13 +86,14 @@ static LEVELS: &[Series] = &[
 ];
 
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
-const REASONS: [&str; 6] = [
+const REASONS: [&str; 7] = [
     "refused",
     "unresolved",
     "connect_timeout",
     "timeout",
     "reset",
     "malformed",
+    "secret_refused",
 ];
 
 /// What is counted of one backend.

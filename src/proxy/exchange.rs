@@ -12,7 +12,7 @@ use super::body_pipe::BodyPipe;
 use super::client_end::ClientEnd;
 use super::failure::Failure;
 use super::relay::Relay;
-use super::report::{End, Passed, Report};
+use super::report::{self, End, Passed, Report};
 use super::rewrite::{self, ClientBody, Forwarding};
 use crate::http1::date::Date;
 use crate::http1::edits::{AnswerEdits, Edits};
@@ -108,7 +108,8 @@ pub struct Exchange {
     /// reads: what looks like the answer's end to them is none.
     was_reset: bool,
     wants_continue: bool,
-    /// An interim answer has come.
+    /// The origin has refused the secret that this gateway sends.
+    secret_refused: bool,
     /// Interim answers that have come.
     interim: u32,
     /// The start of a head that has not come whole.
@@ -173,6 +174,7 @@ impl Exchange {
             body_gone: false,
             request_broken: false,
             was_reset: false,
+            secret_refused: false,
             interim: 0,
             from_backend: Vec::new(),
             scan: Scan::default(),
@@ -307,6 +309,9 @@ impl Exchange {
         if !had_answer && self.has_answered() {
             let backend = self.attempt.backend();
             self.report.answered(self.status, backend, relay, now);
+            if self.secret_refused {
+                report::secret_refused(relay, backend);
+            }
         }
         Ok(connecting || sent || answered?)
     }

@@ -164,3 +164,17 @@ pub(super) fn backend_failed(
         ),
     );
 }
+
+/// Counts and logs that the origin behind `backend` refuses the secret that it is sent. Its
+/// answer goes to the client all the same.
+pub(super) fn secret_refused(relay: &Relay, backend: usize) {
+    let name = relay.upstream.name(backend);
+    relay.counters.of(backend).failure("secret_refused");
+    events::secret_refused(
+        name,
+        format_args!(
+            "origin_refused_secret origin={name}: it answers 401 to the secret of this gateway; \
+             give both the same one (docs/secrets.md)"
+        ),
+    );
+}

@@ -47,20 +47,20 @@ pub(super) fn finish(
 fn may(file: &SecretFile, guards: &[Address], quiet: Duration) -> Result<(), SecretError> {
     let mut reasons = Vec::new();
     let mut is_current_used = false;
-    let mut checks = false;
+    let mut waits_for_current = false;
     for address in guards {
         match guard::ask(address) {
             Ok(status) => {
-                let against = against(&status, file, quiet);
+                let against = against(&status, file, quiet).into_iter();
                 reasons.extend(against.map(|reason| format!("the guard at {address} {reason}")));
-                checks |= status.checks;
+                waits_for_current |= status.checks && status.has_not_read(file).is_none();
                 let current = status.secrets.first();
                 is_current_used |= current.is_some_and(|used| used.requests > 0);
             }
             Err(error) => reasons.push(format!("the guard at {address} {error}")),
         }
     }
-    if reasons.is_empty() && checks && !is_current_used {
+    if waits_for_current && !is_current_used {
         reasons.push(
             "no guard has seen the current secret yet: set it at the gateway first".to_owned(),
         );
@@ -72,14 +72,15 @@ fn may(file: &SecretFile, guards: &[Address], quiet: Duration) -> Result<(), Sec
     }
 }
 
-/// What a guard has against it. Displays as what follows its address.
-fn against(status: &GuardStatus, file: &SecretFile, quiet: Duration) -> Option<String> {
-    let not_read = status.has_not_read(file);
-    if not_read.is_some() {
-        return not_read;
+/// All that a guard has against it, each as what follows its address.
+fn against(status: &GuardStatus, file: &SecretFile, quiet: Duration) -> Vec<String> {
+    if let Some(not_read) = status.has_not_read(file) {
+        // What it knows is of other secrets.
+        return vec![not_read];
     }
+    let mut reasons = Vec::new();
     if !status.checks {
-        return None;
+        return reasons;
     }
     let previous = status.secrets.iter().skip(1);
     let used = previous.filter_map(|used| Some((used.last?, used)));
@@ -96,18 +97,18 @@ fn against(status: &GuardStatus, file: &SecretFile, quiet: Duration) -> Option<S
         } else {
             format!(" by {}", clients.join(", "))
         };
-        return Some(format!(
+        reasons.push(format!(
             "saw it {} ago{by}, and it must not be used for {}",
             span(last),
             span(quiet)
         ));
     }
     if status.uptime < quiet {
-        return Some(format!(
+        reasons.push(format!(
             "has run for {} alone, and cannot know of {}",
             span(status.uptime),
             span(quiet)
         ));
     }
-    None
+    reasons
 }

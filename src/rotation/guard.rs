@@ -54,6 +54,7 @@ impl fmt::Display for GuardError {
                 "does not tell how its secrets are used: it is older, or this is not its \
                  ADMIN_LISTEN",
             ),
+            Self::Status(401) => to.write_str("answers with status 401: is this its ADMIN_LISTEN?"),
             Self::Status(status) => write!(to, "answers with status {status}"),
             Self::Json => to.write_str("answers what no guard does"),
         }

@@ -44,6 +44,14 @@ pub(super) fn rotate(
     }
     super::warn(&SecretFile::read(path)?.warnings);
     let shown = path.display();
+    if path.is_symlink()
+        && let Ok(target) = path.canonicalize()
+    {
+        say(&format!(
+            "{shown} is a link; the file is {}",
+            target.display()
+        ));
+    }
     say(&format!(
         "{shown}: a new secret is first now; the one before it is good too"
     ));

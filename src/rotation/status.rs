@@ -60,7 +60,17 @@ fn told(address: &Address, status: &GuardStatus, file: &SecretFile) -> String {
 fn line(at: usize, used: &Used) -> String {
     let name = if at == 0 { "current" } else { "previous" };
     let requests = requests(used.requests);
-    let mut text = format!("  {} {name}: {requests}, last {}\n", at + 1, ago(used.last));
+    let counted = match used.last {
+        // The count begins anew with each reading of the file, and the time does not.
+        Some(_) if used.requests == 0 => {
+            format!(
+                "no request since the file was read, the last before that {}",
+                ago(used.last)
+            )
+        }
+        last => format!("{requests}, last {}", ago(last)),
+    };
+    let mut text = format!("  {} {name}: {counted}\n", at + 1);
     for (client, count, last) in &used.clients {
         text += &by(&printable(client), *count, *last);
     }

@@ -105,3 +105,19 @@ impl Both {
 pub(crate) fn request(line: &str, key: &str, fields: &str) -> String {
     format!("{line} HTTP/1.1\r\nHost: api.example\r\nAuthorization: Bearer {key}\r\n{fields}\r\n")
 }
+
+#[test]
+fn an_origin_that_refuses_the_secret_is_told_to_the_operator() {
+    let both = Both::with(
+        "refused",
+        "http://127.0.0.1:1",
+        &[],
+        &[("SHARED_SECRET", "another-secret-0123456789abcdef")],
+    );
+    // The client gets the origin's own answer.
+    assert_eq!(both.ask("/", "").status, 401);
+    let logged = both
+        .gateway
+        .wait_for_log(|line| line.contains("origin_refused_secret"));
+    assert!(!logged.contains(SECRET), "{logged}");
+}

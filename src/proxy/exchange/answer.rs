@@ -180,6 +180,7 @@ impl Exchange {
                 };
             }
         }
+        self.secret_refused = self.edits.secret().is_some() && denies_secret(head);
         self.status = head.status;
         self.head = Vec::new();
         let body = rewrite::response_head(client.output, head, &self.client_side(to_client));
@@ -255,6 +256,17 @@ impl Exchange {
         self.to_backend.clear();
         self.attempt.start_afresh(&mut context.attempt)
     }
+}
+
+/// Whether it is the answer of a guard to a request without the right secret.
+fn denies_secret(head: &ResponseHead<'_, '_>) -> bool {
+    let denies = |value: &[u8]| {
+        let scheme = value.split(|&byte| byte == b' ').next();
+        scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"Shared-Secret"))
+    };
+    head.status == 401
+        && (head.fields.iter())
+            .any(|field| field.name.eq_ignore_ascii_case("www-authenticate") && denies(field.value))
 }
 
 /// Whether the answer goes on for as long as the backend has events (Server-Sent Events).
