@@ -159,6 +159,18 @@ fn a_faulty_command_line_is_named_and_points_to_help() {
 }
 
 #[test]
+fn help_and_version_are_words_too() {
+    for (word, option) in [("help", "--help"), ("version", "--version")] {
+        let [by_word, by_option] = [word, option].map(|argument| {
+            let output = support::command().arg(argument).output().expect("runs");
+            assert_eq!(output.status.code(), Some(0), "{output:?}");
+            output.stdout
+        });
+        assert!(!by_word.is_empty() && by_word == by_option, "{word}");
+    }
+}
+
+#[test]
 fn help_and_version_are_printed() {
     for flag in ["--help", "-h"] {
         let (status, output, _) = run(&[flag], &[]);
