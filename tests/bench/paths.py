@@ -176,7 +176,8 @@ def nginx(folder, backend_port, port=8002):
         raise SystemExit("nginx is missing; apt install nginx-light")
     check = (f"""if ($http_x_shared_secret != "{SECRET}") {{ return 401; }}""")
     text = (HERE / "relay.nginx.conf").read_text().replace("@CHECK@", check)
-    text = text.replace("127.0.0.1:@PORT@", f"0.0.0.0:{port}").replace("@BACKEND_PORT@", str(backend_port))
+    text = text.replace("127.0.0.1:@PORT@ @LISTEN@", f"0.0.0.0:{port}").replace("@TLS@", "")
+    text = text.replace("@BACKEND_PORT@", str(backend_port))
     text = text.replace("@SOCKET@", str(folder / "no.sock"))
     (folder / "nginx.conf").write_text(text)
     process = subprocess.Popen([binary, "-p", ".", "-c", "nginx.conf"], cwd=folder,
