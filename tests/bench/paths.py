@@ -335,7 +335,8 @@ def main():
         path, (backend_pid, backend_port) = Path100(), backend()
         processes = []
         try:
-            processes += [guard(folder, backend_port), nginx(folder, backend_port)]
+            processes.append(guard(folder, backend_port))
+            processes.append(nginx(folder, backend_port))
             for what, body in (("down", None), ("up", str(upload))):
                 ratios, took = [], ([], [])
                 for turn in range(ROUNDS):
