@@ -14,6 +14,7 @@ use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::time::Instant;
 
 use load::Load;
@@ -61,6 +62,12 @@ fn dist() -> &'static Path {
     })
 }
 
+/// A folder that no other test has.
+fn own_folder() -> Folder {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    Folder::new(&format!("packages-{}", NUMBER.fetch_add(1, SeqCst)))
+}
+
 /// The package of this version, or of another one with the same binary.
 fn deb(version: &str, folder: &Folder) -> PathBuf {
     let said = succeeds(
@@ -77,7 +84,7 @@ fn lintian_finds_nothing_in_the_package() {
     if !installed("lintian", "apt install lintian") {
         return;
     }
-    let folder = Folder::new("deb");
+    let folder = own_folder();
     let package = deb(VERSION, &folder);
     let said = succeeds(
         command("lintian")
@@ -91,7 +98,7 @@ fn lintian_finds_nothing_in_the_package() {
     );
     assert_eq!(said.trim(), "");
     // The same sources give the same package.
-    let other = Folder::new("deb");
+    let other = own_folder();
     assert!(fs::read(&package).expect("a package") == fs::read(deb(VERSION, &other)).expect("one"));
 }
 
@@ -100,6 +107,12 @@ fn copy(machine: &Machine, from: &Path) -> String {
     let inside = format!("/root/{}", from.file_name().expect("a name").display());
     fs::copy(from, machine.path(&inside)).expect("copied");
     inside
+}
+
+/// The package of this version and of a later one, in the machine.
+fn packages(machine: &Machine) -> [String; 2] {
+    let folder = own_folder();
+    [VERSION, "99.0.0"].map(|version| copy(machine, &deb(version, &folder)))
 }
 
 /// As README.Debian has it, but for the editor.
@@ -115,9 +128,7 @@ fn an_upgrade_under_load_refuses_no_request() {
     let Some(machine) = Machine::boot() else {
         return;
     };
-    let folder = Folder::new("deb");
-    let (old, new) = (deb(VERSION, &folder), deb("99.0.0", &folder));
-    let [old, new] = [old, new].map(|package| copy(&machine, &package));
+    let [old, new] = packages(&machine);
     machine.sh(&format!("dpkg -i {old}"));
     // Nothing is started while there is no secret.
     assert!(
@@ -149,9 +160,7 @@ fn what_an_operator_wrote_survives_upgrade_and_removal() {
     let Some(machine) = Machine::boot() else {
         return;
     };
-    let folder = Folder::new("deb");
-    let (old, new) = (deb(VERSION, &folder), deb("99.0.0", &folder));
-    let [old, new] = [old, new].map(|package| copy(&machine, &package));
+    let [old, new] = packages(&machine);
     machine.sh(&format!("dpkg -i {old}"));
     set_up(&machine);
     let settings = "/etc/origin-guard/environment";
