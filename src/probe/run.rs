@@ -5,7 +5,7 @@ use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use rustls::pki_types::ServerName;
 
@@ -23,16 +23,13 @@ use crate::auth::secrets::Text;
 use crate::config::{ValueError, field_name};
 use crate::net::Address;
 use crate::net::tls::TlsError;
-use crate::net::tls::certificates::Facts;
+use crate::net::tls::certificates::{Facts, RENEWAL};
 use crate::net::tls::client::{TlsClient, TlsClientError};
 use crate::net::tls::server::PairFiles;
 
 /// A certificate of our own, for an origin that wants one.
 const CERT: &str = "ORIGIN_CLIENT_CERT";
 const KEY: &str = "ORIGIN_CLIENT_KEY";
-
-/// How long before a certificate ends a warning says so.
-const RENEWAL: Duration = Duration::from_secs(14 * 86_400);
 
 /// Why nothing can be asked.
 #[derive(Debug)]
