@@ -48,8 +48,6 @@ mod logs;
 mod names;
 #[path = "fronts/passing.rs"]
 mod passing;
-#[path = "fronts/php.rs"]
-mod php;
 #[path = "fronts/questions.rs"]
 mod questions;
 #[path = "fronts/relay.rs"]

@@ -13,8 +13,6 @@ mod nginx;
 #[path = "probe/origins.rs"]
 mod origins;
 #[allow(dead_code, reason = "other tests use the rest of it")]
-#[path = "probe/php.rs"]
-mod php;
 #[path = "probe/recorder.rs"]
 mod recorder;
 mod support;

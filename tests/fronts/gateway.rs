@@ -11,9 +11,9 @@ use crate::failing::{Stop, assert_unavailable};
 use crate::front::{Front, Proxy, Role, Setup};
 use crate::names;
 use crate::passing::assert_denied;
-use crate::php::Php;
 use crate::smuggling;
 use crate::support::keys::KeyFile;
+use crate::support::php::{Php, SHOWS_VARIABLES};
 use crate::support::{Answer, Guard, PATIENCE, SECRET, installed};
 
 const ABSENT: &str = r#"{"error":"No API key provided"}"#;
@@ -370,7 +370,7 @@ fn what_folds_to_our_names_never_arrives(proxy: Proxy) {
         names::assert_nothing_forged(&seen);
         names::assert_only_their_own(&seen);
     }
-    let Some(php) = Php::start() else {
+    let Some(php) = Php::start(SHOWS_VARIABLES) else {
         return;
     };
     let setup = Setup {

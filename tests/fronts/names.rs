@@ -5,8 +5,8 @@
 
 use crate::backend::Seen;
 use crate::front::{Front, Proxy, Setup};
-use crate::php::Php;
 use crate::support::SECRET;
+use crate::support::php::{Php, SHOWS_VARIABLES};
 
 /// What can stand in a field's name beside letters and digits (RFC 9110, section 5.6.2).
 const SIGNS: &str = "!#$%&'*+-.^_`|~";
@@ -120,7 +120,7 @@ fn what_folds_to_our_names_never_arrives(proxy: Proxy) {
 }
 
 fn what_the_gateway_says_arrives_and_php_reads_nothing_else(proxy: Proxy) {
-    let Some(php) = Php::start() else {
+    let Some(php) = Php::start(SHOWS_VARIABLES) else {
         return;
     };
     let setup = Setup {

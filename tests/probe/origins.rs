@@ -10,10 +10,19 @@ use std::time::Instant;
 use crate::asked::{probe, probe_with, without_secret};
 use crate::authority::{Authority, Issued, Key};
 use crate::nginx::{Nginx, plain, tls};
-use crate::php::Php;
 use crate::recorder::{Recorder, answer};
 use crate::support::folder::Folder;
+use crate::support::php::Php;
 use crate::support::{Guard, PATIENCE, SECRET, free_port, installed};
+
+/// An application of PHP that asks for the secret itself.
+const APPLICATION: &str = "<?php
+if (!hash_equals('{right}', $_SERVER['HTTP_X_SHARED_SECRET'] ?? '')) {
+    http_response_code(401);
+    exit('denied');
+}
+echo 'let in';
+";
 
 fn localhost(name: &str) -> (Authority, Issued) {
     let authority = Authority::new(name);
@@ -237,7 +246,7 @@ fn names_that_fold_in_an_application_are_found() {
     if !installed("curl", "apt install curl") {
         return;
     }
-    let Some(php) = Php::start() else {
+    let Some(php) = Php::start(&APPLICATION.replace("{right}", SECRET)) else {
         return;
     };
     let url = format!("http://{}/", php.address);

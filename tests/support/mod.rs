@@ -8,6 +8,7 @@ pub mod corpus;
 pub mod folder;
 pub mod keys;
 pub mod page;
+pub mod php;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};

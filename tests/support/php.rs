@@ -1,6 +1,5 @@
-//! PHP's built-in server: a backend that folds the names of fields.
+//! PHP's built-in server: an application that folds the names of fields.
 
-use std::fs;
 use std::io::Write as _;
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
@@ -8,37 +7,39 @@ use std::time::Instant;
 
 use serde_json::Value;
 
-use crate::front::{Folder, free_port};
-use crate::support::{Answer, PATIENCE, installed};
+use super::folder::Folder;
+use super::{Answer, PATIENCE, free_port, installed};
 
-const SCRIPT: &str = "<?php
+/// Answers with what PHP makes of a request (`$_SERVER`), as JSON.
+pub const SHOWS_VARIABLES: &str = "<?php
 $answer = json_encode($_SERVER, JSON_PARTIAL_OUTPUT_ON_ERROR);
 header('Content-Length: ' . strlen($answer));
 echo $answer;
 ";
 
 /// A running server, ended by pid when dropped.
-pub(crate) struct Php {
+pub struct Php {
     process: Child,
-    pub(crate) address: SocketAddr,
+    /// Where it listens.
+    pub address: SocketAddr,
     _folder: Folder,
 }
 
 impl Php {
-    /// Starts it; `None` where it is not installed.
-    pub(crate) fn start() -> Option<Self> {
+    /// Starts it with `script` for all requests; `None` where it is not installed.
+    pub fn start(script: &str) -> Option<Self> {
         if !installed("php", "apt install php-cli") {
             return None;
         }
-        let folder = Folder::new();
-        folder.write("index.php", SCRIPT);
         let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
-        let log = fs::File::create(folder.file("log")).expect("a log");
+        // Several tests of a process may run one each.
+        let folder = Folder::new(&format!("php-{}", address.port()));
+        folder.write("index.php", script);
         let process = Command::new("php")
             .args(["-n", "-S", &address.to_string(), "index.php"])
-            .current_dir(&folder.0)
+            .current_dir(&folder.path)
             .stdout(Stdio::null())
-            .stderr(log)
+            .stderr(Stdio::null())
             .spawn()
             .expect("starts");
         let deadline = Instant::now() + PATIENCE;
@@ -54,7 +55,7 @@ impl Php {
     }
 
     /// Asks it without a proxy.
-    pub(crate) fn ask(&self, request: &str) -> Answer {
+    pub fn ask(&self, request: &str) -> Answer {
         let mut stream = TcpStream::connect(self.address).expect("connects");
         stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
         stream.write_all(request.as_bytes()).expect("sent");
@@ -62,7 +63,7 @@ impl Php {
     }
 
     /// What it found in a request that it answered.
-    pub(crate) fn variables(&self, answer: &Answer) -> Value {
+    pub fn variables(&self, answer: &Answer) -> Value {
         assert_eq!(answer.status, 200, "{}: {answer:?}", self.address);
         let text = String::from_utf8_lossy(&answer.body);
         // A proxy may have put it into chunks.
