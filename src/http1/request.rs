@@ -4,6 +4,8 @@
 //! ways is refused. The outcome depends on the bytes alone, never on how they were
 //! split into packets.
 
+use std::borrow::Cow;
+
 use tiny_http::{HTTPVersion, Header, Request, TestRequest};
 
 use super::error::RequestError;
@@ -191,7 +193,7 @@ impl RequestHead<'_, '_> {
                 Some(host) if field.name.eq_ignore_ascii_case("host") => host,
                 _ => field.value,
             };
-            if let Ok(header) = Header::from_bytes(field.name, ascii(value)) {
+            if let Ok(header) = Header::from_bytes(field.name, &*ascii(value)) {
                 request = request.with_header(header);
             }
         }
@@ -201,14 +203,11 @@ impl RequestHead<'_, '_> {
 
 /// The texts of `tiny_http` are ASCII. A byte past it (obs-text, RFC 9110, section 5.5)
 /// becomes DEL, which neither a target nor a field value can hold.
-fn ascii(text: &[u8]) -> Vec<u8> {
-    let mut text = text.to_vec();
-    if !text.is_ascii() {
-        for byte in text.iter_mut().filter(|byte| !byte.is_ascii()) {
-            *byte = 0x7f;
-        }
+fn ascii(text: &[u8]) -> Cow<'_, [u8]> {
+    if text.is_ascii() {
+        return text.into();
     }
-    text
+    text.iter().map(|byte| (*byte).min(0x7f)).collect()
 }
 
 struct RequestLine<'b> {

@@ -15,6 +15,7 @@ pub mod file_limit;
 pub mod in_place;
 mod resources;
 mod respond;
+mod scheduling;
 mod session;
 mod slots;
 #[cfg(test)]

@@ -20,7 +20,7 @@ use super::resources::WorkerResources;
 use super::session::Session;
 use super::slots::{AcceptWaker, ConnectionSlots, Standing};
 use super::worker_handle::{Accepted, Message, WorkerHandle};
-use super::{Limits, Service, counters};
+use super::{Limits, Service, counters, scheduling};
 use crate::http1::forwarded::TrustedProxies;
 use crate::metrics::Counter;
 use crate::net::{ConnectionToken, Side, Transport};
@@ -42,6 +42,7 @@ pub(crate) fn start(
 ) -> io::Result<WorkerHandle> {
     let (mut worker, handle) = Worker::new(services, limits, slots, accept_waker, budget)?;
     std::thread::Builder::new().name(name).spawn(move || {
+        scheduling::be_batch();
         let ended = catch_unwind(AssertUnwindSafe(|| worker.run()));
         if !matches!(ended, Ok(Ended::Drained)) {
             give_up();

@@ -169,8 +169,7 @@ def guard(name, folder, check=checks_secret, values=None, tls=False, **environme
     environment = {
         "SHARED_SECRET": SECRET, "LISTEN": "127.0.0.1:@PORT@", "WORKERS": "2", "PLAINTEXT": "allow",
     } | environment
-    # As the unit starts it (CPUSchedulingPolicy=batch).
-    commands = [(["chrt", "--batch", "0", GUARD], environment)]
+    commands = [([GUARD], environment)]
     return Server(name, folder, commands, values=values, tls=tls, check=check)
 
 

@@ -50,7 +50,7 @@ def gateway(name, folder, origin_port, keys, key, **environment):
 def nginx_gateway(name, folder, origin_port, keys, key):
     asks = {"SHARED_SECRET": SECRET, "LISTEN": "none", "WORKERS": "2",
             "GATEWAY_LISTEN": "unix:@SOCKET@", "API_KEYS_FILE": str(keys)}
-    commands = [(["chrt", "--batch", "0", GUARD], asks), ([installed("nginx"), "-p", ".", "-c", "nginx.conf"], {})]
+    commands = [([GUARD], asks), ([installed("nginx"), "-p", ".", "-c", "nginx.conf"], {})]
     text = (HERE / "edge.nginx.conf").read_text()
     return Server(name, folder, commands, [("nginx.conf", text)], {"BACKEND_PORT": origin_port}, check=lets_in(key))
 

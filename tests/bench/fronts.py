@@ -117,7 +117,7 @@ def main():
         missing("the price behind nginx", "apt install nginx-light")
         return
     built = commands()
-    services = {ALONE: None, OURS: ["chrt", "--batch", "0", GUARD], "axum": built["axum"], "Go net/http": built.get("Go net/http")}
+    services = {ALONE: None, OURS: [GUARD], "axum": built["axum"], "Go net/http": built.get("Go net/http")}
     with tempfile.TemporaryDirectory() as name:
         Path(name).chmod(0o755)
         fronts = []

@@ -36,7 +36,7 @@ def nginx(name, folder, backend_port, asks=False, listen="reuseport", tls=None, 
     text = (HERE / "relay.nginx.conf").read_text().replace("@CHECK@", check_secret)
     values = {"BACKEND_PORT": backend_port, "LISTEN": listen, "TLS": tls or ""}
     alone = {"SHARED_SECRET": SECRET, "LISTEN": "unix:@SOCKET@", "WORKERS": "2"}
-    first = [(["chrt", "--batch", "0", GUARD], alone)] if asks else []
+    first = [([GUARD], alone)] if asks else []
     commands = [*first, ([binary, "-p", ".", "-c", "nginx.conf"], {})]
     return Server(name, folder, commands, [("nginx.conf", text)], values, tls is not None, check)
 
