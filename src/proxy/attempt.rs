@@ -53,7 +53,8 @@ pub struct Attempt {
     backend: usize,
     /// Whether the backend counts this exchange as outstanding.
     begun: bool,
-    addresses: Addresses,
+    /// Those of the backend, once a connection is to be made.
+    addresses: Option<Addresses>,
     next_address: usize,
     /// How long to wait for room in the backlog of a Unix socket.
     unix_retry: Duration,
@@ -72,7 +73,7 @@ impl Attempt {
             tried: 0,
             backend: 0,
             begun: false,
-            addresses: [].into(),
+            addresses: None,
             next_address: 0,
             unix_retry: UNIX_RETRY,
             error: None,
@@ -179,11 +180,13 @@ impl Attempt {
     }
 
     fn connect(&mut self, context: &mut AttemptContext<'_>) -> Result<(), Failure> {
-        self.addresses = context.relay.upstream.addresses(self.backend);
+        let addresses = context.relay.upstream.addresses(self.backend);
+        let is_unresolved = addresses.is_empty();
+        self.addresses = Some(addresses);
         self.next_address = 0;
         self.unix_retry = UNIX_RETRY;
         self.deadline = context.now + context.relay.limits.connect_timeout;
-        if self.addresses.is_empty() {
+        if is_unresolved {
             return Err(Failure::Unresolved);
         }
         self.connect_to_next(Failure::Refused, context)
@@ -194,7 +197,9 @@ impl Attempt {
         failure: Failure,
         context: &mut AttemptContext<'_>,
     ) -> Result<(), Failure> {
-        while let Some(address) = self.addresses.get(self.next_address) {
+        while let Some(addresses) = &self.addresses
+            && let Some(address) = addresses.get(self.next_address)
+        {
             match upstream::connect(address) {
                 Ok(stream) => {
                     let key = self.key(context);

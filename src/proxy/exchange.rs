@@ -139,7 +139,7 @@ impl Exchange {
         forwarding: &Forwarding<'_>,
         now: Instant,
     ) -> Box<Self> {
-        let mut bytes = Vec::with_capacity(head.length + 256);
+        let mut bytes = Vec::new();
         rewrite::request_head(&mut bytes, head, edits, forwarding);
         let is_public = matches!(edits, Edits::Public);
         let upgrades = head.upgrades_to_websocket && !is_public;

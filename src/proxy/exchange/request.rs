@@ -25,13 +25,13 @@ impl Exchange {
         let mut moved = false;
         if !self.head_sent {
             self.head_sent = true;
+            self.client_since = now;
+            self.backend_since = now;
             if self.may_go_again() {
-                self.to_backend.extend_from_slice(&self.head);
+                self.send_kept_head();
             } else {
                 self.to_backend = std::mem::take(&mut self.head);
             }
-            self.client_since = now;
-            self.backend_since = now;
             if std::mem::take(&mut self.wants_continue) && client.input.is_empty() {
                 client.output.extend_from_slice(CONTINUE);
             }
@@ -66,6 +66,22 @@ impl Exchange {
         }
         self.close_tunnel_to_backend();
         Ok(moved)
+    }
+
+    /// Sends a head that may have to go again, and is not copied for that where the backend
+    /// takes it. It has no body.
+    fn send_kept_head(&mut self) {
+        let Some(connection) = self.attempt.connected() else {
+            return;
+        };
+        let mut sent = 0;
+        if connection.transport.is_writable() {
+            match connection.transport.write(&self.head) {
+                Write::Bytes(taken) => sent = taken,
+                Write::Failed(error) => return self.break_request(&error),
+            }
+        }
+        self.to_backend.extend_from_slice(&self.head[sent..]);
     }
 
     /// Writes what TLS holds for the backend. `true` where nothing waits any more.

@@ -129,10 +129,12 @@ impl OwnFields {
         let mut candidates = self.by_first[usize::from(first)] & of_length;
         while candidates != 0 {
             let candidate = &self.names[candidates.trailing_zeros() as usize];
-            if candidate.fits(name) {
+            // Nearly always it is spelt just so, which is soon seen.
+            let is_usual = name == &*candidate.spelling;
+            if is_usual || candidate.fits(name) {
                 return Known {
                     kind: candidate.kind,
-                    is_own_spelling: candidate.is_spelt(name),
+                    is_own_spelling: is_usual || candidate.is_spelt(name),
                 };
             }
             candidates &= candidates - 1;
