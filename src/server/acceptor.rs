@@ -42,8 +42,6 @@ pub struct Server {
     paused_until: Option<Instant>,
     /// Whether a place that becomes free ends the pause.
     may_resume_early: bool,
-    /// Whether one has. Its file may be open still.
-    resumed_early: bool,
     /// How many connections came by a private group.
     private_calls: usize,
     /// Whether the last accept failed, so that a failure that lasts is logged once.
@@ -162,7 +160,6 @@ impl Server {
             max_connections,
             paused_until: None,
             may_resume_early: false,
-            resumed_early: false,
             private_calls: 0,
             failing: false,
         })
@@ -262,11 +259,9 @@ impl Server {
             // Asked before it is looked at, so that what comes in between is heard of too.
             self.accept_waker.want();
         }
-        let vacant = self.may_resume_early && !self.is_evicting() && !self.is_over_headroom();
-        let is_over = until <= Instant::now();
-        if vacant || is_over {
+        let vacant = self.may_resume_early && !self.has_ending() && !self.is_over_headroom();
+        if vacant || until <= Instant::now() {
             self.paused_until = None;
-            self.resumed_early = !is_over;
         }
     }
 
@@ -282,14 +277,12 @@ impl Server {
         self.occupied() >= self.max_connections + EVICTION_HEADROOM
     }
 
-    /// Connections that there will be once the workers have closed the victims that they
-    /// were told of.
+    /// Connections that there will be once the workers have closed those that end.
     fn remaining(&self) -> usize {
-        // In this order: a victim that is closed meanwhile counts as one too many rather
-        // than as one too few, and nobody is evicted for it again.
-        let evicting = |worker: &WorkerHandle| worker.slots.evicting();
-        let evicting: usize = self.workers.iter().map(evicting).sum();
-        self.occupied().saturating_sub(evicting)
+        self.workers
+            .iter()
+            .map(|worker| worker.slots.remaining())
+            .sum()
     }
 
     /// Evicts until there is room for one more. `false` where there is nobody to evict.
@@ -304,9 +297,9 @@ impl Server {
         true
     }
 
-    /// Whether a worker has yet to look at a connection that it was told to close.
-    fn is_evicting(&self) -> bool {
-        self.workers.iter().any(|worker| worker.slots.is_evicting())
+    /// Whether a connection ends whose file is open still.
+    fn has_ending(&self) -> bool {
+        self.workers.iter().any(|worker| worker.slots.has_ending())
     }
 
     /// Accepts what waits, at most `most` from each listener.
@@ -318,8 +311,10 @@ impl Server {
                 }
                 let bound = &self.listeners[number];
                 let private = bound.listener.is_private();
-                if !private && self.is_over_headroom() && self.is_evicting() {
+                if !private && self.is_over_headroom() && self.has_ending() {
                     self.pause(true);
+                    // The last of them may have ended meanwhile.
+                    self.resume();
                     break;
                 }
                 match bound.listener.accept() {
@@ -412,7 +407,7 @@ impl Server {
             workers.min_by_key(|worker| worker.slots.first_lingering().unwrap_or(u64::MAX))
         };
         let unproven = || {
-            let evictable = |worker: &&WorkerHandle| worker.slots.unproven() > 0;
+            let evictable = |worker: &&WorkerHandle| worker.slots.evictable() > 0;
             let workers = self.workers.iter().filter(evictable);
             workers.min_by_key(|worker| worker.slots.first_unproven().unwrap_or(u64::MAX))
         };
@@ -453,14 +448,13 @@ impl Server {
                     let connections = self.occupied();
                     log::warn!("accept_failed error=\"{error}\" connections={connections}");
                 }
-                // A worker says that a place is free before it closes the file, so that a
-                // failure at once after that is none of another connection's.
-                if !self.is_evicting() && (first || !self.resumed_early) {
-                    self.evict();
-                }
                 // Where a place of our own does not help, others hold the files; then
                 // no more than one connection is given up in each pause.
                 self.pause(first);
+                // After it asks to be woken: the victim may be gone at once.
+                if !self.has_ending() {
+                    self.evict();
+                }
             }
         }
     }

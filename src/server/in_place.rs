@@ -66,7 +66,7 @@ impl InPlaceWorker {
     ///
     /// If the system denies a socket.
     pub fn connect(&mut self) -> io::Result<UnixStream> {
-        self.connect_as(false)
+        connect(&self.handle, false)
     }
 
     /// The same, as at a listener that speaks TLS.
@@ -75,22 +75,7 @@ impl InPlaceWorker {
     ///
     /// If the system denies a socket.
     pub fn connect_tls(&mut self) -> io::Result<UnixStream> {
-        self.connect_as(true)
-    }
-
-    fn connect_as(&mut self, is_tls: bool) -> io::Result<UnixStream> {
-        let (client, accepted) = UnixStream::pair()?;
-        client.set_nonblocking(true)?;
-        accepted.set_nonblocking(true)?;
-        self.handle.accept(Accepted {
-            stream: Stream::Unix(mio::net::UnixStream::from_std(accepted)),
-            peer: UNIX_PEER,
-            group: 0,
-            is_tls,
-            is_denied: false,
-            at: Instant::now(),
-        });
-        Ok(client)
+        connect(&self.handle, true)
     }
 
     /// Has it do all that it can do without waiting. `false` where that was nothing.
@@ -116,9 +101,26 @@ impl InPlaceWorker {
     }
 }
 
+fn connect(handle: &WorkerHandle, is_tls: bool) -> io::Result<UnixStream> {
+    let (client, accepted) = UnixStream::pair()?;
+    client.set_nonblocking(true)?;
+    accepted.set_nonblocking(true)?;
+    handle.accept(Accepted {
+        stream: Stream::Unix(mio::net::UnixStream::from_std(accepted)),
+        peer: UNIX_PEER,
+        group: 0,
+        is_tls,
+        is_denied: false,
+        at: Instant::now(),
+    });
+    Ok(client)
+}
+
 #[cfg(test)]
 mod tests {
+    use std::collections::VecDeque;
     use std::io::{ErrorKind, Read as _, Write as _};
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 
     use super::*;
     use crate::auth::secrets::Secrets;
@@ -127,6 +129,7 @@ mod tests {
     use crate::http1::forwarded::TrustedProxies;
     use crate::net::SocketAccess;
     use crate::net::tls::server::ClientCertificate;
+    use crate::server::slots::Victim;
 
     const LIMITS: Limits = Limits {
         head_bytes: 65536,
@@ -136,9 +139,8 @@ mod tests {
         max_connections: SLOTS,
     };
 
-    #[test]
-    fn it_does_all_that_it_can_and_then_nothing() {
-        let group = ListenerGroup {
+    fn group() -> ListenerGroup {
+        ListenerGroup {
             addresses: Vec::new(),
             access: SocketAccess::default(),
             inherited: Vec::new(),
@@ -153,8 +155,12 @@ mod tests {
             client_certificate: ClientCertificate::NotAsked,
             allowed: None,
             proxies: TrustedProxies::default(),
-        };
-        let mut worker = InPlaceWorker::new(group, LIMITS).expect("a worker");
+        }
+    }
+
+    #[test]
+    fn it_does_all_that_it_can_and_then_nothing() {
+        let mut worker = InPlaceWorker::new(group(), LIMITS).expect("a worker");
         let mut client = worker.connect().expect("a connection");
         assert!(worker.run().expect("runs"));
         assert_eq!(worker.connections(), (1, 0));
@@ -175,5 +181,71 @@ mod tests {
         drop(client);
         assert!(worker.run().expect("runs"));
         assert_eq!(worker.connections(), (0, 0));
+    }
+    /// Stops the worker, also where an assertion fails.
+    struct Stop<'a>(&'a AtomicBool);
+
+    impl Drop for Stop<'_> {
+        fn drop(&mut self) {
+            self.0.store(true, SeqCst);
+        }
+    }
+
+    /// A silent connection, once the worker has opened it and knows what it is.
+    fn unproven(handle: &WorkerHandle, turns: &AtomicUsize) -> UnixStream {
+        let client = connect(handle, false).expect("a connection");
+        let before = turns.load(SeqCst);
+        // One of them began after it was handed over.
+        while turns.load(SeqCst) < before + 2 {
+            std::thread::yield_now();
+        }
+        client
+    }
+
+    /// This thread does what the accepting thread does, and looks all the time.
+    #[test]
+    fn while_a_victim_goes_nothing_else_seems_to_and_its_slot_is_free_after_its_file() {
+        const COUNT: usize = 8;
+        let mut parts = InPlaceWorker::new(group(), LIMITS).expect("a worker");
+        let InPlaceWorker {
+            worker,
+            handle,
+            events,
+            ..
+        } = &mut parts;
+        let (handle, slots) = (&*handle, &handle.slots);
+        let (over, turns) = (AtomicBool::new(false), AtomicUsize::new(0));
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !over.load(SeqCst) {
+                    let wait = Some(Duration::ZERO);
+                    worker.turn(events, wait).expect("epoll works");
+                    turns.fetch_add(1, SeqCst);
+                }
+            });
+            let stopping = Stop(&over);
+            let mut clients: VecDeque<_> = (0..COUNT).map(|_| unproven(handle, &turns)).collect();
+            for _ in 0..500 {
+                handle.evict(Victim::LeastWorth);
+                loop {
+                    let is_gone = slots.occupied() == COUNT - 1;
+                    assert_eq!(slots.remaining(), COUNT - 1);
+                    assert_eq!(slots.evictable(), COUNT - 1);
+                    if is_gone {
+                        break;
+                    }
+                }
+                assert!(!slots.has_ending());
+                let mut first = clients.pop_front().expect("one");
+                let end = first.read(&mut [0]);
+                let is_reset = |error: &io::Error| error.kind() == ErrorKind::ConnectionReset;
+                assert!(
+                    matches!(end, Ok(0)) || end.as_ref().is_err_and(is_reset),
+                    "its file is open still: {end:?}"
+                );
+                clients.push_back(unproven(handle, &turns));
+            }
+            drop(stopping);
+        });
     }
 }

@@ -3,7 +3,7 @@
 
 use std::sync::atomic::{
     AtomicBool, AtomicU64, AtomicUsize,
-    Ordering::{Relaxed, SeqCst},
+    Ordering::{Acquire, Relaxed, Release, SeqCst},
 };
 use std::time::Instant;
 
@@ -64,15 +64,27 @@ pub(crate) enum Victim {
     Idle(usize),
 }
 
+/// One connection that ends, in [`ConnectionSlots::connections`].
+const ENDING: u64 = 1 << 32;
+
 /// One worker's connections; written by it, read by the accepting thread.
 ///
-/// Relaxed throughout: a count that is a moment old picks a worker or a victim that
-/// was right a moment ago, and the worker looks again before it closes anything.
+/// What is a moment old picks a worker or a victim that was right a moment ago, and the
+/// worker looks again before it closes anything. Only how many there are is always right:
+/// a victim is no longer counted as soon as it is claimed, and nothing that the accepting
+/// thread goes by changes when it goes.
 pub(crate) struct ConnectionSlots {
     origin: Instant,
-    occupied: AtomicUsize,
+    /// In the lower half those that hold a slot and a file, in the upper half those of them
+    /// that end: claimed as a victim, or being closed. One word, so that both change at once.
+    connections: AtomicU64,
+    /// Those that linger, and all claims of [`Victim::LeastWorth`] that the worker has dealt
+    /// with. The worker alone writes it.
     lingering: AtomicUsize,
-    unproven: AtomicUsize,
+    /// The same with those that are unproven.
+    evictable: AtomicUsize,
+    /// All claims of [`Victim::LeastWorth`]. The accepting thread alone writes it.
+    claimed: AtomicUsize,
     /// Those that are on their way to the worker.
     arriving: AtomicUsize,
     /// When the first of the unproven was accepted, in nanoseconds after `origin`, plus 1.
@@ -85,8 +97,6 @@ pub(crate) struct ConnectionSlots {
     idle_since: Box<[AtomicU64]>,
     /// One past the highest slot ever occupied.
     high: AtomicUsize,
-    /// Evictions that the worker was told of and has not carried out.
-    evicting: AtomicUsize,
     closed: AtomicBool,
 }
 
@@ -94,9 +104,10 @@ impl ConnectionSlots {
     pub(crate) fn new(origin: Instant, count: usize) -> Self {
         Self {
             origin,
-            occupied: AtomicUsize::new(0),
+            connections: AtomicU64::new(0),
             lingering: AtomicUsize::new(0),
-            unproven: AtomicUsize::new(0),
+            evictable: AtomicUsize::new(0),
+            claimed: AtomicUsize::new(0),
             arriving: AtomicUsize::new(0),
             first_unproven: AtomicU64::new(0),
             first_lingering: AtomicU64::new(0),
@@ -104,20 +115,31 @@ impl ConnectionSlots {
                 .take(count)
                 .collect(),
             high: AtomicUsize::new(0),
-            evicting: AtomicUsize::new(0),
             closed: AtomicBool::new(false),
         }
     }
 
-    /// Connections that it has, those on their way to it included.
+    /// Connections that hold a slot and a file, those on their way to the worker and those
+    /// that end included.
     pub(crate) fn occupied(&self) -> usize {
-        self.occupied.load(Relaxed)
+        occupied(self.connections.load(SeqCst))
+    }
+
+    /// The same without those that end.
+    pub(crate) fn remaining(&self) -> usize {
+        let connections = self.connections.load(SeqCst);
+        occupied(connections) - ending(connections)
+    }
+
+    /// Whether one ends whose file is open still.
+    pub(crate) fn has_ending(&self) -> bool {
+        ending(self.connections.load(SeqCst)) != 0
     }
 
     /// The accepting thread hands a connection over.
     pub(crate) fn occupy(&self) {
-        self.occupied.fetch_add(1, Relaxed);
-        self.arriving.fetch_add(1, Relaxed);
+        self.arriving.fetch_add(1, SeqCst);
+        self.connections.fetch_add(1, SeqCst);
     }
 
     /// The worker opens a connection that was handed over.
@@ -125,29 +147,53 @@ impl ConnectionSlots {
         self.arriving.fetch_sub(1, SeqCst);
     }
 
-    /// The worker has closed a connection.
-    pub(crate) fn release(&self) {
-        self.occupied.fetch_sub(1, Relaxed);
+    /// Claims a victim, so that the next look finds another one.
+    pub(crate) fn claim(&self, victim: Victim) {
+        match victim {
+            Victim::LeastWorth => _ = self.claimed.fetch_add(1, Relaxed),
+            Victim::Idle(slot) => self.set_idle(slot, None),
+        }
+        self.connections.fetch_add(ENDING, SeqCst);
     }
 
-    /// The connection in `slot` goes from one standing to another, from or to `None`
-    /// where it comes or goes.
+    /// The worker has looked at a claim of [`Victim::LeastWorth`]: the one that had this
+    /// standing goes for it, or none.
+    pub(crate) fn settle(&self, standing: Option<Standing>) {
+        self.count(standing, true, true);
+    }
+
+    /// Nobody goes for a claim.
+    pub(crate) fn spare(&self) {
+        self.connections.fetch_sub(ENDING, SeqCst);
+    }
+
+    /// The worker begins to close a connection that is no victim.
+    pub(crate) fn end(&self) {
+        self.connections.fetch_add(ENDING, SeqCst);
+    }
+
+    /// The file of a victim, or of one that ends by itself, is closed.
+    pub(crate) fn ended(&self) {
+        self.connections.fetch_sub(ENDING + 1, SeqCst);
+    }
+
+    /// A connection goes from one standing to another, from or to `None` where it comes or
+    /// goes.
     pub(crate) fn set_standing(&self, from: Option<Standing>, to: Option<Standing>) {
-        if from == to {
-            return;
-        }
+        self.count(from, lingers(to), is_evictable(to));
+    }
+
+    /// Counts what a connection is in place of what it was.
+    fn count(&self, from: Option<Standing>, lingers_now: bool, is_evictable_now: bool) {
         // The worker alone writes these, so that no locked instruction is needed.
-        let counter = |standing| match standing {
-            Some(Standing::Lingering) => Some(&self.lingering),
-            Some(Standing::Unproven) => Some(&self.unproven),
-            _ => None,
+        let count = |counter: &AtomicUsize, before: bool, now: bool| {
+            if before != now {
+                let others = counter.load(Relaxed).wrapping_sub(usize::from(before));
+                counter.store(others.wrapping_add(usize::from(now)), Release);
+            }
         };
-        if let Some(counter) = counter(from) {
-            counter.store(counter.load(Relaxed).wrapping_sub(1), Relaxed);
-        }
-        if let Some(counter) = counter(to) {
-            counter.store(counter.load(Relaxed).wrapping_add(1), Relaxed);
-        }
+        count(&self.lingering, lingers(from), lingers_now);
+        count(&self.evictable, is_evictable(from), is_evictable_now);
     }
 
     fn since_origin(&self, instant: Option<Instant>) -> u64 {
@@ -182,7 +228,7 @@ impl ConnectionSlots {
 
     /// How many that linger are there for evictions to come.
     pub(crate) fn lingering(&self) -> usize {
-        self.left(self.lingering.load(Relaxed))
+        self.unclaimed(self.lingering.load(Acquire))
     }
 
     /// Since when the first of the lingering lingers, comparable across workers.
@@ -195,17 +241,19 @@ impl ConnectionSlots {
         Some(self.first_unproven.load(Relaxed)).filter(|&accepted| accepted != 0)
     }
 
-    /// How many unproven connections are there for evictions to come. Those that are on
-    /// their way to the worker are among them: it opens them before it evicts.
-    pub(crate) fn unproven(&self) -> usize {
+    /// How many that linger or are unproven are there for evictions to come. Those that are
+    /// on their way to the worker are among them: it opens them before it evicts.
+    pub(crate) fn evictable(&self) -> usize {
         // In this order: one that arrives meanwhile counts twice rather than not at all.
         let arriving = self.arriving.load(SeqCst);
-        self.left(self.lingering.load(Relaxed) + self.unproven.load(Relaxed) + arriving)
+        self.unclaimed(self.evictable.load(Acquire).wrapping_add(arriving))
     }
 
     /// Without those that are claimed already.
-    fn left(&self, count: usize) -> usize {
-        count.saturating_sub(self.evicting.load(SeqCst))
+    fn unclaimed(&self, count: usize) -> usize {
+        let left = count.wrapping_sub(self.claimed.load(Relaxed));
+        // More may be claimed than there are: one has proven itself since, or does not linger.
+        usize::try_from(left.cast_signed()).unwrap_or(0)
     }
 
     /// The proven slot that is idle for the longest time, and since when.
@@ -219,28 +267,6 @@ impl ConnectionSlots {
             .min()
     }
 
-    /// Claims a victim, so that the next look finds another one.
-    pub(crate) fn claim(&self, victim: Victim) {
-        self.evicting.fetch_add(1, SeqCst);
-        if let Victim::Idle(slot) = victim {
-            self.set_idle(slot, None);
-        }
-    }
-
-    /// The worker has looked at a victim, and closed it if it was still one.
-    pub(crate) fn evicted(&self) {
-        self.evicting.fetch_sub(1, SeqCst);
-    }
-
-    /// How many victims the worker has yet to look at.
-    pub(crate) fn evicting(&self) -> usize {
-        self.evicting.load(SeqCst)
-    }
-
-    pub(crate) fn is_evicting(&self) -> bool {
-        self.evicting() != 0
-    }
-
     /// The worker has drained and is gone.
     pub(crate) fn close(&self) {
         self.closed.store(true, SeqCst);
@@ -248,5 +274,100 @@ impl ConnectionSlots {
 
     pub(crate) fn is_closed(&self) -> bool {
         self.closed.load(SeqCst)
+    }
+}
+
+fn occupied(connections: u64) -> usize {
+    usize::try_from(connections % ENDING).unwrap_or(usize::MAX)
+}
+
+fn ending(connections: u64) -> usize {
+    usize::try_from(connections / ENDING).unwrap_or(usize::MAX)
+}
+
+fn lingers(standing: Option<Standing>) -> bool {
+    standing == Some(Standing::Lingering)
+}
+
+fn is_evictable(standing: Option<Standing>) -> bool {
+    lingers(standing) || standing == Some(Standing::Unproven)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Three unproven connections that the worker has opened.
+    fn three() -> ConnectionSlots {
+        let slots = ConnectionSlots::new(Instant::now(), 8);
+        for _ in 0..3 {
+            slots.occupy();
+            slots.arrived();
+            slots.set_standing(None, Some(Standing::Unproven));
+        }
+        slots
+    }
+
+    fn seen(slots: &ConnectionSlots) -> (usize, usize, usize) {
+        (slots.remaining(), slots.evictable(), slots.lingering())
+    }
+
+    #[test]
+    fn nothing_changes_for_who_looks_when_a_victim_goes() {
+        let slots = three();
+        slots.set_standing(Some(Standing::Unproven), Some(Standing::Lingering));
+        assert_eq!(seen(&slots), (3, 3, 1));
+        for (left, standing) in [(2, Standing::Lingering), (1, Standing::Unproven)] {
+            slots.claim(Victim::LeastWorth);
+            assert_eq!(seen(&slots), (left, left, 0));
+            slots.settle(Some(standing));
+            assert_eq!(seen(&slots), (left, left, 0));
+            assert!(slots.has_ending());
+            slots.ended();
+            assert_eq!(seen(&slots), (left, left, 0));
+            assert_eq!(slots.occupied(), left);
+            assert!(!slots.has_ending());
+        }
+    }
+
+    #[test]
+    fn a_claim_that_nobody_goes_for_is_taken_back() {
+        let slots = three();
+        slots.claim(Victim::LeastWorth);
+        for _ in 0..3 {
+            slots.set_standing(Some(Standing::Unproven), Some(Standing::Busy));
+        }
+        assert_eq!(seen(&slots), (2, 0, 0));
+        slots.settle(None);
+        slots.spare();
+        assert_eq!(seen(&slots), (3, 0, 0));
+        slots.set_standing(Some(Standing::Busy), Some(Standing::Lingering));
+        assert_eq!(seen(&slots), (3, 1, 1));
+        assert_eq!(slots.occupied(), 3);
+    }
+
+    #[test]
+    fn who_makes_room_by_itself_counts_no_longer_while_its_file_is_open() {
+        let slots = three();
+        slots.end();
+        assert_eq!((slots.remaining(), slots.occupied()), (2, 3));
+        assert!(slots.has_ending());
+        slots.set_standing(Some(Standing::Unproven), None);
+        slots.ended();
+        assert_eq!((slots.occupied(), seen(&slots)), (2, (2, 2, 0)));
+        assert!(!slots.has_ending());
+    }
+
+    #[test]
+    fn a_newcomer_that_an_idle_one_made_room_for_is_the_next_to_go() {
+        let slots = ConnectionSlots::new(Instant::now(), 8);
+        slots.occupy();
+        slots.arrived();
+        slots.set_idle(0, Some(Instant::now()));
+        let (_, slot) = slots.longest_idle().expect("one is idle");
+        slots.claim(Victim::Idle(slot));
+        assert_eq!(slots.longest_idle(), None);
+        slots.occupy();
+        assert_eq!(slots.evictable(), 1);
     }
 }

@@ -280,7 +280,9 @@ impl Worker {
                 Err(error) => {
                     log::error!("tls_unavailable error=\"{error}\"");
                     self.free.push(slot);
-                    self.slots.release();
+                    self.slots.end();
+                    drop(transport);
+                    self.slots.ended();
                     return self.accept_waker.tell();
                 }
             }
@@ -320,13 +322,15 @@ impl Worker {
     }
 
     fn close(&mut self, slot: usize, reason: &'static Counter) {
-        drop(self.remove(slot, reason));
+        // First: whoever finds one candidate less for an eviction finds more room, too.
+        self.slots.end();
+        self.remove(slot, reason);
     }
 
-    /// Takes a session out. Whoever drops it closes its socket, which also takes it out of
-    /// the epoll set. That comes last: a peer that sees the end may come again at once, and
-    /// the accepting thread must know by then what has changed.
-    fn remove(&mut self, slot: usize, reason: &'static Counter) -> Option<Session> {
+    /// Takes out a session that the accepting thread knows to end, and closes its socket,
+    /// which also takes it out of the epoll set. All but that its file is closed the accepting
+    /// thread must know before: a peer that sees the end may come again at once.
+    fn remove(&mut self, slot: usize, reason: &'static Counter) {
         counters::closed(reason);
         self.end_exchange(slot);
         let entry = &mut self.sessions[slot];
@@ -344,8 +348,8 @@ impl Worker {
         self.set_standing(slot, before, None);
         self.slots.set_idle(slot, None);
         self.free.push(slot);
-        self.slots.release();
+        drop(session);
+        self.slots.ended();
         self.accept_waker.tell();
-        session
     }
 }

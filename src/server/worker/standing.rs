@@ -69,16 +69,19 @@ impl Worker {
                 .or_else(|| self.unproven.first(has(Standing::Unproven)))
                 .map(ConnectionToken::slot),
         };
-        let evicted = slot.and_then(|slot| {
-            self.lend_to(slot, now, |session, context, _| {
-                session.forget_unread(context);
-            });
-            self.remove(slot, &counters::CLOSED_SHED)
+        if victim == Victim::LeastWorth {
+            // It was no longer counted since it was claimed.
+            let published = slot.and_then(|slot| self.sessions[slot].published.take());
+            self.slots.settle(published);
+        }
+        let Some(slot) = slot else {
+            self.slots.spare();
+            return self.accept_waker.tell();
+        };
+        self.lend_to(slot, now, |session, context, _| {
+            session.forget_unread(context);
         });
-        // After the slot is free, so that the accepting thread evicts nobody for it again.
-        self.slots.evicted();
-        self.accept_waker.tell();
-        drop(evicted);
+        self.remove(slot, &counters::CLOSED_SHED);
     }
 }
 
