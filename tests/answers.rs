@@ -321,10 +321,8 @@ fn connect_and_trace_reach_no_backend() {
 
 #[test]
 fn a_backend_that_is_down_is_a_502_until_it_is_up() {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("bound");
-    let address = listener.local_addr().expect("an address");
-    drop(listener);
-    let url = format!("http://{address}");
+    let port = support::port::HeldPort::new();
+    let (address, url) = (port.address, port.url());
     let guard = Guard::with(&[("SHARED_SECRET", SECRET), ("BACKEND", &url)]);
     let ask = || guard.ask(request("GET", "/", "HTTP/1.1"));
     for _ in 0..5 {

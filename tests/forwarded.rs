@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use backend::{Backend, End};
 use rustix::net::sockopt::set_socket_linger;
 use support::folder::Folder;
+use support::port::HeldPort;
 use support::{Answer, Guard, PATIENCE, SECRET, command, installed};
 
 const HELLO: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
@@ -31,12 +32,6 @@ fn guard(backends: &[SocketAddr], more: &[(&str, &str)]) -> Guard {
 
 fn granted(method: &str, path: &str, fields: &str) -> String {
     format!("{method} {path} HTTP/1.1\r\nHost: x\r\nX-Shared-Secret: {SECRET}\r\n{fields}\r\n")
-}
-
-/// An address at which nobody listens.
-fn nobody() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
-    listener.local_addr().expect("an address")
 }
 
 fn metrics(guard: &Guard) -> String {
@@ -202,7 +197,8 @@ fn each_failure_of_a_backend_has_its_reason() {
 fn a_backend_that_refuses_is_logged_though_another_one_answers() {
     let backend = Backend::start();
     backend.answer("/hello", HELLO, End::Close);
-    let dead = nobody();
+    let closed = HeldPort::new();
+    let dead = closed.address;
     let guard = guard(&[dead, backend.address], &[]);
     let since = Instant::now();
     let refused =
@@ -219,7 +215,8 @@ fn a_backend_that_refuses_is_logged_though_another_one_answers() {
 #[test]
 fn a_flood_of_failures_is_counted_instead_of_logged() {
     const SENT: usize = 300;
-    let dead = nobody();
+    let closed = HeldPort::new();
+    let dead = closed.address;
     let guard = guard(&[dead], &[("ACCESS_LOG", "0")]);
     let mut stream = guard.connect();
     for _ in 0..SENT {

@@ -5,11 +5,11 @@ mod demo;
 mod support;
 
 use std::io::Write as _;
-use std::net::TcpListener;
 use std::time::Instant;
 
 use demo::Demo;
 use serde_json::Value;
+use support::port::HeldPort;
 use support::{Answer, Guard, PATIENCE, SECRET};
 
 fn guard(backends: &str, more: &[(&str, &str)]) -> Guard {
@@ -190,9 +190,8 @@ fn a_public_request_arrives_with_little_of_what_it_brings() {
 
 #[test]
 fn a_request_that_comes_back_is_a_508() {
-    let free = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let second_address = free.local_addr().expect("an address").to_string();
-    drop(free);
+    let port = HeldPort::new();
+    let second_address = port.address.to_string();
     let open = ("PUBLIC_PATHS", "/round");
     let first = guard(&format!("http://{second_address}"), &[open]);
     let second = guard(
@@ -212,10 +211,8 @@ fn a_request_that_comes_back_is_a_508() {
 #[test]
 fn backends_take_turns_and_one_that_is_down_costs_no_request() {
     let (one, two) = (Demo::start(), Demo::start());
-    let gone = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let gone_url = format!("http://{}", gone.local_addr().expect("an address"));
-    drop(gone);
-    let guard = guard(&[one.url.as_str(), &gone_url, &two.url].join(","), &[]);
+    let gone = HeldPort::new();
+    let guard = guard(&[one.url.as_str(), &gone.url(), &two.url].join(","), &[]);
     for _ in 0..100 {
         let answer = guard.ask(get("/", &secret()));
         assert_eq!(answer.status, 200, "{answer:?}");

@@ -10,7 +10,7 @@ mod support;
 
 use std::fmt::Write as _;
 use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
@@ -19,6 +19,7 @@ use authority::{Authority, Key};
 use scripted::{Backend, ok};
 use serde_json::Value;
 use support::folder::Folder;
+use support::port::HeldPort;
 use support::{Guard, PATIENCE, SECRET, command, granted_request, installed, page};
 
 const PREVIOUS: &str = "previous-secret-0123456789abcdef";
@@ -42,7 +43,8 @@ fn promtool(folder: &Folder, arguments: &[&str]) -> String {
 struct Prometheus {
     child: Child,
     address: SocketAddr,
-    folder: Option<Folder>,
+    _port: HeldPort,
+    _folder: Folder,
 }
 
 impl Prometheus {
@@ -59,35 +61,31 @@ impl Prometheus {
                  - targets: [\"{guard}\"]\n"
             ),
         );
-        // Another process may take the port first; then it ends, and tries the next one.
+        let port = HeldPort::new();
+        let data = config.parent().expect("a folder");
+        let child = Command::new("prometheus")
+            .arg(format!("--config.file={}", config.display()))
+            .arg(format!("--storage.tsdb.path={}", data.display()))
+            .arg(format!("--web.listen-address={}", port.address))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("starts");
+        let mut started = Self {
+            child,
+            address: port.address,
+            _port: port,
+            _folder: folder,
+        };
         let since = Instant::now();
-        let mut folder = Some(folder);
-        loop {
-            assert!(since.elapsed() < PATIENCE, "Prometheus does not start");
-            let free = TcpListener::bind("127.0.0.1:0").expect("bound");
-            let address = free.local_addr().expect("bound");
-            drop(free);
-            let data = config.parent().expect("a folder");
-            let child = Command::new("prometheus")
-                .arg(format!("--config.file={}", config.display()))
-                .arg(format!("--storage.tsdb.path={}", data.display()))
-                .arg(format!("--web.listen-address={address}"))
-                .stdout(Stdio::null())
-                .stderr(Stdio::null())
-                .spawn()
-                .expect("starts");
-            let mut started = Self {
-                child,
-                address,
-                folder: None,
-            };
-            while started.child.try_wait().expect("its own child").is_none() {
-                if started.query("1").is_some() {
-                    started.folder = folder.take();
-                    return started;
-                }
-            }
+        while started.query("1").is_none() {
+            let ended = started.child.try_wait().expect("its own child");
+            assert!(
+                ended.is_none() && since.elapsed() < PATIENCE,
+                "Prometheus does not start: {ended:?}"
+            );
         }
+        started
     }
 
     /// What its interface answers; `None` while it does not listen yet.

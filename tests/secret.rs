@@ -17,6 +17,7 @@ use std::time::Instant;
 use scripted::{Backend, ok};
 use support::folder::Folder;
 use support::keys::{KeyFile, Said};
+use support::port::HeldPort;
 use support::{Answer, Guard, PATIENCE, command};
 
 const OLD: &str = "the-old-secret-0123456789-abcdefghij";
@@ -419,9 +420,8 @@ fn finish_wants_to_hear_it_from_every_guard() {
     }
     assert_eq!(guard.ask(presenting(&fresh)).status, 200);
     // Nobody listens at the second one, and the third is not an operator's listener.
-    let closed = std::net::TcpListener::bind("127.0.0.1:0").expect("bound");
-    let address = closed.local_addr().expect("bound").to_string();
-    drop(closed);
+    let closed = HeldPort::new();
+    let address = closed.address.to_string();
     stays(finish(&[&admin, &address]), "cannot be reached");
     let wrong = guard.address.to_string();
     stays(finish(&[&admin, &wrong]), "this is not its ADMIN_LISTEN");

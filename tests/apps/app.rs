@@ -2,7 +2,7 @@
 //! `APPS_DIRECT=1` is set, to tell whose fault a failure is.
 
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -12,6 +12,7 @@ use std::time::Instant;
 use rustix::process::{Pid, Signal, kill_process_group};
 
 use crate::client::Client;
+use crate::support::port::HeldPort;
 use crate::support::{Guard, PATIENCE, SECRET, installed, skip};
 
 const SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/apps");
@@ -34,6 +35,7 @@ pub(crate) struct App {
     child: Child,
     /// Its address without the guard.
     pub(crate) address: SocketAddr,
+    _port: HeldPort,
     folder: PathBuf,
 }
 
@@ -56,7 +58,8 @@ impl App {
         let folder = std::env::temp_dir().join(name);
         fs::create_dir_all(&folder).expect("a folder");
         prepare(&folder);
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
+        let port = HeldPort::new();
+        let address = port.address;
         let child = command(program, address, &folder)
             .env("PORT", address.port().to_string())
             .env("TOKENS", &folder)
@@ -70,6 +73,7 @@ impl App {
         let mut app = Self {
             child,
             address,
+            _port: port,
             folder,
         };
         let deadline = Instant::now() + PATIENCE;
@@ -107,11 +111,6 @@ fn has_venv() -> bool {
         );
     }
     is_there
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.local_addr().expect("an address").port()
 }
 
 fn command(program: Program, address: SocketAddr, folder: &Path) -> Command {

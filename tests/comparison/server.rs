@@ -5,7 +5,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
 use crate::support::folder::Folder;
-use crate::support::{PATIENCE, command, free_port, installed, path_of};
+use crate::support::port::HeldPort;
+use crate::support::{PATIENCE, command, installed, path_of};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -61,13 +62,15 @@ pub(crate) fn block(page: &str, language: &str) -> String {
 pub(crate) struct Server {
     process: Child,
     pub(crate) address: SocketAddr,
+    _port: HeldPort,
     _folder: Folder,
 }
 
 impl Server {
     /// Starts it with these lines; `None` where it does not take them.
     pub(crate) fn start(kind: Kind, lines: &str) -> Option<Self> {
-        let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
+        let port = HeldPort::new();
+        let address = port.address;
         let lines = lines.replace("127.0.0.1:8080", &address.to_string());
         let folder = Folder::new(&format!("comparison-{kind:?}-{}", address.port()));
         let mut command = command_for(kind, &lines, &folder);
@@ -81,6 +84,7 @@ impl Server {
         let mut server = Self {
             process,
             address,
+            _port: port,
             _folder: folder,
         };
         server.listens().then_some(server)

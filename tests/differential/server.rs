@@ -1,7 +1,7 @@
 //! The servers: each records what it understands, a line for each request.
 
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -11,6 +11,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::Value;
 
 use crate::support::folder::Folder;
+use crate::support::port::HeldPort;
 use crate::support::{PATIENCE, installed, skip};
 
 const SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/differential");
@@ -48,6 +49,7 @@ pub(crate) struct Server {
     child: Child,
     pub(crate) program: Program,
     pub(crate) address: SocketAddr,
+    _port: HeldPort,
     record: PathBuf,
     _folder: Folder,
 }
@@ -67,9 +69,8 @@ impl Server {
         let folder = Folder::new(&format!("differential-{program:?}"));
         let record = folder.path.join("record");
         fs::write(&record, "").expect("written");
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
-        let address = listener.local_addr().expect("an address");
-        drop(listener);
+        let port = HeldPort::new();
+        let address = port.address;
         let mut child = command(program, address, &folder.path)
             .env("PORT", address.port().to_string())
             .env("RECORD", &record)
@@ -92,6 +93,7 @@ impl Server {
             program,
             address,
             record,
+            _port: port,
             _folder: folder,
         })
     }

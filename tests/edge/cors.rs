@@ -3,6 +3,7 @@
 use crate::both::gateway;
 use crate::scripted::Backend;
 use crate::support::keys::KeyFile;
+use crate::support::port::HeldPort;
 use crate::support::{Answer, Guard, SECRET, command};
 
 const APP: &str = "https://app.example";
@@ -140,8 +141,8 @@ fn a_preflight_is_answered_without_a_key_and_does_not_reach_the_origin() {
 fn an_answer_in_place_of_the_origins_can_be_read_too() {
     let keys = KeyFile::new("edge-cors-502");
     let key = keys.add("alice", &[]);
-    let url = Backend::new().url();
-    let gateway = gateway(&keys, &url, &[("CORS_ORIGINS", APP)]);
+    let closed = HeldPort::new();
+    let gateway = gateway(&keys, &closed.url(), &[("CORS_ORIGINS", APP)]);
     let answer = gateway.ask(format!(
         "GET / HTTP/1.1\r\nHost: x\r\nOrigin: {APP}\r\nAuthorization: Bearer {key}\r\n\r\n"
     ));

@@ -3,6 +3,7 @@
 use crate::both::{gateway, request};
 use crate::scripted::{Backend, ok};
 use crate::support::keys::KeyFile;
+use crate::support::port::HeldPort;
 use crate::support::{Answer, Guard};
 
 const INVALID: &[u8] = br#"{"error":"Invalid API key"}"#;
@@ -31,7 +32,8 @@ fn no_answer_tells_why_a_key_is_not_good() {
     keys.must(&["rotate", &keys.id(&expired), "--overlap", "0s"]);
     let unknown = keys.add("carol", &[]);
     keys.must(&["rm", "carol"]);
-    let gateway = gateway(&keys, &Backend::new().url(), &[]);
+    let closed = HeldPort::new();
+    let gateway = gateway(&keys, &closed.url(), &[]);
     let answers = [
         &revoked,
         &expired,

@@ -11,6 +11,7 @@ use crate::peers::{
     HALF_HEAD, assert_ends, assert_granted, eventually, raise_file_limit, read_granted,
     rest_of_head,
 };
+use crate::support::port::HeldPort;
 use crate::support::{Answer, Guard, PATIENCE, SECRET, granted_request};
 
 /// Requires its end, with status 0; a hang fails by [`PATIENCE`].
@@ -57,7 +58,12 @@ fn hammer(mut stream: TcpStream, batch: usize, started: &Sender<()>, answered: &
 }
 
 fn stop_under_load(signal: Signal, workers: &str) {
-    let mut guard = Guard::with(&[("SHARED_SECRET", SECRET), ("WORKERS", workers)]);
+    let port = HeldPort::new();
+    let mut guard = Guard::with(&[
+        ("SHARED_SECRET", SECRET),
+        ("WORKERS", workers),
+        ("LISTEN", &port.address.to_string()),
+    ]);
     let answered = AtomicUsize::new(0);
     std::thread::scope(|scope| {
         let (started, starts) = channel();
@@ -150,8 +156,10 @@ fn a_backlog_of_pipelined_requests_is_answered_in_the_drain() {
 #[test]
 fn a_half_head_at_sigterm_is_answered_once_it_is_whole_and_idle_ones_are_closed() {
     // The drain ends by what happens here, not by its timeout.
+    let port = HeldPort::new();
     let mut guard = Guard::with(&[
         ("SHARED_SECRET", SECRET),
+        ("LISTEN", &port.address.to_string()),
         ("DRAIN_TIMEOUT", "600"),
         ("HEAD_TIMEOUT", "600"),
         ("WORKERS", "1"),

@@ -71,6 +71,10 @@ fn evicted_in_order(workers: &str) {
     }
 
     let lingering = lingering(&guard);
+    // It lingers once its turn is over: each worker has answered a later request then.
+    for stream in &mut proven {
+        assert_granted(stream);
+    }
     let come = |proven: &mut VecDeque<TcpStream>| {
         let mut stream = guard.connect();
         assert_granted(&mut stream);

@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::io::Write as _;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering::SeqCst};
@@ -13,6 +13,7 @@ use rustix::process::{Pid, Signal};
 
 use crate::backend::{Backend, Seen};
 use crate::file::File;
+use crate::support::port::HeldPort;
 use crate::support::{Answer, Guard, PATIENCE, SECRET, installed, path_of, skip};
 
 /// Which one.
@@ -150,6 +151,7 @@ pub(crate) struct Front {
     pub(crate) proxy: Proxy,
     process: Child,
     pub(crate) address: SocketAddr,
+    _port: HeldPort,
     pub(crate) backend: Backend,
     pub(crate) folder: Folder,
     is_origin: bool,
@@ -176,7 +178,8 @@ impl Front {
         let folder = Folder::new();
         make_certificate(&folder);
         let backend = Backend::start();
-        let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
+        let port = HeldPort::new();
+        let address = port.address;
         let mut command = File {
             proxy,
             setup,
@@ -198,6 +201,7 @@ impl Front {
             proxy,
             process,
             address,
+            _port: port,
             backend,
             folder,
             is_origin: matches!(setup.role, Role::Origin),
@@ -319,14 +323,4 @@ fn make_certificate(folder: &Folder) {
         "combined.pem",
         &(part("fullchain.pem") + &part("privkey.pem")),
     );
-}
-
-/// A port that nothing listens on, and below those that the system gives to clients.
-pub(crate) fn free_port() -> u16 {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let base = 20_000 + u16::try_from(std::process::id() % 100).expect("small") * 100;
-    (0..100)
-        .map(|_| base + NEXT.fetch_add(1, SeqCst) % 100)
-        .find(|&port| TcpListener::bind(("127.0.0.1", port)).is_ok())
-        .expect("a free port among a hundred")
 }

@@ -72,8 +72,8 @@ fn being_shut_out_is_no_pass() {
     assert_eq!(origin.requests().len(), 3);
     assert_eq!(report.of("wrong secret", "verdict"), "skipped");
     // Nobody is there.
-    let port = crate::support::free_port();
-    let report = without_secret(&format!("http://127.0.0.1:{port}/"), None, &[]);
+    let closed = crate::support::port::HeldPort::new();
+    let report = without_secret(&closed.url(), None, &[]);
     assert_eq!(
         (report.status, report.requests()),
         (Some(2), 0),

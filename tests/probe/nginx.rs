@@ -7,14 +7,15 @@ use std::time::Instant;
 
 use crate::authority::Issued;
 use crate::support::folder::Folder;
-use crate::support::{PATIENCE, free_port, installed, path_of};
+use crate::support::port::HeldPort;
+use crate::support::{PATIENCE, installed, path_of};
 
 /// A running nginx, ended by pid when dropped.
 pub(crate) struct Nginx {
     process: Child,
     folder: Folder,
     /// Where its servers listen, in order.
-    pub(crate) ports: Vec<u16>,
+    pub(crate) ports: Vec<HeldPort>,
 }
 
 /// A server that speaks TLS by `issued`; `body` stands in it.
@@ -51,7 +52,7 @@ impl Nginx {
              uwsgi_temp_path t; scgi_temp_path t;\n",
         );
         for server in servers {
-            let port = free_port();
+            let port = HeldPort::new();
             let server = server.replace("PORT", &port.to_string());
             text.extend(["server { ", &server, " }\n"]);
             ports.push(port);
@@ -79,8 +80,8 @@ impl Nginx {
 
     fn wait(&mut self) {
         let deadline = Instant::now() + PATIENCE;
-        for port in self.ports.clone() {
-            while TcpStream::connect(("127.0.0.1", port)).is_err() {
+        for port in &self.ports {
+            while TcpStream::connect(port.address).is_err() {
                 let ended = self.process.try_wait().expect("its own child");
                 let log = fs::read_to_string(self.folder.path.join("log")).unwrap_or_default();
                 assert!(ended.is_none() && Instant::now() < deadline, "{log}");

@@ -13,7 +13,8 @@ use crate::nginx::{Nginx, plain, tls};
 use crate::recorder::{Recorder, answer};
 use crate::support::folder::Folder;
 use crate::support::php::Php;
-use crate::support::{Guard, PATIENCE, SECRET, free_port, installed};
+use crate::support::port::HeldPort;
+use crate::support::{Guard, PATIENCE, SECRET, installed};
 
 /// An application of PHP that asks for the secret itself.
 const APPLICATION: &str = "<?php
@@ -86,7 +87,8 @@ fn a_guarded_origin_is_clean() {
     let (authority, issued) = localhost("probe-guarded");
     let backend = Recorder::start(&[&answer("200 OK", "the application")]);
     let (guard, url) = guarded(&issued, &backend);
-    let closed = [free_port().to_string(), free_port().to_string()];
+    let closed = [HeldPort::new(), HeldPort::new()];
+    let closed = closed.each_ref().map(ToString::to_string);
     let report = probe(
         &url,
         Some(&authority.certificate),
@@ -153,7 +155,8 @@ fn an_unguarded_backend_port_is_found_and_gets_no_secret() {
     let (authority, issued) = localhost("probe-backend");
     let backend = Recorder::start(&[&answer("200 OK", "the application")]);
     let (_guard, url) = guarded(&issued, &backend);
-    let closed = free_port().to_string();
+    let port = HeldPort::new();
+    let closed = port.to_string();
     let ports = format!("{},{}", closed, backend.port());
     let report = probe(
         &url,
@@ -211,7 +214,8 @@ fn nginx_with_if_is_held_against_curl() {
     let Some(nginx) = Nginx::start("if", &servers) else {
         return;
     };
-    let closed = free_port().to_string();
+    let port = HeldPort::new();
+    let closed = port.to_string();
     let mut all = Vec::new();
     for port in &nginx.ports {
         let url = format!("https://localhost:{port}/");
@@ -351,7 +355,8 @@ fn ended(authority: &Authority) -> Issued {
 fn a_certificate_that_cannot_be_verified_is_reported_and_nothing_is_sent() {
     let authority = Authority::new("probe-expired");
     let other = Authority::new("probe-other");
-    let closed = free_port().to_string();
+    let port = HeldPort::new();
+    let closed = port.to_string();
     for (issued, reason) in [
         (ended(&authority), "it ended Sat, 01 Feb 2025 00:00:00 GMT"),
         (
@@ -467,7 +472,8 @@ fn an_origin_that_wants_a_certificate_is_shown_one() {
     ];
     let guard = Guard::with(&[&listen[..], &issued.variables()].concat());
     let url = format!("https://localhost:{}/protected", guard.address.port());
-    let closed = free_port().to_string();
+    let port = HeldPort::new();
+    let closed = port.to_string();
     let ports = ["--http-port", &closed];
     let without = probe(&url, Some(&authority.certificate), &ports);
     assert_eq!(without.status, Some(2), "{:#}", without.json);
@@ -539,8 +545,8 @@ fn lines(report: &crate::asked::Report, part: &str) -> usize {
 
 #[test]
 fn who_cannot_be_asked_at_all_is_one_line() {
-    let closed = free_port();
-    let report = probe(&format!("http://127.0.0.1:{closed}/"), None, &[]);
+    let closed = HeldPort::new();
+    let report = probe(&closed.url(), None, &[]);
     assert_eq!(report.status, Some(2), "{:#}", report.json);
     assert_eq!(
         report.json["findings"].as_array().map(Vec::len),

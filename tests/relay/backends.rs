@@ -1,5 +1,6 @@
 //! Several backends, several addresses, Unix sockets, and requests in a circle.
 
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Barrier};
@@ -10,6 +11,7 @@ use crate::scripted::{
     Backend, Silent, accept_either, accept_unix, client, get, granted, guard_for, ok, pair,
     socket_path, unix_url,
 };
+use crate::support::port::HeldPort;
 
 #[test]
 fn the_backend_with_fewer_requests_outstanding_gets_the_next() {
@@ -39,9 +41,8 @@ fn the_backend_with_fewer_requests_outstanding_gets_the_next() {
 
 #[test]
 fn a_backend_that_refuses_is_passed_over() {
-    let gone = Backend::new().url();
-    let backend = Backend::new();
-    let guard = guard_for(&format!("{gone},{}", backend.url()), &[]);
+    let (gone, backend) = (HeldPort::new(), Backend::new());
+    let guard = guard_for(&format!("{},{}", gone.url(), backend.url()), &[]);
     backend.serve(|mut peer| {
         loop {
             peer.request();
@@ -102,7 +103,7 @@ fn what_may_go_again_goes_to_another_backend() {
     };
     client.send(get("/again"));
     assert_eq!(kept.head().line, "GET /again HTTP/1.1");
-    drop(going);
+    let _gone = going.stop();
     drop(kept);
     let (mut peer, head) = other.accept_head();
     assert_eq!(head.line, "GET /again HTTP/1.1");
@@ -114,17 +115,15 @@ fn what_may_go_again_goes_to_another_backend() {
 
 #[test]
 fn where_all_are_left_alone_each_is_tried_again() {
-    let (a, b) = (Backend::new(), Backend::new());
-    let (a_address, urls) = (a.address(), format!("{},{}", a.url(), b.url()));
-    drop((a, b));
-    let guard = guard_for(&urls, &[]);
+    let (a, b) = (HeldPort::new(), HeldPort::new());
+    let guard = guard_for(&format!("{},{}", a.url(), b.url()), &[]);
     let mut client = client(&guard);
     for _ in 0..3 {
         client.send(get("/"));
         client.answered(502);
     }
     // One comes back, and its rest has not ended.
-    let a = Backend::at(&a_address.to_string());
+    let a = Backend::at(a);
     client.send(get("/"));
     let (mut peer, _) = a.accept_head();
     peer.send(ok("back"));
@@ -133,17 +132,15 @@ fn where_all_are_left_alone_each_is_tried_again() {
 
 #[test]
 fn a_single_backend_that_comes_back_is_used_at_once() {
-    let backend = Backend::new();
-    let (address, url) = (backend.address(), backend.url());
-    drop(backend);
-    let guard = guard_for(&url, &[]);
+    let port = HeldPort::new();
+    let guard = guard_for(&port.url(), &[]);
     let mut client = client(&guard);
     for _ in 0..3 {
         client.send(get("/"));
         let answer = client.answered(502);
         assert_eq!(answer.body, br#"{"error":"Bad gateway"}"#);
     }
-    let backend = Backend::at(&address.to_string());
+    let backend = Backend::at(port);
     client.send(get("/"));
     let (mut peer, _) = backend.accept_head();
     peer.send(ok("back"));
@@ -153,8 +150,9 @@ fn a_single_backend_that_comes_back_is_used_at_once() {
 #[test]
 fn every_address_of_a_name_is_tried() {
     // What is below localhost has both addresses, whatever /etc/hosts says of localhost.
-    for host in ["127.0.0.1:0", "[::1]:0"] {
-        let backend = Backend::at(host);
+    let (v4, v6) = (Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into());
+    for (ip, other) in [(v4, v6), (v6, v4)] {
+        let backend = Backend::alone_at(ip, other);
         let port = backend.address().port();
         let guard = guard_for(&format!("http://relay.localhost:{port}"), &[]);
         let mut client = client(&guard);

@@ -1,6 +1,7 @@
 //! Interim answers: 103 is the backend's, 100 is ours, HTTP/1.0 knows neither.
 
-use crate::scripted::{Backend, client, get, granted, guard_for, ok, pair};
+use crate::scripted::{client, get, granted, guard_for, ok, pair};
+use crate::support::port::HeldPort;
 
 const HINTS: &str = "HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\n\r\n";
 const CONTINUE: &str = "HTTP/1.1 100 Continue\r\n\r\n";
@@ -79,8 +80,8 @@ fn a_client_that_does_not_wait_for_the_100_gets_none() {
 
 #[test]
 fn without_a_backend_there_is_no_100() {
-    let closed = Backend::new().url();
-    let guard = guard_for(&closed, &[]);
+    let closed = HeldPort::new();
+    let guard = guard_for(&closed.url(), &[]);
     let mut client = client(&guard);
     let fields = "Expect: 100-continue\r\nContent-Length: 2\r\n";
     client.send(granted("POST / HTTP/1.1", fields));

@@ -2,7 +2,7 @@
 //! have come.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use rustix::net::sockopt::set_socket_linger;
 use rustix::net::{AddressFamily, SocketType, bind, getsockname, listen, socket};
 
+use crate::support::port::HeldPort;
 use crate::support::{Guard, PATIENCE, SECRET};
 
 /// How a connection ended.
@@ -284,18 +285,38 @@ fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
 pub(crate) struct Backend {
     listener: TcpListener,
     address: SocketAddr,
+    port: HeldPort,
 }
 
 impl Backend {
     pub(crate) fn new() -> Self {
-        Self::at("127.0.0.1:0")
+        Self::at(HeldPort::new())
     }
 
-    pub(crate) fn at(address: &str) -> Self {
-        let listener = TcpListener::bind(address).expect("bound");
+    pub(crate) fn at(port: HeldPort) -> Self {
+        let listener = TcpListener::bind(port.address).expect("bound");
+        Self::with(listener, port)
+    }
+
+    /// One at a free port of `ip`, which stays closed at `other`.
+    pub(crate) fn alone_at(ip: IpAddr, other: IpAddr) -> Self {
+        let (listener, port) = HeldPort::beside_listener(ip, other);
+        Self::with(listener, port)
+    }
+
+    fn with(listener: TcpListener, port: HeldPort) -> Self {
         listener.set_nonblocking(true).expect("set");
         let address = listener.local_addr().expect("an address");
-        Self { listener, address }
+        Self {
+            listener,
+            address,
+            port,
+        }
+    }
+
+    /// Listens no longer: whoever connects is refused as long as its port is held.
+    pub(crate) fn stop(self) -> HeldPort {
+        self.port
     }
 
     pub(crate) fn address(&self) -> SocketAddr {

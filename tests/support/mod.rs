@@ -9,6 +9,7 @@ pub mod folder;
 pub mod keys;
 pub mod page;
 pub mod php;
+pub mod port;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -16,6 +17,8 @@ use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
+
+use rustix::net::sockopt;
 
 /// The secret that [`Guard::start`] configures.
 pub const SECRET: &str = "correct-horse-battery-staple-0123";
@@ -146,6 +149,7 @@ impl Guard {
         let stream = TcpStream::connect(self.address).expect("connects");
         stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
         stream.set_nodelay(true).expect("no delay");
+        hear_of_resets(&stream);
         stream
     }
 
@@ -291,10 +295,14 @@ impl Answer {
     }
 }
 
-/// A port of 127.0.0.1 at which nothing listens.
-pub fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("bound");
-    listener.local_addr().expect("an address").port()
+/// Has the kernel ask every second whether the peer is there still. A reset is sent once, and
+/// where a crowd fills the queue of the loopback device (`netdev_max_backlog`) it is
+/// lost: who only reads would never hear of it.
+pub fn hear_of_resets(stream: &TcpStream) {
+    let second = Duration::from_secs(1);
+    sockopt::set_tcp_keepidle(stream, second).expect("set");
+    sockopt::set_tcp_keepintvl(stream, second).expect("set");
+    sockopt::set_socket_keepalive(stream, true).expect("set");
 }
 
 /// A line on the real stderr: libtest captures what the macros print.

@@ -8,7 +8,8 @@ use std::time::Instant;
 use serde_json::Value;
 
 use super::folder::Folder;
-use super::{Answer, PATIENCE, free_port, installed};
+use super::port::HeldPort;
+use super::{Answer, PATIENCE, installed};
 
 /// Answers with what PHP makes of a request (`$_SERVER`), as JSON.
 pub const SHOWS_VARIABLES: &str = "<?php
@@ -22,6 +23,7 @@ pub struct Php {
     process: Child,
     /// Where it listens.
     pub address: SocketAddr,
+    _port: HeldPort,
     _folder: Folder,
 }
 
@@ -31,7 +33,8 @@ impl Php {
         if !installed("php", "apt install php-cli") {
             return None;
         }
-        let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
+        let port = HeldPort::new();
+        let address = port.address;
         // Several tests of a process may run one each.
         let folder = Folder::new(&format!("php-{}", address.port()));
         folder.write("index.php", script);
@@ -50,6 +53,7 @@ impl Php {
         Some(Self {
             process,
             address,
+            _port: port,
             _folder: folder,
         })
     }

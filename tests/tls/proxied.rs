@@ -111,9 +111,8 @@ fn haproxy_forwards_tcp_with_either_version() {
     let (authority, mut guard) = localhost("haproxy", &[("PROXY_PROTOCOL", "127.0.0.1")]);
     let own = guard.address;
     for version in ["send-proxy", "send-proxy-v2"] {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("bound");
-        let address = listener.local_addr().expect("an address");
-        drop(listener);
+        let port = crate::support::port::HeldPort::new();
+        let address = port.address;
         let file = authority.folder.write(
             "haproxy.cfg",
             &format!(

@@ -6,20 +6,23 @@ use std::process::Command;
 
 use crate::authority::{Authority, Key};
 use crate::guard;
+use crate::support::port::HeldPort;
 use crate::support::{Guard, SECRET, command, installed};
 
 /// A guard with TLS first and a redirect second; what is asked of the second.
 struct Setup {
     guard: Guard,
+    _port: HeldPort,
 }
 
 impl Setup {
     fn new(name: &str, more: &[(&str, &str)]) -> Self {
         let authority = Authority::new(name);
         let issued = authority.issue(Key::EcdsaPkcs8, &["one.test", "*.two.test"]);
-        let listen = format!("tls:{},redirect:127.0.0.1:0", free());
+        let port = HeldPort::new();
+        let listen = format!("tls:{},redirect:127.0.0.1:0", port.address);
         let guard = guard(&issued, &[&[("LISTEN", &*listen)], more].concat());
-        Self { guard }
+        Self { guard, _port: port }
     }
 
     fn ask(&self, request: &str) -> crate::support::Answer {
@@ -39,12 +42,6 @@ impl Setup {
             "GET {target} HTTP/1.1\r\nHost: {host}\r\n{fields}\r\n"
         ))
     }
-}
-
-/// An address that nothing listens at.
-fn free() -> std::net::SocketAddr {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("bound");
-    listener.local_addr().expect("an address")
 }
 
 #[test]
@@ -214,7 +211,8 @@ fn sockets_of_socket_units_have_roles() {
     }
     let authority = Authority::new("inherited");
     let issued = authority.issue(Key::EcdsaPkcs8, &["localhost"]);
-    let (plain, tls, redirect) = (free(), free(), free());
+    let ports = [HeldPort::new(), HeldPort::new(), HeldPort::new()];
+    let [plain, tls, redirect] = ports.each_ref().map(|port| port.address);
     let mut activate = Command::new("systemd-socket-activate");
     activate.arg("--fdname=odd:tls:redirect");
     for address in [plain, tls, redirect] {

@@ -6,6 +6,7 @@ use super::{Level, assert_all_are_named, mistake};
 use crate::authority::{Authority, Key};
 use crate::checked::Level::*;
 use crate::support::folder::Folder;
+use crate::support::port::HeldPort;
 use crate::support::{Guard, SECRET};
 
 #[test]
@@ -35,9 +36,8 @@ fn backends() {
             let _ = std::io::Write::write_all(&mut stream, b"SSH-2.0-OpenSSH_9.2\r\n\r\n");
         }
     });
-    let free = TcpListener::bind("127.0.0.1:0").expect("bound");
-    let own = free.local_addr().expect("an address").to_string();
-    drop(free);
+    let free = HeldPort::new();
+    let own = free.address.to_string();
     let path = |paths: &str, what: &str, remedy: &'static str| {
         let variables = [("BACKEND", "http://127.0.0.1:1"), ("PUBLIC_PATHS", paths)];
         mistake(&variables, Fault, "PUBLIC_PATHS", what, remedy)
