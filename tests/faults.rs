@@ -21,6 +21,8 @@ mod draining;
 mod early_answers;
 #[path = "faults/evictions.rs"]
 mod evictions;
+#[path = "faults/exceeded.rs"]
+mod exceeded;
 #[path = "faults/fairness.rs"]
 mod fairness;
 #[path = "faults/file_table.rs"]

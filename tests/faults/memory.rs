@@ -30,7 +30,7 @@ fn setting(arguments: &[&str], name: &str) -> String {
 
 /// Where a guard listens, or a backend.
 #[derive(Clone, Debug)]
-enum Place {
+pub(crate) enum Place {
     Tcp(std::net::SocketAddr),
     Unix(PathBuf),
 }
@@ -286,7 +286,7 @@ fn memory_max_holds_whatever_peers_of_an_inherited_unix_socket_do() {
 
 /// A backend that answers by the path: `/stuck` takes nothing after the head, `/large`
 /// sends 8 MB, `/tunnel` switches protocols, sends on, and takes nothing.
-fn backend(place: &Place) -> Arc<OwnedFd> {
+pub(crate) fn backend(place: &Place) -> Arc<OwnedFd> {
     enum Listening {
         Tcp(TcpListener),
         Unix(UnixListener),
