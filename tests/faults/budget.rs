@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::net::TcpStream;
 
-use crate::peers::{assert_granted, raise_file_limit};
+use crate::peers::{assert_granted, assert_taken, raise_file_limit};
 use crate::support::{Answer, Guard, SECRET, granted_request};
 
 /// `MAX_HEAD_BYTES`, unless it is set.
@@ -63,7 +63,8 @@ fn past_the_budget_the_largest_goes_and_of_equal_ones_the_one_that_began_first()
     let mut large: Vec<_> = (0..BUDGET / HELD + 20)
         .map(|_| {
             let stream = hold(&guard, HELD);
-            // One worker: the answer tells that it has read what came before.
+            assert_taken(&stream);
+            // One worker: the answer tells that its turn is over.
             assert_granted(&mut kept);
             assert_granted(&mut kept);
             stream

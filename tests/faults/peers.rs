@@ -1,7 +1,7 @@
 //! What a peer does in these tests, and what the system says of the guard.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::os::fd::OwnedFd;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
@@ -61,6 +61,28 @@ pub(crate) fn eventually(what: &str, is_so: impl Fn() -> bool) {
         );
         std::thread::park_timeout(Duration::from_millis(10));
     }
+}
+
+/// Waits until the guard's process has taken all that was sent (`/proc/net/tcp`, proc(5)).
+pub(crate) fn assert_taken(stream: &TcpStream) {
+    let shown = |address: std::io::Result<SocketAddr>| match address.expect("an address") {
+        SocketAddr::V4(address) => {
+            let ip = u32::from_ne_bytes(address.ip().octets());
+            format!("{ip:08X}:{:04X}", address.port())
+        }
+        SocketAddr::V6(_) => unreachable!("guards of these tests listen at 127.0.0.1"),
+    };
+    let (own, other) = (shown(stream.local_addr()), shown(stream.peer_addr()));
+    eventually("all that was sent is taken", || {
+        let table = std::fs::read_to_string("/proc/net/tcp").expect("the sockets");
+        let queued = |line: &str| {
+            let fields: Vec<_> = line.split_whitespace().collect();
+            let (to_send, to_read) = fields[4].split_once(':').expect("two queues");
+            let is_own = fields[1] == own && fields[2] == other && to_send != "00000000";
+            is_own || fields[1] == other && fields[2] == own && to_read != "00000000"
+        };
+        !table.lines().skip(1).any(queued)
+    });
 }
 
 /// Processor time that the process has used, in clock ticks (100 a second on Linux).
