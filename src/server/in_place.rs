@@ -123,7 +123,7 @@ mod tests {
     use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 
     use super::*;
-    use crate::auth::secrets::Secrets;
+    use crate::auth::secrets::{Digest, Secrets};
     use crate::auth::shared_secret::Guard;
     use crate::handlers::origin::Origin;
     use crate::http1::forwarded::TrustedProxies;
@@ -139,14 +139,15 @@ mod tests {
         max_connections: SLOTS,
     };
 
-    fn group() -> ListenerGroup {
+    fn group(secrets: &[&[u8]]) -> ListenerGroup {
+        let digests = secrets.iter().map(|secret| Digest::of(secret)).collect();
         ListenerGroup {
             addresses: Vec::new(),
             access: SocketAccess::default(),
             inherited: Vec::new(),
             private: None,
             handler: Arc::new(Origin {
-                guard: Guard::new("X-Shared-Secret", Arc::new(Secrets::new(Vec::new()))),
+                guard: Guard::new("X-Shared-Secret", Arc::new(Secrets::new(digests))),
                 trusted_proxies: TrustedProxies::default(),
                 access_log: false,
             }),
@@ -158,9 +159,32 @@ mod tests {
         }
     }
 
+    /// Their requests have come when they are opened, and the first is in the higher slot.
+    #[test]
+    fn of_two_that_one_pass_opens_the_first_is_idle_for_longer() {
+        let mut worker = InPlaceWorker::new(group(&[b"right"]), LIMITS).expect("a worker");
+        let gone = [worker.connect(), worker.connect()].map(|client| client.expect("connected"));
+        worker.run().expect("runs");
+        for client in gone {
+            drop(client);
+            worker.run().expect("runs");
+        }
+        let head = b"GET /protected HTTP/1.1\r\nHost: x\r\nX-Shared-Secret: right\r\n\r\n";
+        let mut clients = [worker.connect(), worker.connect()].map(|made| made.expect("one"));
+        for client in &mut clients {
+            client.write_all(head).expect("sent");
+        }
+        worker.run().expect("runs");
+        let slots = &worker.handle.slots;
+        for slot in [1, 0] {
+            assert_eq!(slots.longest_idle().map(|(_, slot)| slot), Some(slot));
+            slots.claim(Victim::Idle(slot));
+        }
+    }
+
     #[test]
     fn it_does_all_that_it_can_and_then_nothing() {
-        let mut worker = InPlaceWorker::new(group(), LIMITS).expect("a worker");
+        let mut worker = InPlaceWorker::new(group(&[]), LIMITS).expect("a worker");
         let mut client = worker.connect().expect("a connection");
         assert!(worker.run().expect("runs"));
         assert_eq!(worker.connections(), (1, 0));
@@ -195,8 +219,8 @@ mod tests {
     fn unproven(handle: &WorkerHandle, turns: &AtomicUsize) -> UnixStream {
         let client = connect(handle, false).expect("a connection");
         let before = turns.load(SeqCst);
-        // One of them began after it was handed over.
-        while turns.load(SeqCst) < before + 2 {
+        // The second one at the latest opens it, and the next one hears that it is writable.
+        while turns.load(SeqCst) < before + 3 {
             std::thread::yield_now();
         }
         client
@@ -206,7 +230,7 @@ mod tests {
     #[test]
     fn while_a_victim_goes_nothing_else_seems_to_and_its_slot_is_free_after_its_file() {
         const COUNT: usize = 8;
-        let mut parts = InPlaceWorker::new(group(), LIMITS).expect("a worker");
+        let mut parts = InPlaceWorker::new(group(&[]), LIMITS).expect("a worker");
         let InPlaceWorker {
             worker,
             handle,
