@@ -1,7 +1,7 @@
 //! `origin-guard health`: whether a running guard answers and can do its work, in one line
 //! and an exit status, for HEALTHCHECK of an image and for scripts.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use serde_json::Value;
 
@@ -48,7 +48,8 @@ impl std::error::Error for Unhealthy {
 
 /// Asks the guard at each of these addresses, and tells how the first one does.
 ///
-/// A backend that fails, a file that cannot be read again and a certificate that ends are
+/// Whoever listens there is believed; where it may not be a guard, the line says so. A
+/// backend that fails, a file that cannot be read again and a certificate that ends are
 /// in the line, and no fault of health: another guard in its place would do no better.
 ///
 /// # Errors
@@ -82,6 +83,10 @@ fn ask_one(address: &Address) -> Result<String, Reason> {
         Some(true) => {
             let connections = status["connections_open"].as_u64().unwrap_or_default();
             let mut line = format!("healthy: {address} answers, connections={connections}");
+            if let Some(doubt) = answer.whose.doubt(&[]) {
+                // Writing to a string cannot fail.
+                let _ = write!(line, "; it {doubt}");
+            }
             for problem in problems {
                 line += "; ";
                 line += problem.trim_end_matches('.');

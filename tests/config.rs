@@ -433,3 +433,30 @@ fn what_another_listener_takes_is_named() {
         assert!(line.is_some_and(|line| line.contains(said)), "{errors}");
     }
 }
+
+/// `check` names who has the address, and so does the start.
+#[test]
+fn an_address_that_is_taken_is_named_with_its_holder() {
+    let folder = Folder::new("config-taken");
+    let path = folder.path.join("socket");
+    let _unix = std::os::unix::net::UnixListener::bind(&path).expect("bound");
+    let tcp = std::net::TcpListener::bind("127.0.0.1:0").expect("bound");
+    let port = tcp.local_addr().expect("an address").port();
+    let name = std::fs::read_to_string("/proc/self/comm").expect("readable");
+    let holder = format!("by {} (process {})", name.trim(), std::process::id());
+    for listen in [
+        format!("127.0.0.1:{port}"),
+        // A wildcard takes the port of every address.
+        format!("0.0.0.0:{port}"),
+        format!("unix:{}", path.display()),
+    ] {
+        let variables = [("SHARED_SECRET", SECRET), ("LISTEN", &*listen)];
+        let (status, _, errors) = run(&[], &variables);
+        assert_eq!(status, Some(1), "{errors}");
+        let line = errors.lines().find(|line| line.contains("failed "));
+        let line = line.unwrap_or_else(|| panic!("no failure in {errors}"));
+        for named in [&*listen, &*holder, "; stop what listens there, or choose"] {
+            assert!(line.contains(named), "{named}: {line}");
+        }
+    }
+}

@@ -8,9 +8,9 @@ mod support;
 
 use std::fs;
 use std::io::Write as _;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::time::Instant;
 
@@ -18,8 +18,10 @@ use scripted::{Backend, ok};
 use support::folder::Folder;
 use support::keys::{KeyFile, Said};
 use support::port::HeldPort;
-use support::{Answer, Guard, PATIENCE, command};
+use support::{Answer, Guard, PATIENCE, command, installed, skip};
 
+/// Another user.
+const NOBODY: u32 = 65534;
 const OLD: &str = "the-old-secret-0123456789-abcdefghij";
 
 /// Runs `origin-guard secret` with these arguments and this standard input.
@@ -556,4 +558,102 @@ fn the_file_behind_a_link_is_named() {
     assert_eq!(said.status, Some(0), "{said:?}");
     let named = format!("is a link; the file is {}", text(&file));
     assert!(said.err.contains(&named) && link.is_symlink(), "{said:?}");
+}
+
+/// A guard that another user has started, with secrets of its own.
+fn guard_of_nobody(credentials: &Folder, admin: &str) -> Guard {
+    let nobody = NOBODY.to_string();
+    let mut stranger = Command::new("setpriv");
+    stranger
+        .args(["--reuid", &nobody, "--regid", &nobody, "--clear-groups"])
+        .arg(env!("CARGO_BIN_EXE_origin-guard"))
+        .env_clear()
+        .env("CREDENTIALS_DIRECTORY", &credentials.path)
+        .env("LISTEN", "127.0.0.1:0")
+        .env("ADMIN_LISTEN", admin);
+    Guard::spawn(&mut stranger)
+}
+
+#[test]
+fn finish_believes_no_listener_of_a_stranger() {
+    if !rustix::process::geteuid().is_root() {
+        return skip("needs root, to become another user");
+    }
+    if !installed("setpriv", "apt install util-linux") {
+        return;
+    }
+    let folder = Folder::new("secret-strangers");
+    let file = folder.write("secrets", &format!("{OLD}\n"));
+    assert_eq!(secret(&["rotate", text(&file)]).status, Some(0));
+    // It says that its second secret is never used.
+    let theirs = Folder::new("secret-theirs");
+    let held = theirs.write("shared-secret", &format!("{OLD}-2\n{OLD}-3\n"));
+    for path in [&theirs.path, &held] {
+        chown(path, Some(NOBODY), Some(NOBODY)).expect("root");
+    }
+    let ask_with_current = |guard: &Guard| {
+        assert_eq!(guard.ask(presenting(&format!("{OLD}-2"))).status, 200);
+    };
+    let finish =
+        |admin: &str| secret(&["finish", text(&file), "--quiet-for", "0s", "--admin", admin]);
+    let stays = |said: Said| {
+        assert_eq!(said.status, Some(1), "{said:?}");
+        for named in ["may be somebody else's", "user 65534", "unix:", "--force"] {
+            assert!(said.err.contains(named), "{named}: {said:?}");
+        }
+        let held = fs::read_to_string(&file).expect("there");
+        assert!(held.contains(OLD), "{said:?}");
+    };
+    let stranger = guard_of_nobody(&theirs, "127.0.0.1:0");
+    ask_with_current(&stranger);
+    let admin = stranger.second_address().to_string();
+    stays(finish(&admin));
+    // What only tells is told, with the doubt.
+    let said = secret(&["status", text(&file), "--admin", &admin]);
+    assert_eq!(said.status, Some(0), "{said:?}");
+    assert!(said.out.contains("may be somebody else's"), "{said:?}");
+    let health = command()
+        .args(["health", "--admin", &admin])
+        .output()
+        .expect("runs");
+    let health: Said = health.into();
+    assert_eq!(health.status, Some(0), "{health:?}");
+    assert!(health.out.contains("user 65534 listens"), "{health:?}");
+    // Where everyone may make a socket, its owner counts.
+    let socket = format!("unix:{}/a.sock", theirs.path.display());
+    let at_socket = guard_of_nobody(&theirs, &socket);
+    ask_with_current(&at_socket);
+    stays(finish(&socket));
+    // Root has put this folder there for that user.
+    let granted = Granted::new("origin-guard-test");
+    let socket = format!("unix:{}/a.sock", granted.0.display());
+    let of_folder = guard_of_nobody(&theirs, &socket);
+    ask_with_current(&of_folder);
+    let said = finish(&socket);
+    assert_eq!(said.status, Some(0), "{said:?}");
+    // Who owns the file can end a rotation anyway.
+    assert_eq!(secret(&["rotate", text(&file)]).status, Some(0));
+    chown(&file, Some(NOBODY), Some(NOBODY)).expect("root");
+    let theirs_too = guard_of_nobody(&theirs, "127.0.0.1:0");
+    ask_with_current(&theirs_too);
+    let said = finish(&theirs_too.second_address().to_string());
+    assert_eq!(said.status, Some(0), "{said:?}");
+}
+
+/// A folder of another user's in one of root's, gone when dropped.
+struct Granted(PathBuf);
+
+impl Granted {
+    fn new(name: &str) -> Self {
+        let path = PathBuf::from(format!("/run/{name}-{}", std::process::id()));
+        fs::create_dir(&path).expect("root");
+        chown(&path, Some(NOBODY), Some(NOBODY)).expect("root");
+        Self(path)
+    }
+}
+
+impl Drop for Granted {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
 }

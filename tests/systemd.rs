@@ -149,6 +149,30 @@ fn the_readme_installs_it_and_rotates_the_secret() {
     );
 }
 
+/// systemd chooses the user of the service, so that nobody knows it beforehand.
+#[test]
+fn finish_believes_the_service_at_a_loopback_port() {
+    let Some(machine) = installed() else { return };
+    machine.sh("mkdir -p /etc/systemd/system/origin-guard.service.d");
+    machine.sh(
+        "printf '[Service]\\nEnvironment=ADMIN_LISTEN=127.0.0.1:9100\\n' \
+         > /etc/systemd/system/origin-guard.service.d/admin.conf",
+    );
+    write_secrets(&machine, &format!("{NEW}\n{OLD}"));
+    machine.sh("systemctl daemon-reload && systemctl start origin-guard");
+    assert_eq!(status(&machine, NEW), 200);
+    let user = machine.show("UID");
+    assert!(
+        user.parse::<u32>().is_ok_and(|user| user > 0),
+        "{user} is chosen by systemd"
+    );
+    let finish =
+        format!("origin-guard secret finish {SECRET_FILE} --admin 127.0.0.1:9100 --quiet-for 0s");
+    let said = machine.try_sh(&finish);
+    let said = String::from_utf8_lossy(&said.stderr).into_owned();
+    assert!(said.contains("1 removed"), "{said}");
+}
+
 #[test]
 fn the_readme_opens_the_gateway_s_door() {
     let Some(machine) = installed() else { return };

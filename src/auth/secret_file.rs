@@ -27,6 +27,8 @@ pub struct SecretFile {
     pub warnings: Vec<String>,
     /// When it was changed last, by the system's clock.
     pub changed: SystemTime,
+    /// The user whose file it is, who can change it anyway.
+    pub owner: u32,
 }
 
 /// Why a file of secrets is not read or changed. Displays as the message for the operator,
@@ -128,6 +130,7 @@ impl SecretFile {
             warnings: warning.into_iter().chain(loaded.warnings).collect(),
             text,
             changed,
+            owner: metadata.uid(),
         })
     }
 
@@ -231,6 +234,7 @@ mod tests {
             text: Zeroizing::new(text.as_bytes().to_vec()),
             secrets: 0,
             warnings: Vec::new(),
+            owner: 0,
             changed: SystemTime::now(),
         }
     }

@@ -1,12 +1,10 @@
 //! Whether the addresses can be listened at: each is bound and closed again.
 
-use super::sockets::{self, OWN};
 use super::surroundings::Surroundings;
 use crate::app::InheritedSockets;
 use crate::config::Config;
 use crate::finding::{Finding, Level};
 use crate::net::{Address, BindError, try_bind};
-use crate::printable::Printable;
 
 const SOCKET_UNIT: &str = "socket unit";
 /// What this program is called in /proc.
@@ -71,26 +69,11 @@ pub(super) fn look(
 }
 
 fn denied(variable: &str, address: &Address, error: &BindError) -> Finding {
-    let message = format_args!("{address}: {error}").to_string();
-    let mut finding = Finding::of(Level::Fault, variable, message);
-    if !error.is_in_use() {
-        return finding;
-    }
-    let others = sockets::listening(OWN);
-    let mut others = others.iter().filter(|other| address.meets(&other.address));
-    let holder = others.find_map(|other| sockets::holder(other.inode));
-    if let Some(holder) = holder {
-        finding.what = format!(
-            "{}, by {} (process {})",
-            finding.what,
-            Printable(&holder.name),
-            holder.pid
-        );
-        if holder.name == OWN_NAME {
-            "it runs already: add --local to look at everything else, stop it, or ask about the \
-             service that it is of: origin-guard check --unit origin-guard.service"
-                .clone_into(&mut finding.remedy);
-        }
+    let mut finding = Finding::of(Level::Fault, variable, format_args!("{address}: {error}"));
+    if error.holder().is_some_and(|holder| holder.name == OWN_NAME) {
+        "it runs already: add --local to look at everything else, stop it, or ask about the \
+         service that it is of: origin-guard check --unit origin-guard.service"
+            .clone_into(&mut finding.remedy);
     }
     finding
 }

@@ -10,7 +10,6 @@ mod clock;
 mod exposure;
 mod limits;
 mod report;
-mod sockets;
 mod surroundings;
 mod unit;
 

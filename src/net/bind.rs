@@ -16,6 +16,7 @@ use rustix::net::{
 };
 
 use super::address::Address;
+use super::sockets::{self, Holder};
 
 /// Who may connect to a Unix socket that we bind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +41,8 @@ impl Default for SocketAccess {
 pub struct BindError {
     address: Address,
     cause: Cause,
+    /// Who listens there, where that can be seen.
+    holder: Option<Holder>,
 }
 
 #[derive(Debug)]
@@ -53,16 +56,26 @@ enum Cause {
 
 impl BindError {
     fn new(address: &Address, error: impl Into<io::Error>) -> Self {
+        let error = error.into();
+        let is_in_use = error.kind() == ErrorKind::AddrInUse;
         Self {
             address: address.clone(),
-            cause: Cause::System(error.into()),
+            cause: Cause::System(error),
+            holder: is_in_use.then(|| sockets::holder_of(address)).flatten(),
         }
     }
 
-    /// Whether somebody listens there.
-    #[must_use]
-    pub fn is_in_use(&self) -> bool {
-        self.kind() == ErrorKind::AddrInUse
+    fn of_file(address: &Address, cause: Cause) -> Self {
+        Self {
+            address: address.clone(),
+            cause,
+            holder: None,
+        }
+    }
+
+    /// Who listens there, where somebody does and that can be seen.
+    pub(crate) fn holder(&self) -> Option<&Holder> {
+        self.holder.as_ref()
     }
 
     fn kind(&self) -> ErrorKind {
@@ -70,6 +83,11 @@ impl BindError {
             Cause::System(error) | Cause::Group(error) => error.kind(),
             Cause::NotASocket => ErrorKind::AlreadyExists,
         }
+    }
+
+    /// How to find out who listens there, where this does not tell.
+    fn hint(&self, how: &'static str) -> &'static str {
+        if self.holder.is_some() { "" } else { how }
     }
 
     /// What to do where the system denies a port.
@@ -81,7 +99,8 @@ impl BindError {
         };
         match self.kind() {
             ErrorKind::AddrInUse => {
-                to.write_str("stop what listens there (ss -ltnp names it), or choose another port")
+                let hint = self.hint(" (ss -ltnp names it)");
+                write!(to, "stop what listens there{hint}, or choose another port")
             }
             ErrorKind::AddrNotAvailable => write!(
                 to,
@@ -113,7 +132,8 @@ impl BindError {
             ),
             (_, Cause::NotASocket) => to.write_str("remove it, or choose another path"),
             (ErrorKind::AddrInUse, _) => {
-                to.write_str("stop what listens there (ss -lxp names it), or choose another path")
+                let hint = self.hint(" (ss -lxp names it)");
+                write!(to, "stop what listens there{hint}, or choose another path")
             }
             (ErrorKind::NotFound | ErrorKind::NotADirectory, _) => write!(
                 to,
@@ -132,7 +152,13 @@ impl BindError {
 impl fmt::Display for BindError {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.cause {
-            Cause::System(error) => write!(to, "{error}; ")?,
+            Cause::System(error) => {
+                write!(to, "{error}")?;
+                if let Some(holder) = &self.holder {
+                    write!(to, ", by {holder}")?;
+                }
+                to.write_str("; ")?;
+            }
             Cause::Group(error) => {
                 write!(to, "SOCKET_GROUP cannot be given to it: {error}; ")?;
             }
@@ -248,7 +274,7 @@ fn bind_unix(path: &Path, access: SocketAccess) -> Result<OwnedFd, BindError> {
     if granted.is_err() {
         let _ = fs::remove_file(path);
     }
-    granted.map_err(|cause| BindError { address, cause })?;
+    granted.map_err(|cause| BindError::of_file(&address, cause))?;
     Ok(socket)
 }
 
@@ -280,10 +306,7 @@ fn is_stale(address: &Address, path: &Path) -> Result<bool, BindError> {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
         Err(error) => return Err(failed(error)),
         Ok(metadata) if !metadata.file_type().is_socket() => {
-            return Err(BindError {
-                address: address.clone(),
-                cause: Cause::NotASocket,
-            });
+            return Err(BindError::of_file(address, Cause::NotASocket));
         }
         Ok(_) => {}
     }

@@ -9,6 +9,7 @@ pub mod proxy_protocol;
 pub mod resolve;
 mod self_check;
 mod socket;
+pub(crate) mod sockets;
 mod stream;
 pub mod tls;
 mod token;

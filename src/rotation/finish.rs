@@ -51,6 +51,8 @@ fn may(file: &SecretFile, guards: &[Address], quiet: Duration) -> Result<(), Sec
     for address in guards {
         match guard::ask(address) {
             Ok(status) => {
+                let doubt = status.doubt(file);
+                reasons.extend(doubt.map(|doubt| format!("the guard at {address} {doubt}")));
                 let against = against(&status, file, quiet).into_iter();
                 reasons.extend(against.map(|reason| format!("the guard at {address} {reason}")));
                 waits_for_current |= status.checks && status.has_not_read(file).is_none();

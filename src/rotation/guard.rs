@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
 
-use crate::admin_client::{self, AskError};
+use crate::admin_client::{self, AskError, Doubt, Whose};
 use crate::auth::secret_file::SecretFile;
 use crate::net::Address;
 
@@ -26,6 +26,8 @@ pub(super) struct GuardStatus {
     source: String,
     /// The current one first.
     pub(super) secrets: Vec<Used>,
+    /// Whose process has told all this.
+    whose: Whose,
 }
 
 /// How one secret is used.
@@ -77,10 +79,11 @@ pub(super) fn ask(address: &Address) -> Result<GuardStatus, GuardError> {
         return Err(GuardError::Status(answer.status));
     }
     let json = serde_json::from_slice(&answer.body).ok();
-    json.as_ref().and_then(read).ok_or(GuardError::Json)
+    let status = json.as_ref().and_then(|json| read(json, answer.whose));
+    status.ok_or(GuardError::Json)
 }
 
-fn read(json: &Value) -> Option<GuardStatus> {
+fn read(json: &Value, whose: Whose) -> Option<GuardStatus> {
     let secrets = &json["secrets"];
     let used = secrets["used"].as_array()?.iter();
     Some(GuardStatus {
@@ -89,6 +92,7 @@ fn read(json: &Value) -> Option<GuardStatus> {
         source: secrets["source"].as_str()?.to_owned(),
         read_at: SystemTime::UNIX_EPOCH.checked_add(seconds(&secrets["read_at"])?)?,
         secrets: used.map(read_used).collect::<Option<_>>()?,
+        whose,
     })
 }
 
@@ -114,6 +118,12 @@ fn seconds(json: &Value) -> Option<Duration> {
 }
 
 impl GuardStatus {
+    /// Why it may not be a guard that has told this. The owner of `file` can end a rotation
+    /// without a lie.
+    pub(super) fn doubt(&self, file: &SecretFile) -> Option<Doubt> {
+        self.whose.doubt(&[file.owner])
+    }
+
     /// Why it does not have the secrets that `file` holds now. Displays as what follows its
     /// address. Guard and file are on one machine, and have one clock.
     pub(super) fn has_not_read(&self, file: &SecretFile) -> Option<String> {

@@ -1,5 +1,6 @@
 //! `secret status`: what the running guards say of the secrets of a file.
 
+use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::path::Path;
 use std::time::Duration;
@@ -42,6 +43,10 @@ fn secrets(count: usize) -> String {
 fn told(address: &Address, status: &GuardStatus, file: &SecretFile) -> String {
     let uptime = span(status.uptime);
     let mut text = format!("{address}: running for {uptime}\n");
+    if let Some(doubt) = status.doubt(file) {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "  it {doubt}");
+    }
     if let Some(reason) = status.has_not_read(file) {
         text += "  it ";
         text += &reason;

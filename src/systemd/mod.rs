@@ -3,6 +3,7 @@
 //! Without systemd nothing is there to take and nobody to tell, and all of this does
 //! nothing.
 
+pub(crate) mod programs;
 pub mod watchdog;
 
 use std::error::Error;

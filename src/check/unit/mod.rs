@@ -14,12 +14,11 @@ mod within;
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
-use std::process::Command;
 
 use super::report::Report;
-use super::sockets::{self, OWN};
 use super::surroundings::Surroundings;
 use crate::finding::{Finding, Level};
+use crate::net::sockets::{self, OWN};
 pub(super) use error::UnitError;
 use socket_units::SocketUnit;
 use systemctl::Properties;
@@ -39,19 +38,8 @@ const ASKED: &[&str] = &[
     "MemoryMax",
 ];
 
-/// Where the programs of systemd are. Root must not run what others put elsewhere.
-const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin:/run/current-system/sw/bin";
-
 /// What this program is called.
 const OWN_NAME: &str = "origin-guard";
-
-/// A program of systemd's, with nothing of this process's environment, which could lead it
-/// to other libraries and another manager (ld.so(8), systemctl(1)).
-fn command(program: &str) -> Command {
-    let mut command = Command::new(program);
-    command.env_clear().env("PATH", PATH).env("LC_ALL", "C");
-    command
-}
 
 /// Looks at the service `name`.
 ///

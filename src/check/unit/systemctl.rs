@@ -1,7 +1,7 @@
 //! What systemd says of units (systemctl(1)).
 
-use super::command;
 use super::error::UnitError;
+use crate::systemd::programs::command;
 
 const PROGRAM: &str = "systemctl";
 

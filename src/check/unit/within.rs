@@ -11,6 +11,7 @@ use super::systemctl::Properties;
 use crate::check::report::Report;
 use crate::check::surroundings::Surroundings;
 use crate::finding::{Finding, Level};
+use crate::systemd::programs;
 
 const PROGRAM: &str = "systemd-run";
 
@@ -154,7 +155,7 @@ impl Run<'_> {
     }
 
     fn command(&self, variables: Option<&EnvironmentFile>) -> Command {
-        let mut command = super::command(PROGRAM);
+        let mut command = programs::command(PROGRAM);
         command.args(["--quiet", "--wait", "--pipe", "--collect"]);
         command.arg(format!("--description=origin-guard check of {}", self.unit));
         let mut property = |name: &str, value: &str| {

@@ -1,20 +1,24 @@
 //! Which sockets of this machine listen, and who holds them (`proc_net(5)`, `proc_pid_fd(5)`).
 
 use std::collections::HashSet;
+use std::fmt;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
-use crate::net::Address;
+use super::address::Address;
+use crate::printable::Printable;
 
 /// Where this process sees them.
-pub(super) const OWN: &str = "/proc/self/net";
+pub(crate) const OWN: &str = "/proc/self/net";
 
 /// A socket that listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Listening {
-    pub(super) address: Address,
-    pub(super) inode: u64,
+pub(crate) struct Listening {
+    pub(crate) address: Address,
+    pub(crate) inode: u64,
+    /// Who has opened it; not known of a Unix socket.
+    pub(crate) user: Option<u32>,
 }
 
 /// `LISTEN` in the column `st`.
@@ -24,7 +28,7 @@ const ACCEPTS: u32 = 0x1_0000;
 
 /// All that listen in the network whose tables are in the folder `net`. What cannot be read
 /// tells of none.
-pub(super) fn listening(net: &str) -> Vec<Listening> {
+pub(crate) fn listening(net: &str) -> Vec<Listening> {
     let table = |name: &str| fs::read_to_string(Path::new(net).join(name)).unwrap_or_default();
     let mut found = Vec::new();
     for name in ["tcp", "tcp6"] {
@@ -39,11 +43,16 @@ fn tcp(line: &str) -> Option<Listening> {
     let mut columns = line.split_whitespace();
     let local = columns.nth(1)?;
     let state = columns.nth(1)?;
-    let inode = columns.nth(5)?.parse().ok()?;
+    let user = columns.nth(3)?.parse().ok();
+    let inode = columns.nth(1)?.parse().ok()?;
     let (ip, port) = local.split_once(':')?;
     let port = u16::from_str_radix(port, 16).ok()?;
     let address = Address::Tcp(SocketAddr::new(address(ip)?, port));
-    (state == LISTEN).then_some(Listening { address, inode })
+    (state == LISTEN).then_some(Listening {
+        address,
+        inode,
+        user,
+    })
 }
 
 /// Words of 32 bits, each in the machine's own order.
@@ -77,11 +86,27 @@ fn unix(line: &str) -> Option<Listening> {
     is_path.then_some(Listening {
         address: Address::Unix(path.into()),
         inode: inode.trim().parse().ok()?,
+        user: None,
     })
 }
 
+/// Where a connection to `wanted` arrives: at the socket that is bound to just that, else
+/// at a wildcard.
+pub(crate) fn receiver(listening: &[Listening], wanted: SocketAddr) -> Option<&Listening> {
+    let bound = |address: SocketAddr| {
+        let exact = Address::Tcp(address);
+        listening.iter().find(|socket| socket.address == exact)
+    };
+    let port = wanted.port();
+    let v4 = || wanted.is_ipv4().then(|| bound(([0; 4], port).into()))?;
+    // It takes IPv4 too, unless it is made not to; then nothing answers there.
+    bound(wanted)
+        .or_else(v4)
+        .or_else(|| bound(([0u16; 8], port).into()))
+}
+
 /// The sockets that the process `pid` holds, by inode. Another user's are not seen.
-pub(super) fn held_by(pid: u32) -> HashSet<u64> {
+pub(crate) fn held_by(pid: u32) -> HashSet<u64> {
     let Ok(files) = fs::read_dir(format!("/proc/{pid}/fd")) else {
         return HashSet::new();
     };
@@ -93,16 +118,32 @@ pub(super) fn held_by(pid: u32) -> HashSet<u64> {
     files.filter_map(Result::ok).filter_map(inode).collect()
 }
 
-/// A process.
+/// A process. Displays as its name and number.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Holder {
-    pub(super) pid: u32,
+pub(crate) struct Holder {
+    pub(crate) pid: u32,
     /// Its name, as `ps` shows it.
-    pub(super) name: String,
+    pub(crate) name: String,
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Whoever starts a process chooses its name.
+        write!(to, "{} (process {})", Printable(&self.name), self.pid)
+    }
+}
+
+/// Who keeps `address` from being bound; `None` where that is another user's process.
+pub(crate) fn holder_of(address: &Address) -> Option<Holder> {
+    let listening = listening(OWN);
+    let mut others = listening
+        .iter()
+        .filter(|other| address.meets(&other.address));
+    others.find_map(|other| holder(other.inode))
 }
 
 /// Who holds a socket; `None` where that is another user's process.
-pub(super) fn holder(inode: u64) -> Option<Holder> {
+pub(crate) fn holder(inode: u64) -> Option<Holder> {
     let processes = fs::read_dir("/proc").ok()?;
     let pids = processes
         .filter_map(Result::ok)
@@ -142,8 +183,32 @@ mod tests {
             let socket = socket.unwrap_or_else(|| panic!("{address} is not in {found:?}"));
             let holder = holder(socket.inode).expect("this process");
             assert_eq!(holder.pid, std::process::id());
+            let is_tcp = address.socket_addr().is_some();
+            let user = rustix::process::geteuid().as_raw();
+            assert_eq!(socket.user, is_tcp.then_some(user));
         }
         drop(unix);
         fs::remove_file(path).expect("removed");
+    }
+
+    #[test]
+    fn the_most_specific_socket_answers() {
+        let socket = |address: &str| Listening {
+            address: Address::Tcp(address.parse().expect("an address")),
+            inode: 0,
+            user: None,
+        };
+        let wanted = "127.0.0.1:3000".parse().expect("an address");
+        let at = |list: &[Listening]| receiver(list, wanted).map(|at| at.address.to_string());
+        let v6 = [socket("[::]:3000"), socket("0.0.0.0:3001")];
+        assert_eq!(at(&v6).as_deref(), Some("[::]:3000"));
+        let all = [
+            v6[0].clone(),
+            socket("0.0.0.0:3000"),
+            socket("127.0.0.1:3000"),
+        ];
+        assert_eq!(at(&all).as_deref(), Some("127.0.0.1:3000"));
+        assert_eq!(at(&all[..2]).as_deref(), Some("0.0.0.0:3000"));
+        assert_eq!(at(&[]), None);
     }
 }

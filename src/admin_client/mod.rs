@@ -1,5 +1,7 @@
 //! Asks a running guard at its `ADMIN_LISTEN`.
 
+mod whose;
+
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
@@ -10,6 +12,8 @@ use std::time::{Duration, Instant};
 use crate::http1::response::{Asked, ResponseBody, ResponseOutcome, read_response};
 use crate::http1::scan::Scan;
 use crate::net::Address;
+
+pub use whose::{Doubt, Whose};
 
 /// How long a guard may take for its answer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -26,6 +30,8 @@ pub struct Answer {
     pub status: u16,
     /// The body.
     pub body: Vec<u8>,
+    /// Whose process has answered.
+    pub whose: Whose,
 }
 
 /// Why a guard is not asked. Displays as what follows its address.
@@ -77,13 +83,21 @@ pub fn get(address: &Address, path: &str) -> Result<Answer, AskError> {
     let until = Instant::now() + PATIENCE;
     match address {
         Address::Tcp(address) => {
-            let stream = TcpStream::connect_timeout(&reachable(*address), PATIENCE);
+            let address = reachable(*address);
+            let before = whose::listener(address);
+            let stream = TcpStream::connect_timeout(&address, PATIENCE);
             let stream = stream.map_err(AskError::Connect)?;
             let limit = |left| {
                 stream.set_write_timeout(left)?;
                 stream.set_read_timeout(left)
             };
-            ask(&stream, limit, path, until)
+            let (status, body) = ask(&stream, limit, path, until)?;
+            let whose = Whose::of_tcp(before, whose::listener(address));
+            Ok(Answer {
+                status,
+                body,
+                whose,
+            })
         }
         Address::Unix(path_of_socket) => {
             let stream = connect_unix(path_of_socket).map_err(AskError::Connect)?;
@@ -91,7 +105,13 @@ pub fn get(address: &Address, path: &str) -> Result<Answer, AskError> {
                 stream.set_write_timeout(left)?;
                 stream.set_read_timeout(left)
             };
-            ask(&stream, limit, path, until)
+            let (status, body) = ask(&stream, limit, path, until)?;
+            let whose = Whose::of_unix(&stream, path_of_socket);
+            Ok(Answer {
+                status,
+                body,
+                whose,
+            })
         }
         Address::Tls(_) | Address::Redirect(_) => Err(AskError::Tls),
     }
@@ -117,12 +137,13 @@ fn reachable(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, address.port())
 }
 
+/// Status and body.
 fn ask<S>(
     stream: &S,
     limit: impl Fn(Option<Duration>) -> io::Result<()>,
     path: &str,
     until: Instant,
-) -> Result<Answer, AskError>
+) -> Result<(u16, Vec<u8>), AskError>
 where
     for<'a> &'a S: Read + Write,
 {
@@ -162,7 +183,7 @@ where
         read_more(stream, &mut body)?;
     }
     body.truncate(wanted);
-    Ok(Answer { status, body })
+    Ok((status, body))
 }
 
 fn read_more(mut stream: impl Read, to: &mut Vec<u8>) -> Result<(), AskError> {
