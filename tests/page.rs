@@ -4,18 +4,23 @@
 #[allow(dead_code, reason = "other tests use the rest of it")]
 #[path = "tls/authority.rs"]
 mod authority;
+#[allow(dead_code, reason = "other tests use the rest of it")]
+#[path = "relay/scripted.rs"]
+mod scripted;
 mod support;
 
+use std::io::Write as _;
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
-
-use std::io::Write as _;
+use std::time::Instant;
 
 use authority::{Authority, Key};
+use scripted::{Backend, ok};
 use serde_json::Value;
 use support::browser::{Browser, Scheme};
 use support::folder::Folder;
-use support::{Answer, Guard, PATIENCE, SECRET, granted_request};
+use support::port::HeldPort;
+use support::{Answer, Guard, PATIENCE, SECRET, command, granted_request};
 
 fn ask(admin: SocketAddr, request: &str) -> Answer {
     let mut stream = TcpStream::connect(admin).expect("connects");
@@ -145,6 +150,89 @@ fn status_tells_of_secrets_without_showing_one() {
     }
 }
 
+/// A backend that has failed and is well again is not called broken until a request
+/// happens to reach it.
+#[test]
+fn a_backend_whose_rest_is_over_is_to_be_tried_again() {
+    let port = HeldPort::new();
+    let url = port.url();
+    let guard = Guard::with(&[
+        ("SHARED_SECRET", SECRET),
+        ("BACKEND", &url),
+        ("ADMIN_LISTEN", "127.0.0.1:0"),
+    ]);
+    let admin = guard.second_address();
+    let backend = || {
+        let answer = get(admin, "/status").body;
+        let status: Value = serde_json::from_slice(&answer).expect("JSON");
+        assert_eq!(status["ok"], true);
+        status["backends"][0].clone()
+    };
+    let health = || {
+        let output = command()
+            .args(["health", "--admin", &admin.to_string()])
+            .output()
+            .expect("runs");
+        assert!(output.status.success());
+        String::from_utf8(output.stdout).expect("UTF-8")
+    };
+    assert_eq!(backend()["state"], "works");
+    assert_eq!(guard.ask(granted_request()).status, 502);
+    let since = Instant::now();
+    let tried = loop {
+        let backend = backend();
+        assert!(backend["failing_for_seconds"].is_number(), "{backend}");
+        if backend["state"] == "to_be_tried" {
+            break backend;
+        }
+        assert_eq!(backend["state"], "fails");
+        assert!(since.elapsed() < PATIENCE, "{backend}");
+    };
+    assert!(tried["left_alone_for_seconds"].is_null(), "{tried}");
+    let said = health();
+    assert!(said.contains("is to be tried again"), "{said}");
+    assert!(html(admin).contains("to be tried again"));
+    let revived = Backend::at(port);
+    revived.serve(|mut peer| {
+        while peer.try_head().is_some() {
+            peer.send(ok("back"));
+        }
+    });
+    assert_eq!(guard.ask(granted_request()).status, 200);
+    assert_eq!(backend()["state"], "works");
+    assert!(!health().contains("backend"));
+}
+
+#[test]
+fn a_backend_that_is_left_alone_shows_for_how_long() {
+    let gone = HeldPort::new();
+    let there = Backend::new();
+    let urls = format!("{},{}", gone.url(), there.url());
+    there.serve(|mut peer| {
+        while peer.try_head().is_some() {
+            peer.send(ok("hello"));
+        }
+    });
+    let guard = Guard::with(&[
+        ("SHARED_SECRET", SECRET),
+        ("BACKEND", &urls),
+        ("ADMIN_LISTEN", "127.0.0.1:0"),
+    ]);
+    let since = Instant::now();
+    loop {
+        assert_eq!(guard.ask(granted_request()).status, 200);
+        let answer = get(guard.second_address(), "/status").body;
+        let status: Value = serde_json::from_slice(&answer).expect("JSON");
+        let backend = &status["backends"][0];
+        if backend["state"] == "left_alone" {
+            let left = backend["left_alone_for_seconds"].as_f64();
+            assert!(left.is_some_and(|left| left <= 30.0), "{backend}");
+            break;
+        }
+        assert!(since.elapsed() < PATIENCE, "{backend}");
+    }
+}
+
 #[test]
 fn it_shows_how_the_guard_does_at_any_width_and_in_both_colours() {
     let Some(browser) = Browser::start("page") else {
@@ -186,7 +274,7 @@ fn it_shows_how_the_guard_does_at_any_width_and_in_both_colours() {
         "Shared secrets",
         "previous",
         &dead.to_string(),
-        "fails",
+        "has failed for",
         "origin.example",
         "no secret",
         "127.0.0.1",

@@ -64,11 +64,18 @@ fn client(used: &ClientUse) -> Value {
 }
 
 fn backend(backend: &Backend) -> Value {
-    let state = match backend.state {
-        BackendState::Works => "works",
-        BackendState::Fails => "fails",
-        BackendState::LeftAlone(_) => "left_alone",
-        BackendState::Unresolved => "unresolved",
+    let (state, failing, left_alone) = match backend.state {
+        BackendState::Works => ("works", None, None),
+        BackendState::Fails(since) => ("fails", Some(since), None),
+        BackendState::LeftAlone(since, left) => ("left_alone", Some(since), Some(left)),
+        BackendState::ToBeTried(since) => ("to_be_tried", Some(since), None),
+        BackendState::Unresolved => ("unresolved", None, None),
     };
-    json!({ "backend": backend.name, "state": state, "failures": backend.totals.failures })
+    json!({
+        "backend": backend.name,
+        "state": state,
+        "failing_for_seconds": failing.map(seconds),
+        "left_alone_for_seconds": left_alone.map(seconds),
+        "failures": backend.totals.failures,
+    })
 }

@@ -234,12 +234,21 @@ fn backends(html: &mut Html, backends: &[Backend]) {
             BackendState::Works => {
                 html.markup("<br><span class=\"good\">works</span>");
             }
-            BackendState::Fails => {
-                html.markup("<br><span class=\"bad\">fails</span>");
+            BackendState::Fails(since) => {
+                html.markup("<br><span class=\"bad\">has failed for ")
+                    .text(span(since))
+                    .markup("</span>");
             }
-            BackendState::LeftAlone(left) => {
-                html.markup("<br><span class=\"bad\">left alone for ")
+            BackendState::LeftAlone(since, left) => {
+                html.markup("<br><span class=\"bad\">has failed for ")
+                    .text(span(since))
+                    .markup(", left alone for ")
                     .text(span(left))
+                    .markup(" more</span>");
+            }
+            BackendState::ToBeTried(since) => {
+                html.markup("<br><span class=\"quiet\">to be tried again, has failed for ")
+                    .text(span(since))
                     .markup("</span>");
             }
             BackendState::Unresolved => {

@@ -123,8 +123,23 @@ impl Snapshot {
             let name = &backend.name;
             match backend.state {
                 BackendState::Works => {}
-                BackendState::Fails | BackendState::LeftAlone(_) => {
-                    problems.push(format!("The backend {name} fails."));
+                BackendState::Fails(since) => {
+                    let since = words::span(since);
+                    problems.push(format!("The backend {name} has failed for {since}."));
+                }
+                BackendState::LeftAlone(since, left) => {
+                    let (since, left) = (words::span(since), words::span(left));
+                    problems.push(format!(
+                        "The backend {name} has failed for {since}, and is left alone for {left} \
+                         more."
+                    ));
+                }
+                BackendState::ToBeTried(since) => {
+                    let since = words::span(since);
+                    problems.push(format!(
+                        "The backend {name} is to be tried again, by a coming request; it has \
+                         failed for {since}."
+                    ));
                 }
                 BackendState::Unresolved => {
                     problems.push(format!("The name of the backend {name} has no address."));

@@ -12,7 +12,20 @@ const LONGEST_REST: u64 = 30_000;
 /// Zero is a backend that works. Else bit 0 says that a request tries it again, bits 1 to 7
 /// hold the failures in a row, and the others hold the time until which it is left alone.
 #[derive(Debug, Default)]
-pub(super) struct Health(AtomicU64);
+pub(super) struct Health {
+    packed: AtomicU64,
+    /// When the row of failures began. It is there to be shown alone.
+    since: AtomicU64,
+}
+
+/// A row of failures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Failing {
+    /// How long ago it began.
+    pub(super) since: Duration,
+    /// How long the backend is left alone yet; zero where that is over.
+    pub(super) left: Duration,
+}
 
 #[derive(Clone, Copy)]
 struct State {
@@ -44,20 +57,20 @@ impl Health {
     /// Whether it is left alone. Once its time is over it counts as fit, until [`Self::trial`]
     /// is won by one request.
     pub(super) fn is_resting(&self, now: u64) -> bool {
-        let packed = self.0.load(Relaxed);
+        let packed = self.packed.load(Relaxed);
         packed != 0 && State::unpack(packed).until > now
     }
 
     /// When the rest ends; 0 where there is none.
     pub(super) fn rests_until(&self) -> u64 {
-        State::unpack(self.0.load(Relaxed)).until
+        State::unpack(self.packed.load(Relaxed)).until
     }
 
     /// Whether the caller may use a backend that is not resting. Where it rested before, one
     /// caller may, and for the others the rest goes on meanwhile, so that a backend that
     /// takes connections and answers none does not hold up all that come at that moment.
     pub(super) fn trial(&self, now: u64) -> bool {
-        let packed = self.0.load(Relaxed);
+        let packed = self.packed.load(Relaxed);
         if packed == 0 {
             return true;
         }
@@ -70,7 +83,7 @@ impl Health {
             is_on_trial: true,
             ..state
         };
-        self.0
+        self.packed
             .compare_exchange(packed, tried.pack(), Relaxed, Relaxed)
             .is_ok()
     }
@@ -93,20 +106,26 @@ impl Health {
                 .pack()
             })
         };
-        let _ = self.0.fetch_update(Relaxed, Relaxed, rest);
+        if self.packed.fetch_update(Relaxed, Relaxed, rest) == Ok(0) {
+            self.since.store(now, Relaxed);
+        }
     }
 
-    /// Whether it has failed since it last succeeded; then how long it is left alone.
-    pub(super) fn failing(&self, now: u64) -> Option<Duration> {
-        let packed = self.0.load(Relaxed);
+    /// Whether it has failed since it last succeeded.
+    pub(super) fn failing(&self, now: u64) -> Option<Failing> {
+        let packed = self.packed.load(Relaxed);
         let until = State::unpack(packed).until;
-        (packed != 0).then(|| Duration::from_millis(until.saturating_sub(now)))
+        let since = self.since.load(Relaxed);
+        (packed != 0).then(|| Failing {
+            since: Duration::from_millis(now.saturating_sub(since)),
+            left: Duration::from_millis(until.saturating_sub(now)),
+        })
     }
 
     pub(super) fn succeeded(&self) {
         // A store would take the cache line from the other workers with each request.
-        if self.0.load(Relaxed) != 0 {
-            self.0.store(0, Relaxed);
+        if self.packed.load(Relaxed) != 0 {
+            self.packed.store(0, Relaxed);
         }
     }
 }
@@ -143,6 +162,27 @@ mod tests {
             !health.is_resting(now + 1_000),
             "it begins with a second again"
         );
+    }
+
+    #[test]
+    fn a_row_of_failures_has_a_beginning_and_its_rest_an_end() {
+        let health = Health::default();
+        assert_eq!(health.failing(0), None);
+        let row = |since, left| {
+            Some(Failing {
+                since: Duration::from_millis(since),
+                left: Duration::from_millis(left),
+            })
+        };
+        health.failed(5_000);
+        assert_eq!(health.failing(5_200), row(200, 800));
+        assert_eq!(health.failing(7_000), row(2_000, 0), "it may be tried");
+        health.failed(7_000);
+        assert_eq!(health.failing(7_500), row(2_500, 1_500));
+        health.succeeded();
+        assert_eq!(health.failing(7_500), None);
+        health.failed(9_000);
+        assert_eq!(health.failing(9_100), row(100, 900), "another row");
     }
 
     #[test]

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use rustls::pki_types::ServerName;
 
 use crate::net::Address;
-use health::Health;
+use health::{Failing, Health};
 use url::Place;
 
 pub use connect::{connect, connect_result};
@@ -30,10 +30,13 @@ pub type Addresses = Arc<[Address]>;
 pub enum BackendState {
     /// It works, or has not been asked yet.
     Works,
-    /// It failed last, and is asked all the same.
-    Fails,
-    /// It failed last, and is left alone that long, or for a trial where that is zero.
-    LeftAlone(Duration),
+    /// It is the only one, so that it is asked all the same. It has failed for that long.
+    Fails(Duration),
+    /// It has failed for the first of these times, and the others are asked in its place for
+    /// the second one.
+    LeftAlone(Duration, Duration),
+    /// It has failed for that long, and nobody has asked it lately: a request tries it again.
+    ToBeTried(Duration),
     /// Its name has no address.
     Unresolved,
 }
@@ -176,8 +179,9 @@ impl Upstream {
     pub fn state(&self, backend: usize, now: Instant) -> BackendState {
         let now = self.milliseconds(now);
         match self.backends[backend].health.failing(now) {
-            Some(left) if self.len() > 1 => BackendState::LeftAlone(left),
-            Some(_) => BackendState::Fails,
+            Some(Failing { since, left }) if left.is_zero() => BackendState::ToBeTried(since),
+            Some(Failing { since, left }) if self.len() > 1 => BackendState::LeftAlone(since, left),
+            Some(Failing { since, .. }) => BackendState::Fails(since),
             None if self.addresses(backend).is_empty() => BackendState::Unresolved,
             None => BackendState::Works,
         }
@@ -299,6 +303,11 @@ mod tests {
             "it is the last one"
         );
         upstream.failed(1, at(500));
+        let state = |backend, now| upstream.state(backend, at(now));
+        let (since, left) = (Duration::from_millis(900), Duration::from_millis(100));
+        assert_eq!(state(0, 900), BackendState::LeftAlone(since, left));
+        let since = Duration::from_secs(1);
+        assert_eq!(state(0, 1_000), BackendState::ToBeTried(since));
         for _ in 0..4 {
             assert_eq!(
                 upstream.choose(0, at(900)),
