@@ -18,8 +18,6 @@ pub(crate) fn check(options: &check::Options) -> ExitCode {
     let text = if options.json {
         report.json()
     } else {
-        // Where this cannot be written, the exit status says it.
-        let _ = write!(std::io::stderr(), "{}", report.complaints());
         report.text()
     };
     let printed = print(&text);

@@ -13,7 +13,7 @@ use std::time::Instant;
 use authority::{Authority, Key};
 use rustix::net::{AddressFamily, SocketType};
 use support::folder::Folder;
-use support::{Answer, Guard, PATIENCE, SECRET, command, granted_request, installed};
+use support::{Answer, Guard, PATIENCE, SECRET, command, complaints, granted_request, installed};
 
 const FORBIDDEN: &[u8] = br#"{"error":"Forbidden"}"#;
 
@@ -276,7 +276,7 @@ fn what_is_faulty_at_the_start_is_named() {
             .envs(variables.iter().copied())
             .output()
             .expect("runs");
-        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        let errors = complaints(&output.stdout);
         assert_eq!(output.status.code(), Some(78), "{variables:?}: {errors}");
         assert!(errors.contains(said), "{variables:?}: {errors}");
     }

@@ -4,7 +4,7 @@ mod support;
 
 use std::process::Output;
 
-use support::{Guard, SECRET, command};
+use support::{Guard, SECRET, command, complaints};
 
 const BACKEND: (&str, &str) = ("BACKEND", "http://127.0.0.1:3000");
 
@@ -21,7 +21,9 @@ fn check(variables: &[(&str, &str)]) -> (Option<i32>, String, String) {
         .output()
         .expect("runs");
     let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
-    (status.code(), text(stdout), text(stderr))
+    assert_eq!(text(stderr), "");
+    let complaints = complaints(&stdout);
+    (status.code(), text(stdout), complaints)
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::process::Output;
 
 use origin_guard::config::variables::{self, Form};
 use support::folder::Folder;
-use support::{Guard, SECRET, command};
+use support::{Guard, SECRET, command, complaints};
 
 fn run(arguments: &[&str], variables: &[(&str, &str)]) -> (Option<i32>, String, String) {
     let mut command = command();
@@ -22,6 +22,14 @@ fn run(arguments: &[&str], variables: &[(&str, &str)]) -> (Option<i32>, String, 
         .expect("runs");
     let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
     (status.code(), text(stdout), text(stderr))
+}
+
+/// What `check --local` prints of the configuration, and what it complains of.
+fn check(variables: &[(&str, &str)]) -> (Option<i32>, String, String) {
+    let (status, output, errors) = run(&["check", "--local"], variables);
+    assert_eq!(errors, "");
+    let complaints = complaints(output.as_bytes());
+    (status, output, complaints)
 }
 
 #[test]
@@ -40,8 +48,10 @@ fn every_faulty_variable_is_named_at_once() {
         ("TRUSTED_PROXIES", "10.0.0.0/33"),
         ("ACCESS_LOG", "yes"),
     ];
-    for (command, label) in [(&["check", "--local"][..], "fault"), (&[], "origin-guard")] {
-        let (status, _, errors) = run(command, &faulty);
+    for ((status, _, errors), label) in [
+        (check(&faulty), "fault"),
+        (run(&[], &faulty), "origin-guard"),
+    ] {
         assert_eq!(status, Some(78), "{errors}");
         for (name, _) in faulty {
             let line = errors
@@ -75,7 +85,7 @@ fn each_fault_says_what_to_do() {
         ("SOCKET_MODE", "1777", "0777"),
         ("SOCKET_GROUP", "no-such-group", "groupadd"),
     ] {
-        let (status, _, errors) = run(&["check", "--local"], &[(name, value)]);
+        let (status, _, errors) = check(&[(name, value)]);
         assert_eq!(status, Some(78), "{name}={value}: {errors}");
         assert!(
             errors.contains(name) && errors.contains(remedy),
@@ -91,7 +101,7 @@ fn check_prints_the_effective_configuration_without_the_secret() {
         ("LISTEN", "127.0.0.1:0"),
         ("IDLE_TIMEOUT", "0.5s"),
     ];
-    let (status, output, errors) = run(&["check", "--local"], &variables);
+    let (status, output, errors) = check(&variables);
     assert_eq!((status, errors.as_str()), (Some(0), ""));
     for line in [
         "LISTEN=127.0.0.1:0",
@@ -109,10 +119,7 @@ fn check_prints_the_effective_configuration_without_the_secret() {
 
 #[test]
 fn a_short_secret_earns_a_warning() {
-    let (status, _, errors) = run(
-        &["check", "--local"],
-        &[("SHARED_SECRET", "fifteen-bytes-.")],
-    );
+    let (status, _, errors) = check(&[("SHARED_SECRET", "fifteen-bytes-.")]);
     assert_eq!(status, Some(0));
     assert!(
         errors.contains("shorter than 16 bytes") && !errors.contains("fifteen"),
@@ -122,7 +129,7 @@ fn a_short_secret_earns_a_warning() {
         ("SHARED_SECRET", "sixteen-bytes-.."),
         ("PLAINTEXT", "allow"),
     ];
-    let (_, _, errors) = run(&["check", "--local"], &variables);
+    let (_, _, errors) = check(&variables);
     assert_eq!(errors, "");
 }
 
@@ -227,7 +234,7 @@ fn a_misspelt_variable_earns_a_warning_that_names_the_right_one() {
             ("PLAINTEXT", "allow"),
             (written, "hush-0123456789abcdef"),
         ];
-        let (status, _, errors) = run(&["check", "--local"], &variables);
+        let (status, _, errors) = check(&variables);
         assert_eq!(status, Some(0), "{errors}");
         let wanted = format!("warning: {written}: origin-guard has no such variable; ");
         assert_eq!(errors, format!("{wanted}did you mean {meant}?\n"));
@@ -238,7 +245,7 @@ fn a_misspelt_variable_earns_a_warning_that_names_the_right_one() {
         ("PATH", "/bin"),
         ("LISTEN_FDS", "0"),
     ];
-    assert_eq!(run(&["check", "--local"], &foreign).2, "");
+    assert_eq!(check(&foreign).2, "");
 }
 
 #[test]
@@ -267,7 +274,7 @@ fn check_prints_every_variable_that_has_a_value() {
     ];
     let added = run(&["keys", "add", "alice"], &variables);
     assert_eq!(added.0, Some(0), "{added:?}");
-    let (_, output, _) = run(&["check", "--local"], &variables);
+    let (_, output, _) = check(&variables);
     // The table names no variable that nobody reads.
     for variable in variables::VARIABLES {
         let shown = matches!(variable.form, Form::Secret) || variable.name == "SHARED_SECRET_FILE";
@@ -295,7 +302,7 @@ fn headers_that_mean_something_else_hold_neither_secret_nor_key() {
     ];
     for (variables, name, header) in cases {
         let variables = [variables, &[(name, header)]].concat();
-        let (status, _, errors) = run(&["check", "--local"], &variables);
+        let (status, _, errors) = check(&variables);
         assert_eq!(status, Some(78), "{name}={header}: {errors}");
         assert!(errors.contains(header), "{name}={header}: {errors}");
     }
@@ -342,7 +349,7 @@ fn a_unix_path_is_as_long_as_the_system_allows() {
     let longest = format!("unix:{}", longest.display());
     let too_long = format!("{longest}s");
     for name in ["LISTEN", "ADMIN_LISTEN", "GATEWAY_LISTEN"] {
-        let (status, _, errors) = run(&["check", "--local"], &[(name, &too_long)]);
+        let (status, _, errors) = check(&[(name, &too_long)]);
         assert_eq!(status, Some(78), "{errors}");
         assert!(errors.contains(name) && errors.contains("107"), "{errors}");
     }
@@ -379,10 +386,7 @@ fn sockets_are_the_owner_s_and_the_group_s() {
 
 #[test]
 fn more_workers_than_cores_earn_a_warning() {
-    let (status, _, errors) = run(
-        &["check", "--local"],
-        &[("WORKERS", "256"), ("SHARED_SECRET", SECRET)],
-    );
+    let (status, _, errors) = check(&[("WORKERS", "256"), ("SHARED_SECRET", SECRET)]);
     assert_eq!(status, Some(0), "{errors}");
     assert!(errors.contains("WORKERS: 256 threads share"), "{errors}");
 }
@@ -427,7 +431,7 @@ fn what_another_listener_takes_is_named() {
             "[::]:81 takes",
         ),
     ] {
-        let (status, _, errors) = run(&["check", "--local"], variables);
+        let (status, _, errors) = check(variables);
         assert_eq!(status, Some(78), "{variables:?}: {errors}");
         let line = errors.lines().find(|line| line.contains(name));
         assert!(line.is_some_and(|line| line.contains(said)), "{errors}");

@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use rustix::process::Signal;
 use support::keys::KeyFile;
-use support::{Answer, Guard, PATIENCE, SECRET, command};
+use support::{Answer, Guard, PATIENCE, SECRET, command, complaints};
 
 const GRANTED: &str = r#"{"message":"Access granted"}"#;
 const ABSENT: &str = r#"{"error":"No API key provided"}"#;
@@ -440,11 +440,11 @@ fn a_faulty_door_is_refused_and_explains_itself() {
         check
             .args(["check", "--local"])
             .env("SHARED_SECRET", SECRET);
-        let Output { status, stderr, .. } = check
+        let Output { status, stdout, .. } = check
             .envs(variables.iter().copied())
             .output()
             .expect("runs");
-        let errors = String::from_utf8(stderr).expect("UTF-8");
+        let errors = complaints(&stdout);
         assert_eq!(status.code(), Some(78), "{variables:?}: {errors}");
         assert!(
             errors.contains(named) && errors.contains(remedy),

@@ -16,7 +16,7 @@ use origin_guard::keys::{Id, KeyVerdict, Keys};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use support::keys::KeyFile;
-use support::{command, installed};
+use support::{command, complaints, installed};
 
 fn mode(path: &Path) -> u32 {
     fs::metadata(path).expect("there").mode() & 0o777
@@ -664,7 +664,7 @@ fn a_faulty_file_is_refused_with_line_and_column_and_stays() {
             .output()
             .expect("runs");
         assert_eq!(check.status.code(), Some(78), "{check:?}");
-        let check = String::from_utf8_lossy(&check.stderr);
+        let check = complaints(&check.stdout);
         assert!(
             check.contains("API_KEYS_FILE: ") && check.contains(why),
             "{check}"

@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use rustix::process::Signal;
-use support::{Answer, Guard, PATIENCE, SECRET, command, granted_request, installed};
+use support::{Answer, Guard, PATIENCE, SECRET, command, complaints, granted_request, installed};
 
 const PREVIOUS: &str = "previous-secret-0123456789abcdef";
 
@@ -300,8 +300,7 @@ fn only_this_machine_may_look_unless_it_is_said() {
             .env("SHARED_SECRET", SECRET)
             .envs(variables.iter().copied());
         let output = check.output().expect("runs");
-        let said = String::from_utf8(output.stderr).expect("UTF-8");
-        (output.status.code(), said)
+        (output.status.code(), complaints(&output.stdout))
     };
     let remote = ("ADMIN_LISTEN", "0.0.0.0:9100");
     let (status, said) = check(&[remote]);

@@ -15,7 +15,7 @@ use std::time::Instant;
 use rustix::process::Signal;
 use support::folder::Folder;
 use support::keys::KeyFile;
-use support::{Answer, Guard, command, installed};
+use support::{Answer, Guard, command, complaints, installed};
 
 const OLD: &str = "old-secret-0123456789abcdef";
 const NEW: &str = "new-secret-0123456789abcdef-longer";
@@ -48,7 +48,7 @@ impl Drop for Stop<'_> {
     }
 }
 
-/// What `origin-guard check` says on stderr, which must come to an end with `status`.
+/// What `origin-guard check` complains of, which must come to an end with `status`.
 fn check(variables: &[(&str, &str)], status: i32) -> String {
     let mut check = Command::new("timeout");
     let output = check
@@ -59,7 +59,7 @@ fn check(variables: &[(&str, &str)], status: i32) -> String {
         .output()
         .expect("runs");
     assert_eq!(output.status.code(), Some(status), "{output:?}");
-    String::from_utf8(output.stderr).expect("UTF-8")
+    complaints(&output.stdout)
 }
 
 fn fault(variables: &[(&str, &str)]) -> String {

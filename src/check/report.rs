@@ -50,35 +50,21 @@ impl Report {
         }
     }
 
-    /// What goes to standard error: faults and warnings, a line each.
-    #[must_use]
-    pub fn complaints(&self) -> String {
-        let mut text = String::new();
-        for finding in &self.findings {
-            let label = match finding.level {
-                Level::Fault => "fault: ",
-                Level::Warning => "warning: ",
-                Level::Note => continue,
-            };
-            // Writing to a string cannot fail.
-            let _ = writeln!(text, "{label}{finding}");
-        }
-        text
-    }
-
-    /// What goes to standard output: the effective configuration, where it has no fault,
-    /// what is worth knowing, and the verdict.
+    /// What is printed: the effective configuration, where it has no fault, then what is
+    /// found, the worst last, a line each, and the verdict.
     #[must_use]
     pub fn text(&self) -> String {
         let mut text = String::new();
         if !self.has_faults() {
             for (name, value) in &self.configuration {
+                // Writing to a string cannot fail.
                 let _ = writeln!(text, "{name}={value}");
             }
         }
-        for finding in &self.findings {
-            if finding.level == Level::Note {
-                let _ = writeln!(text, "note: {finding}");
+        for level in [Level::Note, Level::Warning, Level::Fault] {
+            let found = self.findings.iter();
+            for finding in found.filter(|finding| finding.level == level) {
+                let _ = writeln!(text, "{}: {finding}", level.name());
             }
         }
         text + &self.verdict() + "\n"
@@ -172,7 +158,16 @@ mod tests {
         let fault = Finding::new(Level::Fault, "A", "b", "c");
         report.findings.extend([fault.clone(), fault]);
         assert_eq!(report.verdict(), "2 faults, 1 warning");
-        assert!(!report.text().contains("LISTEN=") && report.complaints().contains("A: b; c"));
+        let text = report.text();
+        assert!(!text.contains("LISTEN="), "{text}");
+        let last: Vec<_> = text.lines().skip(1).collect();
+        let wanted = [
+            "warning: LISTEN: it is \"plain\"; write tls:",
+            "fault: A: b; c",
+            "fault: A: b; c",
+            "2 faults, 1 warning",
+        ];
+        assert_eq!(last, wanted);
         assert!(Report::parse(b"{}").is_none() && Report::parse(b"no JSON").is_none());
     }
 }

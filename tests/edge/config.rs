@@ -3,7 +3,7 @@
 use crate::both::{gateway, request};
 use crate::scripted::{Backend, accept_either, ok};
 use crate::support::keys::{KeyFile, Said};
-use crate::support::{SECRET, command};
+use crate::support::{SECRET, command, complaints};
 
 fn check(keys: &KeyFile, variables: &[(&str, &str)]) -> Said {
     let mut check = command();
@@ -16,7 +16,11 @@ fn check(keys: &KeyFile, variables: &[(&str, &str)]) -> Said {
             ("API_KEYS_FILE", keys.text()),
         ])
         .envs(variables.iter().copied());
-    check.output().expect("runs").into()
+    let output = check.output().expect("runs");
+    Said {
+        err: complaints(&output.stdout),
+        ..output.into()
+    }
 }
 
 #[test]

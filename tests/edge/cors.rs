@@ -4,7 +4,7 @@ use crate::both::gateway;
 use crate::scripted::Backend;
 use crate::support::keys::KeyFile;
 use crate::support::port::HeldPort;
-use crate::support::{Answer, Guard, SECRET, command};
+use crate::support::{Answer, Guard, SECRET, command, complaints};
 
 const APP: &str = "https://app.example";
 
@@ -167,7 +167,7 @@ fn no_list_lets_everybody_in() {
             ("CORS_ORIGINS", bad),
         ]);
         let output = check.output().expect("runs");
-        let said = String::from_utf8_lossy(&output.stderr);
+        let said = complaints(&output.stdout);
         assert_eq!(output.status.code(), Some(78), "{bad}: {said}");
         assert!(
             said.contains("CORS_ORIGINS: ") && said.contains(named),

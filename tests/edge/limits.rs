@@ -6,7 +6,7 @@ use std::time::Instant;
 use crate::both::{gateway, request};
 use crate::scripted::{Backend, Peer, ok};
 use crate::support::keys::KeyFile;
-use crate::support::{Answer, Guard, PATIENCE, SECRET, command};
+use crate::support::{Answer, Guard, PATIENCE, SECRET, command, complaints};
 
 const TOO_MANY: &[u8] = br#"{"error":"Too many requests"}"#;
 
@@ -260,7 +260,7 @@ fn what_is_no_limit_is_refused_with_its_name() {
             (name, value),
         ]);
         let output = check.output().expect("runs");
-        let said = String::from_utf8_lossy(&output.stderr);
+        let said = complaints(&output.stdout);
         assert_eq!(output.status.code(), Some(78), "{name}={value}: {said}");
         assert!(said.contains(&format!("{name}: ")), "{said}");
     }

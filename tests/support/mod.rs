@@ -295,6 +295,14 @@ impl Answer {
     }
 }
 
+/// The faults and warnings that `check` has printed, a line each.
+pub fn complaints(stdout: &[u8]) -> String {
+    let text = String::from_utf8_lossy(stdout);
+    let is_complaint = |line: &&str| line.starts_with("fault: ") || line.starts_with("warning: ");
+    let complaints = text.lines().filter(is_complaint);
+    complaints.flat_map(|line| [line, "\n"]).collect()
+}
+
 /// Has the kernel ask every second whether the peer is there still. A reset is sent once, and
 /// where a crowd fills the queue of the loopback device (`netdev_max_backlog`) it is
 /// lost: who only reads would never hear of it.

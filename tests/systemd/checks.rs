@@ -107,7 +107,7 @@ fn what_the_service_listens_at_by_itself_is_in_order() {
     // From the shell they are held by another process.
     machine.sh("systemctl start origin-guard");
     let said = machine.try_sh(&format!("LISTEN={listen} origin-guard check"));
-    let errors = String::from_utf8_lossy(&said.stderr);
+    let errors = String::from_utf8_lossy(&said.stdout);
     assert_eq!(said.status.code(), Some(78), "{errors}");
     assert!(errors.contains("by origin-guard (process "), "{errors}");
 }

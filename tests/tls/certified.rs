@@ -9,7 +9,7 @@ use crate::authority::{Authority, Issued, Key};
 use crate::backend::Backend;
 use crate::client::{TlsClient, config};
 use crate::guard;
-use crate::support::{Answer, Guard, SECRET, command, granted_request};
+use crate::support::{Answer, Guard, SECRET, command, complaints, granted_request};
 
 const BOTH: [&SupportedProtocolVersion; 2] = [&rustls::version::TLS12, &rustls::version::TLS13];
 
@@ -238,7 +238,7 @@ fn what_makes_no_sense_is_said_with_its_remedy() {
             .envs(variables.iter().copied())
             .output()
             .expect("runs");
-        let errors = String::from_utf8_lossy(&output.stderr);
+        let errors = complaints(&output.stdout);
         assert_eq!(output.status.code(), Some(78), "{wanted}: {errors}");
         assert!(errors.contains(wanted), "{wanted}: {errors}");
     }

@@ -7,7 +7,7 @@ use std::process::Command;
 use crate::authority::{Authority, Key};
 use crate::guard;
 use crate::support::port::HeldPort;
-use crate::support::{Guard, SECRET, command, installed};
+use crate::support::{Guard, SECRET, command, complaints, installed};
 
 /// A guard with TLS first and a redirect second; what is asked of the second.
 struct Setup {
@@ -155,8 +155,7 @@ fn check(variables: &[(&str, &str)]) -> (Option<i32>, String) {
         .envs(variables.iter().copied())
         .output()
         .expect("runs");
-    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
-    (output.status.code(), errors)
+    (output.status.code(), complaints(&output.stdout))
 }
 
 #[test]

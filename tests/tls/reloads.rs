@@ -14,7 +14,7 @@ use rustls::pki_types::pem::PemObject as _;
 
 use crate::authority::{Authority, Issued, Key};
 use crate::client::TlsClient;
-use crate::support::{Answer, Guard, PATIENCE, SECRET, granted_request};
+use crate::support::{Answer, Guard, PATIENCE, SECRET, complaints, granted_request};
 
 /// Puts the files of `issued` at `chain` and `key` by renaming, the certificate first.
 fn install(issued: &Issued, chain: &Path, key: &Path) {
@@ -222,7 +222,7 @@ fn an_expired_certificate_is_refused_and_the_old_one_serves_on() {
         .output()
         .expect("runs");
     assert_eq!(output.status.code(), Some(78));
-    let errors = String::from_utf8_lossy(&output.stderr);
+    let errors = complaints(&output.stdout);
     assert!(
         errors.contains("TLS_CERT: ") && errors.contains("renew it"),
         "{errors}"
@@ -242,7 +242,7 @@ fn a_certificate_that_ends_soon_earns_a_warning() {
             .envs(issued.variables())
             .output()
             .expect("runs");
-        let errors = String::from_utf8_lossy(&output.stderr);
+        let errors = complaints(&output.stdout);
         assert!(output.status.success(), "{errors}");
         assert_eq!(errors.contains("renew it"), warns, "{errors}");
         let shown = String::from_utf8_lossy(&output.stdout);

@@ -81,7 +81,7 @@ fn assert_all_are_named(mistakes: &[Mistake]) {
             .envs(variables())
             .output()
             .expect("runs");
-        let errors = String::from_utf8_lossy(&output.stderr);
+        let text = String::from_utf8_lossy(&output.stdout);
         let label = match level {
             Warning => "warning",
             Fault => "fault",
@@ -91,14 +91,15 @@ fn assert_all_are_named(mistakes: &[Mistake]) {
                 && line.contains(what)
                 && line.contains(remedy)
         };
-        assert!(errors.lines().any(is_named), "{subject}: {errors}");
-        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(text.lines().any(is_named), "{subject}: {text}");
+        // Whoever reads one stream gets all of it.
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "");
         let last = text.lines().last().expect("a verdict");
         assert!(
             last.contains(if *level == Fault { "fault" } else { "warning" }),
             "{last}"
         );
         let status = if *level == Fault { 78 } else { 1 };
-        assert_eq!(output.status.code(), Some(status), "{subject}: {errors}");
+        assert_eq!(output.status.code(), Some(status), "{subject}: {text}");
     }
 }
