@@ -141,6 +141,16 @@ pub const COMMANDS: &[Usage] = &[
                 "what the gateway sends; it goes over https alone",
             ),
             option(
+                "ca-file",
+                "PATH",
+                "whom to believe, in PEM, in place of ORIGIN_CA",
+            ),
+            option(
+                "resolve",
+                "ADDRESS",
+                "ask at this address (or ADDRESS:PORT), not where DNS leads",
+            ),
+            option(
                 "header",
                 "NAME",
                 "the header that holds it, in place of SECRET_HEADER",

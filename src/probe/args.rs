@@ -1,6 +1,7 @@
 //! The command line of `origin-guard probe`.
 
 use std::fmt;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use lexopt::Arg::{Long, Short, Value};
@@ -17,6 +18,10 @@ pub struct ProbeArgs {
     pub(super) target: Target,
     /// `--secret-file`: without it what needs the right secret is left out.
     pub(super) secret_file: Option<PathBuf>,
+    /// `--ca-file`, whom to believe; else `ORIGIN_CA` names it, else the system's.
+    pub(super) ca_file: Option<PathBuf>,
+    /// `--resolve`: where to ask in place of where DNS leads.
+    pub(super) resolve: Option<Place>,
     /// `--header`; else `SECRET_HEADER` names it.
     pub(super) header: Option<String>,
     /// `--backend-ports`: asked directly.
@@ -25,6 +30,22 @@ pub struct ProbeArgs {
     pub(super) http_port: u16,
     /// `--json`.
     pub(super) json: bool,
+}
+
+/// Where to ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) ip: IpAddr,
+    /// In place of the URL's.
+    pub(super) port: Option<u16>,
+}
+
+impl ProbeArgs {
+    /// The port that is asked as the URL's.
+    pub(super) fn port(&self) -> u16 {
+        let port = self.resolve.and_then(|place| place.port);
+        port.unwrap_or_else(|| self.target.port())
+    }
 }
 
 /// What is wrong with the command line.
@@ -42,6 +63,8 @@ pub enum ProbeUsageError {
     Repeated(&'static str),
     /// A port is none.
     Port(&'static str, String),
+    /// What is to be asked in place of where DNS leads is no address.
+    Place(String),
     /// There are too many ports.
     TooManyPorts(usize),
     /// A port of a backend is the URL's own.
@@ -59,6 +82,11 @@ impl fmt::Display for ProbeUsageError {
             Self::Port(option, text) => {
                 write!(to, "{option}: {text:?} is not a port from 1 to 65535")
             }
+            Self::Place(text) => write!(
+                to,
+                "--resolve: {text:?} is not an address; write one such as 203.0.113.7, \
+                 2001:db8::7, 203.0.113.7:8443 or [2001:db8::7]:8443"
+            ),
             Self::TooManyPorts(count) => write!(
                 to,
                 "--backend-ports: {count} are more than {MOST_PORTS}; name fewer"
@@ -94,6 +122,7 @@ impl From<lexopt::Error> for ProbeUsageError {
 /// What is wrong with it, and what would be right.
 pub fn parse(arguments: &mut lexopt::Parser) -> Result<Option<ProbeArgs>, ProbeUsageError> {
     let (mut target, mut secret_file, mut header) = (None, None, None);
+    let (mut ca_file, mut resolve) = (None, None);
     let (mut backend_ports, mut http_port, mut json) = (None, None, false);
     while let Some(argument) = arguments.next()? {
         match argument {
@@ -102,6 +131,15 @@ pub fn parse(arguments: &mut lexopt::Parser) -> Result<Option<ProbeArgs>, ProbeU
             Long("secret-file") => {
                 let path = PathBuf::from(arguments.value()?);
                 once("--secret-file", &mut secret_file, path)?;
+            }
+            Long("ca-file") => {
+                let path = PathBuf::from(arguments.value()?);
+                once("--ca-file", &mut ca_file, path)?;
+            }
+            Long("resolve") => {
+                let text = arguments.value()?;
+                let place = place(&text.to_string_lossy())?;
+                once("--resolve", &mut resolve, place)?;
             }
             Long("header") => {
                 let name = arguments.value()?.to_string_lossy().into_owned();
@@ -127,18 +165,33 @@ pub fn parse(arguments: &mut lexopt::Parser) -> Result<Option<ProbeArgs>, ProbeU
         }
     }
     let target = target.ok_or(ProbeUsageError::NoUrl)?;
-    let backend_ports = backend_ports.unwrap_or_default();
-    if backend_ports.contains(&target.port()) {
-        return Err(ProbeUsageError::OwnPort(target.port()));
-    }
-    Ok(Some(ProbeArgs {
+    let args = ProbeArgs {
         target,
         secret_file,
+        ca_file,
+        resolve,
         header,
-        backend_ports,
+        backend_ports: backend_ports.unwrap_or_default(),
         http_port: http_port.unwrap_or(HTTP_PORT),
         json,
-    }))
+    };
+    if args.backend_ports.contains(&args.port()) {
+        return Err(ProbeUsageError::OwnPort(args.port()));
+    }
+    Ok(Some(args))
+}
+
+/// An address, or one with a port.
+fn place(text: &str) -> Result<Place, ProbeUsageError> {
+    let alone = |ip| Place { ip, port: None };
+    let with_port = |address: SocketAddr| Place {
+        ip: address.ip(),
+        port: Some(address.port()),
+    };
+    let place = text.parse().map(alone);
+    let place = place.or_else(|_| text.parse().map(with_port)).ok();
+    let place = place.filter(|place| place.port != Some(0));
+    place.ok_or_else(|| ProbeUsageError::Place(text.to_owned()))
 }
 
 fn once<T>(option: &'static str, slot: &mut Option<T>, value: T) -> Result<(), ProbeUsageError> {

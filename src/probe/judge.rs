@@ -315,7 +315,7 @@ fn unverified(why: &CertificateError) -> String {
             "it is for another name than the URL's".into()
         }
         CertificateError::UnknownIssuer => "its issuer is not believed; serve the whole chain, or \
-                                            name the file of its authority in ORIGIN_CA"
+                                            name the file of its authority by --ca-file"
             .into(),
         other => format!("it cannot be verified: {other}"),
     }

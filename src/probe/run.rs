@@ -70,8 +70,8 @@ impl std::error::Error for ProbeError {
     }
 }
 
-/// Asks the origin. `variable` tells of `SECRET_HEADER`, `ORIGIN_CA` and the like; `announce` hears
-/// what is about to be sent before anything is.
+/// Asks the origin. `variable` tells of `SECRET_HEADER`, `ORIGIN_CA` and the like where no
+/// option does; `announce` hears what is about to be sent before anything is.
 ///
 /// # Errors
 ///
@@ -83,7 +83,11 @@ pub fn run(
 ) -> Result<Report, ProbeError> {
     let mut probe = Probe::new(args, variable)?;
     announce(&probe.announcement());
-    let addresses = match args.target.addresses() {
+    let found = match args.resolve {
+        Some(place) => Ok(vec![place.ip]),
+        None => args.target.addresses(),
+    };
+    let addresses = match found {
         Ok(addresses) => addresses,
         Err(error) => {
             probe.find("address", "-", Verdict::Inconclusive, error.to_string());
@@ -110,6 +114,8 @@ struct Probe<'a> {
     tls: Option<(TlsClient, ServerName<'static>)>,
     requests: usize,
     denials: usize,
+    /// Where a request was not answered in time, so that no other is to wait there.
+    silent: Vec<SocketAddr>,
     /// What is not an answer to a check.
     findings: Vec<Finding>,
 }
@@ -142,7 +148,8 @@ impl<'a> Probe<'a> {
                     (None, None) => None,
                     _ => return Err(ProbeError::Unpaired),
                 };
-                let client = TlsClient::new(path("ORIGIN_CA").as_deref(), own.as_ref());
+                let authority = args.ca_file.clone().or_else(|| path("ORIGIN_CA"));
+                let client = TlsClient::new(authority.as_deref(), own.as_ref());
                 Some((client.map_err(ProbeError::Tls)?, name))
             }
         };
@@ -155,6 +162,7 @@ impl<'a> Probe<'a> {
             tls,
             requests: 0,
             denials: 0,
+            silent: Vec::new(),
             findings: Vec::new(),
         })
     }
@@ -187,9 +195,12 @@ impl<'a> Probe<'a> {
     fn announcement(&self) -> String {
         let all = self.at_url().into_iter().chain(self.elsewhere());
         let (right, denied): (Vec<_>, Vec<_>) = all.partition(|check| check.is_right());
+        let place = self.args.resolve;
+        let place = place.map_or_else(String::new, |place| format!(" at {}", place.ip));
         format!(
-            "probing {}: {} requests, of which {} are meant to be denied; each is a 401 or the \
-             like in the origin's log, and fail2ban, if it reads that log, may ban this address",
+            "probing {}{place}: {} requests, of which {} are meant to be denied; each is a 401 or \
+             the like in the origin's log, and fail2ban, if it reads that log, may ban this \
+             address",
             self.target().text(),
             right.len() + denied.len(),
             denied.len()
@@ -199,7 +210,7 @@ impl<'a> Probe<'a> {
     /// Asks at the URL, at the first of `addresses` that takes a connection. Returns that
     /// one, and what the checks have come to.
     fn ask_at_url(&mut self, addresses: &[IpAddr]) -> (SocketAddr, Vec<Asked>) {
-        let port = self.target().port();
+        let port = self.args.port();
         let mut addresses = addresses.iter().map(|&ip| SocketAddr::new(ip, port));
         // A name has at least one.
         let mut address = addresses.next().unwrap_or_else(|| ([0; 4], port).into());
@@ -210,6 +221,9 @@ impl<'a> Probe<'a> {
         for check in plan::at_url(&self.header, self.secret.is_some()) {
             if let Some(why) = stop.or_else(|| self.left_out(check, is_safe)) {
                 self.skip(check, why);
+                continue;
+            }
+            if self.is_silent(check, address) {
                 continue;
             }
             let mut exchange = self.exchange(check, address, is_safe);
@@ -279,20 +293,35 @@ impl<'a> Probe<'a> {
     fn ask_elsewhere(&mut self, ip: IpAddr) -> Vec<Asked> {
         let checks = self.elsewhere().into_iter();
         checks
-            .map(|check| {
+            .filter_map(|check| {
                 let port = match check {
                     Check::PlainHttp(port) | Check::Backend(port) => port,
-                    _ => self.target().port(),
+                    _ => self.args.port(),
                 };
                 let address = SocketAddr::new(ip, port);
+                if self.is_silent(check, address) {
+                    return None;
+                }
                 let authority = self.target().authority_at(port);
                 let exchange = self.send(check, address, &authority, false, false);
-                Asked {
+                Some(Asked {
                     check,
                     outcome: exchange.outcome,
-                }
+                })
             })
             .collect()
+    }
+
+    /// Whether a request to `address` would only wait as one before it did. Then nothing can
+    /// be told of `check`, and that is said.
+    fn is_silent(&mut self, check: Check, address: SocketAddr) -> bool {
+        let is_silent = self.silent.contains(&address);
+        if is_silent {
+            let label = check.label(&self.header);
+            let detail = format!("not asked: {address} did not answer the request before");
+            self.find(&label, "-", Verdict::Inconclusive, detail);
+        }
+        is_silent
     }
 
     fn exchange(&mut self, check: Check, address: SocketAddr, is_safe: bool) -> Exchange {
@@ -338,6 +367,9 @@ impl<'a> Probe<'a> {
             return failed(Failure::Malformed("no_secret"));
         };
         let exchange = ask(&Address::Tcp(address), session, &bytes, check.is_head());
+        if matches!(exchange.outcome, Err(Failure::Late)) {
+            self.silent.push(address);
+        }
         let is_sent = match &exchange.outcome {
             Err(failure) => !failure.is_before_request(),
             Ok(_) => true,

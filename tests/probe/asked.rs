@@ -52,7 +52,7 @@ fn run(url: &str, ca: Option<&Path>, more: &[&str], variables: &[(&str, &str)]) 
     command.args(["probe", url, "--json"]).args(more);
     command.envs(variables.iter().copied());
     if let Some(ca) = ca {
-        command.env("ORIGIN_CA", ca);
+        command.arg("--ca-file").arg(ca);
     }
     let output = command.output().expect("runs");
     let text = |bytes| String::from_utf8(bytes).expect("UTF-8");

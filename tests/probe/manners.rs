@@ -214,6 +214,23 @@ fn what_is_wrong_with_the_command_is_said() {
             64,
             "not a port",
         ),
+        (
+            &["probe", "https://a/", "--resolve", "a.example"],
+            64,
+            "203.0.113.7:8443",
+        ),
+        (
+            &[
+                "probe",
+                "https://a/",
+                "--resolve",
+                "[::1]:8443",
+                "--backend-ports",
+                "8443",
+            ],
+            64,
+            "own port",
+        ),
         (&["probe", "https://a/", "--no"], 64, "--no"),
         (
             &["probe", "http://127.0.0.1:1/", "--secret-file", "/nowhere"],

@@ -398,36 +398,42 @@ fn a_plain_url_beyond_this_machine_gets_no_secret() {
     }
     let folder = crate::support::folder::Folder::new("probe-far");
     let secret = crate::asked::secret_file(&folder);
-    let script = format!(
-        "ip link set lo up && ip address add 192.0.2.7/32 dev lo && \
-         SHARED_SECRET={SECRET} LISTEN=192.0.2.7:8888 ACCESS_LOG=1 {guard} 2>log & \
-         until grep -q listening log 2>/dev/null; do sleep 0.05; done; \
-         {guard} probe http://192.0.2.7:8888/protected --secret-file {secret}",
-        guard = env!("CARGO_BIN_EXE_origin-guard"),
-        secret = secret.display()
-    );
-    let output = Command::new("unshare")
-        .args(["--net", "--pid", "--fork", "--kill-child", "--mount-proc"])
-        .args(["bash", "-c", &script])
-        .current_dir(&folder.path)
-        .env("PATH", "/usr/bin:/bin:/usr/sbin:/sbin")
-        .output()
-        .expect("starts");
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(
-        said.contains("plain HTTP: whoever is on the way reads the secret"),
-        "{said}"
-    );
-    assert!(
-        said.contains("the right secret goes over https alone"),
-        "{said}"
-    );
-    let log = std::fs::read_to_string(folder.path.join("log")).expect("a log");
-    assert!(
-        log.contains("status=401") && !log.contains("status=200"),
-        "{log}"
-    );
+    // By a name that stands for loopback as well.
+    for asked in [
+        "http://192.0.2.7:8888/protected",
+        "http://localhost:8888/protected --resolve 192.0.2.7",
+    ] {
+        let script = format!(
+            "ip link set lo up && ip address add 192.0.2.7/32 dev lo && \
+             SHARED_SECRET={SECRET} LISTEN=192.0.2.7:8888 ACCESS_LOG=1 {guard} 2>log & \
+             until grep -q listening log 2>/dev/null; do sleep 0.05; done; \
+             {guard} probe {asked} --secret-file {secret}",
+            guard = env!("CARGO_BIN_EXE_origin-guard"),
+            secret = secret.display()
+        );
+        let output = Command::new("unshare")
+            .args(["--net", "--pid", "--fork", "--kill-child", "--mount-proc"])
+            .args(["bash", "-c", &script])
+            .current_dir(&folder.path)
+            .env("PATH", "/usr/bin:/bin:/usr/sbin:/sbin")
+            .output()
+            .expect("starts");
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(
+            said.contains("plain HTTP: whoever is on the way reads the secret"),
+            "{said}"
+        );
+        assert!(
+            said.contains("the right secret goes over https alone"),
+            "{said}"
+        );
+        let log = std::fs::read_to_string(folder.path.join("log")).expect("a log");
+        assert!(
+            log.contains("status=401") && !log.contains("status=200"),
+            "{log}"
+        );
+    }
 }
 
 #[test]
@@ -608,5 +614,101 @@ fn holes_have_a_remedy_and_are_counted_in_words() {
     assert!(table.contains("\n9 holes"), "{table}");
     for part in ["has this header twice", "the whole value"] {
         assert!(table.contains(part), "{table}");
+    }
+}
+
+#[test]
+fn an_origin_behind_its_gateway_s_name_is_asked_at_its_own_address() {
+    let authority = Authority::new("probe-resolve");
+    let issued = authority.issue(Key::EcdsaPkcs8, &["origin.invalid"]);
+    let backend = Recorder::start(&[&answer("200 OK", "the application")]);
+    let (guard, _) = guarded(&issued, &backend);
+    let port = HeldPort::new();
+    let closed = port.to_string();
+    let at = guard.address.to_string();
+    let ca = Some(&*authority.certificate);
+    let more = ["--resolve", &at, "--http-port", &closed];
+    let report = probe("https://origin.invalid/orders", ca, &more);
+    report.assert_clean();
+    assert_eq!(report.json["address"], at);
+    assert!(
+        report.errors.contains(" at 127.0.0.1: "),
+        "{}",
+        report.errors
+    );
+    let detail = report.of("certificate", "detail");
+    assert!(detail.contains("for origin.invalid, verified"), "{detail}");
+    let arrived = backend.requests();
+    assert_eq!(arrived.len(), 2, "{arrived:?}");
+    for request in &arrived {
+        assert!(
+            request.contains("\r\nHost: origin.invalid\r\n"),
+            "{request}"
+        );
+    }
+    // The port is the URL's where none is named.
+    let url = format!("https://origin.invalid:{}/orders", guard.address.port());
+    let more = ["--resolve", "127.0.0.1", "--http-port", &closed];
+    probe(&url, ca, &more).assert_clean();
+    // The certificate has to be for the URL's host all the same.
+    let more = ["--resolve", &at, "--http-port", &closed];
+    let report = probe("https://another.invalid/", ca, &more);
+    assert_eq!(report.with("fault"), ["certificate"], "{:#}", report.json);
+    assert_eq!(report.requests(), 0);
+    // Loopback hears the secret without TLS, whatever name is in the URL.
+    let plain = Guard::start();
+    let at = plain.address.to_string();
+    let report = probe("http://origin.invalid/protected", None, &["--resolve", &at]);
+    report.assert_clean();
+}
+
+#[test]
+fn whom_to_believe_is_told_by_an_option_or_the_variable() {
+    let (authority, issued) = localhost("probe-ca");
+    let other = Authority::new("probe-ca-other");
+    let backend = Recorder::start(&[&answer("200 OK", "the application")]);
+    let (_guard, url) = guarded(&issued, &backend);
+    let port = HeldPort::new();
+    let closed = port.to_string();
+    let more = ["--http-port", &*closed];
+    let [right, wrong] = [&authority, &other].map(|authority| {
+        let path = authority.certificate.to_str();
+        ("ORIGIN_CA", path.expect("UTF-8"))
+    });
+    probe_with(&url, None, &more, &[right]).assert_clean();
+    probe_with(&url, Some(&authority.certificate), &more, &[wrong]).assert_clean();
+    let report = probe_with(&url, Some(&other.certificate), &more, &[right]);
+    assert_eq!(report.with("fault"), ["certificate"], "{:#}", report.json);
+    assert!(report.of("certificate", "detail").contains("--ca-file"));
+}
+
+/// Each request there would wait as long as the first.
+#[test]
+fn a_port_that_stays_silent_is_asked_once() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("bound");
+    let address = silent.local_addr().expect("an address");
+    let port = address.port().to_string();
+    let (authority, _issued) = localhost("probe-silent");
+    let accepted = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let kept = std::sync::Arc::clone(&accepted);
+    std::thread::spawn(move || {
+        for stream in silent.incoming().map_while(Result::ok) {
+            kept.lock().expect("connections").push(stream);
+        }
+    });
+    let report = probe(
+        &format!("https://localhost:{port}/"),
+        Some(&authority.certificate),
+        &["--http-port", &port],
+    );
+    assert_eq!(accepted.lock().expect("connections").len(), 1);
+    assert_eq!(report.status, Some(2), "{:#}", report.json);
+    assert_eq!(report.json["result"], "inconclusive");
+    // Eleven at the URL, and plain HTTP.
+    assert_eq!(report.with("inconclusive").len(), 12, "{:#}", report.json);
+    assert_eq!(report.of("right secret", "answer"), "silence");
+    for check in ["no secret", "right secret, at the end"] {
+        let detail = report.of(check, "detail");
+        assert!(detail.contains("not asked: "), "{check}: {detail}");
     }
 }
