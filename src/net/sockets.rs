@@ -119,7 +119,7 @@ pub(crate) fn held_by(pid: u32) -> HashSet<u64> {
 }
 
 /// A process. Displays as its name and number.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Holder {
     pub(crate) pid: u32,
     /// Its name, as `ps` shows it.
@@ -142,21 +142,24 @@ pub(crate) fn holder_of(address: &Address) -> Option<Holder> {
     others.find_map(|other| holder(other.inode))
 }
 
-/// Who holds a socket; `None` where that is another user's process.
+/// Who holds a socket; `None` where that is another user's process. Of a server with several
+/// processes it is the first one, which is to be stopped.
 pub(crate) fn holder(inode: u64) -> Option<Holder> {
     let processes = fs::read_dir("/proc").ok()?;
     let pids = processes
         .filter_map(Result::ok)
         .filter_map(|process| process.file_name().to_str()?.parse().ok());
-    let mut holders: Vec<u32> = pids.filter(|&pid| held_by(pid).contains(&inode)).collect();
+    let mut pids: Vec<u32> = pids.filter(|&pid| held_by(pid).contains(&inode)).collect();
+    pids.sort_unstable();
+    let named = |pid| {
+        let name = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
+        let name = name.trim().to_owned();
+        Some(Holder { pid, name })
+    };
+    let holders: Vec<_> = pids.into_iter().filter_map(named).collect();
     // systemd holds what it has passed to a service, which is who answers.
-    holders.sort_unstable();
-    let pid = *holders.last()?;
-    let name = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
-    Some(Holder {
-        pid,
-        name: name.trim().to_owned(),
-    })
+    let service = holders.iter().find(|holder| holder.name != "systemd");
+    service.or(holders.first()).cloned()
 }
 
 #[cfg(test)]
