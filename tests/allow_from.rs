@@ -244,6 +244,11 @@ fn the_file_is_read_again_and_a_faulty_one_keeps_what_there_was() {
     while status([127, 0, 0, 4]) != 200 {
         assert!(Instant::now() < deadline);
     }
+    // What the start would warn of is warned of then, too.
+    folder.write("networks", "0.0.0.0/1\n");
+    guard.wait_for_log(|line| {
+        line.starts_with("warning ALLOW_FROM_FILE: 0.0.0.0/1 holds half of all addresses of IPv4")
+    });
 }
 
 #[test]

@@ -25,17 +25,6 @@ impl fmt::Display for Both {
 impl std::error::Error for Both {}
 
 impl Reader<'_> {
-    /// Warns where a variable of networks holds all addresses of a family.
-    pub(super) fn warn_of_everybody(&mut self, name: &str, holds: bool) {
-        if holds {
-            self.warn(
-                name,
-                "a network with the prefix 0 holds everybody; write the networks that are meant, \
-                 or leave it out",
-            );
-        }
-    }
-
     /// `None` where everybody may connect.
     pub(super) fn allow_from(&mut self) -> Option<Arc<AllowList>> {
         let list = self.value(LIST, |text| match text {
@@ -46,7 +35,9 @@ impl Reader<'_> {
         });
         let file = self.value(FILE, |text| Ok(text.to_owned()));
         if file.is_empty() {
-            self.warn_of_everybody(LIST, list.as_ref().is_some_and(AllowList::allows_everybody));
+            for warning in list.iter().flat_map(AllowList::warnings) {
+                self.warn(LIST, warning);
+            }
             return list.map(Arc::new);
         }
         if self.is_set(LIST) {
@@ -55,8 +46,7 @@ impl Reader<'_> {
         }
         match AllowList::open(PathBuf::from(file)) {
             Ok(list) => {
-                self.warn_of_everybody(FILE, list.allows_everybody());
-                if let Some(warning) = list.warning() {
+                for warning in list.warnings() {
                     self.warn(FILE, warning);
                 }
                 self.effective

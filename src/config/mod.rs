@@ -256,8 +256,8 @@ impl Config {
             limits.write_timeout.max(RELAY_WRITE_TIMEOUT)
         };
         let drain_timeout = reader.seconds("DRAIN_TIMEOUT");
-        let trusted_proxies = reader.networks("TRUSTED_PROXIES");
-        let proxy_protocol = reader.networks("PROXY_PROTOCOL");
+        let trusted_proxies = reader.networks("TRUSTED_PROXIES", "the X-Forwarded-For");
+        let proxy_protocol = reader.networks("PROXY_PROTOCOL", "the PROXY header");
         let allow_from = reader.allow_from();
         let access_log = reader.switch("ACCESS_LOG");
         reader.look_for_misspelt(&environment.names);
@@ -415,11 +415,19 @@ impl Reader<'_> {
         workers
     }
 
-    fn networks(&mut self, name: &'static str) -> TrustedProxies {
+    /// Networks of proxies; `believed` is what they may tell.
+    fn networks(&mut self, name: &'static str, believed: &str) -> TrustedProxies {
         let networks = self.value(name, |list| {
             TrustedProxies::parse(list).map_err(|error| ValueError::Other(error.into()))
         });
-        self.warn_of_everybody(name, networks.hold_everybody());
+        for network in networks.wide() {
+            self.warn(
+                name,
+                format_args!(
+                    "{network}, and {believed} of each is believed; write your proxies alone"
+                ),
+            );
+        }
         networks
     }
 

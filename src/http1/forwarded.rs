@@ -1,11 +1,12 @@
 //! Who the client is: the peer, or whom a trusted proxy speaks for.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
 use tiny_http::Request;
 
 use super::fields::list;
+use super::network::{Network, NetworkError, WideNetwork};
 use crate::net::{Peer, UNIX_PEER};
 
 /// A client's address.
@@ -54,12 +55,6 @@ pub struct TrustedProxies {
     unix: bool,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Network {
-    address: IpAddr,
-    prefix: u8,
-}
-
 impl TrustedProxies {
     /// From a comma-separated list of addresses, networks (`10.0.0.0/8`) and `unix`.
     ///
@@ -85,10 +80,9 @@ impl TrustedProxies {
         Ok(trusted)
     }
 
-    /// Whether all addresses of IPv4 or of IPv6 are among them.
-    #[must_use]
-    pub fn hold_everybody(&self) -> bool {
-        self.networks.iter().any(|network| network.prefix == 0)
+    /// Those that hold so many addresses that a slip is likelier than a wish.
+    pub fn wide(&self) -> impl Iterator<Item = WideNetwork> {
+        self.networks.iter().filter_map(Network::wide)
     }
 
     /// Whether `client` is one of the proxies.
@@ -183,107 +177,6 @@ fn forwarded_address(member: &[u8]) -> Option<IpAddr> {
     };
     let bracketed = || member.strip_prefix('[')?.strip_suffix(']')?.parse().ok();
     bare().or_else(with_port).or_else(bracketed)
-}
-
-/// Why a member of a list is not a network. Displays as the message for the operator.
-#[derive(Debug, PartialEq, Eq)]
-pub enum NetworkError {
-    /// The member is not an address, a network or `unix`.
-    NotANetwork(String),
-    /// The member's address has bits that its prefix leaves out; and the network.
-    HostBits(String, String),
-    /// The member begins in the IPv4-mapped range and is wider than that range.
-    WiderThanIpv4(String),
-}
-
-impl fmt::Display for NetworkError {
-    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotANetwork(member) => write!(
-                to,
-                "{member:?} is neither an IP address, a network such as 10.0.0.0/8, nor unix; \
-                 write some of these"
-            ),
-            Self::HostBits(member, network) => write!(
-                to,
-                "{member:?} is an address inside of a network; write {network} for the network, \
-                 or the address without the prefix"
-            ),
-            Self::WiderThanIpv4(member) => write!(
-                to,
-                "{member:?} holds more than all of IPv4; write 0.0.0.0/0 for all of IPv4, \
-                 or a prefix of 96 or more"
-            ),
-        }
-    }
-}
-
-impl std::error::Error for NetworkError {}
-
-/// Bits before the IPv4 address in an IPv4-mapped IPv6 address (RFC 4291, section 2.5.5.2).
-const MAPPED_PREFIX: u8 = 96;
-
-impl Network {
-    fn parse(text: &str) -> Result<Self, NetworkError> {
-        let network = Self::read(text).ok_or_else(|| NetworkError::NotANetwork(text.to_owned()))?;
-        let canonical = network.address.to_canonical();
-        let is_mapped = network.address.is_ipv6() && canonical.is_ipv4();
-        let network = if is_mapped {
-            let prefix = network.prefix.checked_sub(MAPPED_PREFIX);
-            Self {
-                address: canonical,
-                prefix: prefix.ok_or_else(|| NetworkError::WiderThanIpv4(text.to_owned()))?,
-            }
-        } else {
-            network
-        };
-        // A file that is cut off inside of 10.1.0.0/16 would let 10.1.0.0/1 in.
-        let first = network.first();
-        if first != network.address {
-            let shown = format!("{first}/{}", network.prefix);
-            return Err(NetworkError::HostBits(text.to_owned(), shown));
-        }
-        Ok(network)
-    }
-
-    fn read(text: &str) -> Option<Self> {
-        let (address, prefix) = match text.split_once('/') {
-            Some((address, prefix)) => (address, Some(prefix.parse::<u8>().ok()?)),
-            None => (text, None),
-        };
-        let address: IpAddr = address.parse().ok()?;
-        let widest = if address.is_ipv4() { 32 } else { 128 };
-        let prefix = prefix.unwrap_or(widest);
-        (prefix <= widest).then_some(Self { address, prefix })
-    }
-
-    /// Its first address, whose bits behind the prefix are 0.
-    fn first(&self) -> IpAddr {
-        let prefix = u32::from(self.prefix);
-        match self.address {
-            IpAddr::V4(address) => {
-                let mask = u32::MAX.checked_shl(32 - prefix).unwrap_or(0);
-                Ipv4Addr::from_bits(address.to_bits() & mask).into()
-            }
-            IpAddr::V6(address) => {
-                let mask = u128::MAX.checked_shl(128 - prefix).unwrap_or(0);
-                Ipv6Addr::from_bits(address.to_bits() & mask).into()
-            }
-        }
-    }
-
-    fn holds(&self, address: IpAddr) -> bool {
-        let same_bits = match (self.address, address) {
-            (IpAddr::V4(network), IpAddr::V4(address)) => {
-                (network.to_bits() ^ address.to_bits()).leading_zeros()
-            }
-            (IpAddr::V6(network), IpAddr::V6(address)) => {
-                (network.to_bits() ^ address.to_bits()).leading_zeros()
-            }
-            _ => return false,
-        };
-        same_bits >= u32::from(self.prefix)
-    }
 }
 
 #[cfg(test)]

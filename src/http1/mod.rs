@@ -12,6 +12,7 @@ pub mod forwarded;
 pub mod framing;
 pub mod method;
 pub mod names;
+pub mod network;
 pub mod query;
 pub mod request;
 pub mod response;

@@ -30,6 +30,11 @@ impl Watched for Arc<AllowList> {
                     shown(number),
                     self.count()
                 );
+                if changed {
+                    for warning in self.warnings() {
+                        log::warn!("warning ALLOW_FROM_FILE: {warning}");
+                    }
+                }
                 Outcome::Succeeded
             }
             Err(error) => {

@@ -5,7 +5,8 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use crate::http1::forwarded::{NetworkError, TrustedProxies};
+use crate::http1::forwarded::TrustedProxies;
+use crate::http1::network::NetworkError;
 use crate::net::{Peer, UNIX_PEER};
 use crate::private_file::{self, Fingerprint, OpenError, PrivateFile};
 
@@ -164,16 +165,21 @@ impl AllowList {
         self.held().count
     }
 
-    /// What is legal and likely a mistake: who else can change the file.
+    /// What is legal and likely a mistake: networks that are far too wide, and who else can
+    /// change the file.
     #[must_use]
-    pub fn warning(&self) -> Option<String> {
-        self.held().warning.clone()
-    }
-
-    /// Whether all addresses of IPv4 or of IPv6 may connect.
-    #[must_use]
-    pub fn allows_everybody(&self) -> bool {
-        self.held().networks.hold_everybody()
+    pub fn warnings(&self) -> Vec<String> {
+        let held = self.held();
+        let wide = held.networks.wide().map(|network| {
+            if network.holds_all() {
+                format!(
+                    "{network}, so that everyone may connect; write the networks that are meant"
+                )
+            } else {
+                format!("{network}, which may all connect; write the network that is meant")
+            }
+        });
+        wide.chain(held.warning.clone()).collect()
     }
 
     /// Whether `peer` may connect. Who comes over a Unix socket may: its file says who can.

@@ -28,14 +28,8 @@ fn addresses() {
     let network = |name: &'static str, value: &str, remedy: &'static str| {
         mistake(&[(name, value)], Fault, name, "inside of a network", remedy)
     };
-    let everybody = |name: &'static str, value: &str| {
-        mistake(
-            &[(name, value)],
-            Warning,
-            name,
-            "everybody",
-            "that are meant",
-        )
+    let wide = |name: &'static str, value: &str, what: &str, remedy: &'static str| {
+        mistake(&[(name, value)], Warning, name, what, remedy)
     };
     let file = |name: &str, text: &str, mode: u32| {
         let path = folder.write(name, text);
@@ -44,6 +38,7 @@ fn addresses() {
     };
     // A writer was interrupted inside of /24.
     let half = file("half", "198.51.100.0/24\n203.0.113.0/2", 0o644);
+    let quarter = file("quarter", "198.51.100.0/24\n192.0.0.0/2\n", 0o644);
     let shared = file("shared", "198.51.100.0/24\n", 0o664);
     let mistakes = [
         listen(&taken, &own, "stop what listens there"),
@@ -164,16 +159,44 @@ fn addresses() {
             "write some of these",
         ),
         network("TRUSTED_PROXIES", "10.1.2.3/8", "10.0.0.0/8 for"),
-        network("ALLOW_FROM", "203.0.113.0/2", "192.0.0.0/2 for"),
+        network("ALLOW_FROM", "203.0.113.0/2", "such as 203.0.0.0/8"),
         network("PROXY_PROTOCOL", "2001:db8::1/32", "2001:db8::/32 for"),
-        everybody("TRUSTED_PROXIES", "::/0"),
-        everybody("ALLOW_FROM", "192.0.2.1,0.0.0.0/0"),
+        wide(
+            "TRUSTED_PROXIES",
+            "::/0",
+            "::/0 holds all addresses of IPv6, and the X-Forwarded-For of each is believed",
+            "write your proxies alone",
+        ),
+        wide(
+            "PROXY_PROTOCOL",
+            "10.0.0.0/8,64.0.0.0/2",
+            "64.0.0.0/2 holds a quarter of all addresses of IPv4, and the PROXY header",
+            "write your proxies alone",
+        ),
+        wide(
+            "ALLOW_FROM",
+            "192.0.2.1,0.0.0.0/0",
+            "0.0.0.0/0 holds all addresses of IPv4, so that everyone may connect",
+            "write the networks that are meant",
+        ),
+        wide(
+            "ALLOW_FROM",
+            "128.0.0.0/1",
+            "128.0.0.0/1 holds half of all addresses of IPv4, which may all connect",
+            "write the network that is meant",
+        ),
+        wide(
+            "ALLOW_FROM_FILE",
+            &quarter,
+            "192.0.0.0/2 holds a quarter of all addresses of IPv4",
+            "write the network that is meant",
+        ),
         mistake(
             &[("ALLOW_FROM_FILE", &half)],
             Fault,
             "ALLOW_FROM_FILE",
             "line 2: \"203.0.113.0/2\" is an address inside",
-            "192.0.0.0/2",
+            "such as 203.0.0.0/8",
         ),
         mistake(
             &[("ALLOW_FROM_FILE", &shared)],
