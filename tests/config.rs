@@ -5,6 +5,7 @@ mod support;
 use std::os::unix::fs::MetadataExt as _;
 use std::process::Output;
 
+use origin_guard::config::notations::NOTATIONS;
 use origin_guard::config::variables::{self, Form};
 use support::folder::Folder;
 use support::{Guard, SECRET, command, complaints};
@@ -261,6 +262,40 @@ fn the_table_of_variables_is_what_help_and_the_documentation_say() {
     let page = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/configuration.md");
     let page = std::fs::read_to_string(page).expect("readable");
     assert!(page == variables::markdown(), "make docs writes it anew");
+}
+
+#[test]
+fn values_are_written_as_the_documentation_says() {
+    let base = [
+        ("BACKEND", "http://127.0.0.1:1"),
+        ("GATEWAY_LISTEN", "127.0.0.1:0"),
+    ];
+    let is_of = |form: Form, notation: &str| match form {
+        Form::Seconds => notation == "duration",
+        Form::Bytes => notation == "size",
+        Form::Rate => notation == "rate",
+        Form::Networks => notation == "network",
+        _ => false,
+    };
+    for notation in &NOTATIONS {
+        let all = variables::VARIABLES.iter();
+        let names: Vec<_> = all
+            .filter(|variable| is_of(variable.form, notation.name))
+            .map(|variable| variable.name)
+            .collect();
+        assert!(!names.is_empty(), "{}", notation.name);
+        for (values, is_taken) in [(notation.taken, true), (notation.refused, false)] {
+            for (name, value) in names
+                .iter()
+                .flat_map(|name| values.iter().map(move |value| (*name, *value)))
+            {
+                let (_, _, complaints) = check(&[&base[..], &[(name, value)]].concat());
+                let fault = format!("fault: {name}: ");
+                let is_refused = complaints.lines().any(|line| line.starts_with(&fault));
+                assert_ne!(is_refused, is_taken, "{name}={value}: {complaints}");
+            }
+        }
+    }
 }
 
 #[test]

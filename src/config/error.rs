@@ -113,7 +113,8 @@ impl Display for ValueError {
             ),
             Self::Seconds(text) => write!(
                 to,
-                "{text:?} is not a time in seconds, more than 0; write it like 10 or 0.5"
+                "{text:?} is not a time in seconds, more than 0; write it like 10 or 0.5 (an hour is \
+                 3600)"
             ),
             Self::Switch(text) => write!(to, "{text:?} is neither 0 nor 1; write one of them"),
             Self::Mode(text) => write!(

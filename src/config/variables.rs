@@ -6,6 +6,8 @@
 
 use std::fmt::{self, Display, Write as _};
 
+use super::notations;
+
 /// A variable of the environment.
 #[derive(Debug)]
 pub struct Variable {
@@ -85,7 +87,7 @@ pub enum Form {
     Count(usize, usize),
     /// A number of bytes, at least one.
     Bytes,
-    /// A time in seconds.
+    /// A duration in seconds.
     Seconds,
 }
 
@@ -257,15 +259,15 @@ impl Display for Form {
             Self::Require => to.write_str("secret or certificate"),
             Self::Parameter => to.write_str("letters, digits, - . _ and ~"),
             Self::WebOrigins => to.write_str("such as https://app.example, with commas"),
-            Self::Rate => to.write_str("such as 100/1m or 5/1s burst=20"),
+            Self::Rate => to.write_str("rate, such as 100/1m"),
             Self::Allow => to.write_str("allow"),
             Self::UrlPaths => to.write_str("paths, such as /healthz,/favicon.ico"),
             Self::Switch => to.write_str("0 or 1"),
             Self::Mode => to.write_str("octal, 0000 to 0777"),
             Self::Group => to.write_str("name or number of a group"),
             Self::Count(least, most) => write!(to, "{least} to {most}"),
-            Self::Bytes => to.write_str("1 or more"),
-            Self::Seconds => write!(to, "{} to {}, such as 10 or 0.5", SECONDS.0, SECONDS.1),
+            Self::Bytes => to.write_str("size, 1 or more"),
+            Self::Seconds => write!(to, "duration, {} to {}", SECONDS.0, SECONDS.1),
         }
     }
 }
@@ -294,13 +296,13 @@ pub fn help() -> String {
         // Writing to a string cannot fail.
         let _ = writeln!(text, "  {name:<22} {help}\n{:25}{form} [{default}]", "");
     }
-    text
+    text + "\nhow their values are written:\n" + &notations::help()
 }
 
 /// docs/configuration.md.
 #[must_use]
 pub fn markdown() -> String {
-    let mut text = String::from(INTRODUCTION);
+    let mut text = String::from(INTRODUCTION) + &notations::markdown();
     let mut topic = None;
     for variable in VARIABLES {
         if topic.replace(variable.topic) != Some(variable.topic) {
