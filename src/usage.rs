@@ -143,7 +143,7 @@ pub const COMMANDS: &[Usage] = &[
             option(
                 "ca-file",
                 "PATH",
-                "whom to believe, in PEM, in place of ORIGIN_CA",
+                "the authorities to trust, in PEM, in place of ORIGIN_CA",
             ),
             option(
                 "resolve",

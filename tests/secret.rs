@@ -223,7 +223,7 @@ fn two_guards_rotate_under_load_and_no_request_is_refused() {
         refused(&halves.finish("0s"), "no guard has seen the current secret");
         refused(
             &halves.finish("1h"),
-            " ago by 127.0.0.1, and it must not be used for 1 h",
+            " ago by 127.0.0.1; it may go once nobody has used it for 1 h",
         );
         // The gateway sends the new one.
         let said = secret_with(&format!("{new}\n"), &["rotate", of_gateway, "--stdin"]);
@@ -232,10 +232,10 @@ fn two_guards_rotate_under_load_and_no_request_is_refused() {
         halves.some_more();
         // An hour is a long time, and the previous one goes after a second.
         refused(&halves.finish("1h"), "saw it ");
-        until(&halves.finish("1s"), "1 removed");
+        until(&halves.finish("1s"), "1 previous secret removed");
         until(
             &["finish", of_gateway, "--admin", &halves.gateway_admin],
-            "1 removed",
+            "1 previous secret removed",
         );
         until_gone("previous");
     });
@@ -278,7 +278,7 @@ fn a_secret_is_shown_by_its_file_alone_unless_it_is_to_be_printed() {
     assert_eq!(said.status, Some(0), "{said:?}");
     assert_eq!(said.out.trim_end(), first_line(&file));
     let said = secret(&["finish", text(&file), "--force"]);
-    assert!(said.err.contains("2 removed"), "{said:?}");
+    assert!(said.err.contains("2 previous secrets removed"), "{said:?}");
     let said = secret(&["finish", text(&file), "--force"]);
     assert_eq!(said.status, Some(0), "{said:?}");
     assert!(said.err.contains("nothing to remove"), "{said:?}");

@@ -170,7 +170,7 @@ fn finish_believes_the_service_at_a_loopback_port() {
         format!("origin-guard secret finish {SECRET_FILE} --admin 127.0.0.1:9100 --quiet-for 0s");
     let said = machine.try_sh(&finish);
     let said = String::from_utf8_lossy(&said.stderr).into_owned();
-    assert!(said.contains("1 removed"), "{said}");
+    assert!(said.contains("1 previous secret removed"), "{said}");
 }
 
 #[test]

@@ -335,7 +335,7 @@ impl Loaded {
         let remedy = "take one from `origin-guard keygen`";
         if text.len() < SHORT {
             self.warnings.push(format!(
-                "{place}: shorter than {SHORT} bytes, it can be guessed; {remedy}"
+                "{place}: it is shorter than {SHORT} bytes, so that it can be guessed; {remedy}"
             ));
         }
         if let Some(doubt) = secret_forms::doubt(text) {

@@ -61,7 +61,7 @@ pub(super) fn look(
         } else {
             let v6_only = address.is_v6_only(&addresses);
             match try_bind(address, config.socket_access, v6_only) {
-                Ok(()) => Finding::note(variable, format_args!("{address} can be had")),
+                Ok(()) => Finding::note(variable, format_args!("{address} is free")),
                 Err(error) => denied(variable, address, &error),
             }
         });

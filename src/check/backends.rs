@@ -158,7 +158,7 @@ fn unreachable_at(variable: &str, name: &str, error: &io::Error) -> Finding {
     Finding::new(
         Level::Warning,
         variable,
-        format_args!("{name} cannot be connected to: {error}"),
+        format_args!("{name} takes no connection: {error}"),
         remedy,
     )
 }

@@ -180,7 +180,7 @@ pub const VARIABLES: &[Variable] = &[
     Variable { name: "ORIGIN_HOST", topic: Topic::Gateway, form: Host, default: Nothing("its own"),
         help: "whose name the origin is asked for; keep is the client's" },
     Variable { name: "ORIGIN_CA", topic: Topic::Gateway, form: Path, default: Nothing("the system's"),
-        help: "certificates of the authorities that are believed, in PEM" },
+        help: "certificates of the authorities that are trusted, in PEM" },
     Variable { name: "ORIGIN_SERVER_NAME", topic: Topic::Gateway, form: Host, default: Nothing("its own"),
         help: "whose certificate the origin must show" },
     Variable { name: "ORIGIN_CLIENT_CERT", topic: Topic::Gateway, form: Path, default: Nothing("none"),

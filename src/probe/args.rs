@@ -18,7 +18,7 @@ pub struct ProbeArgs {
     pub(super) target: Target,
     /// `--secret-file`: without it what needs the right secret is left out.
     pub(super) secret_file: Option<PathBuf>,
-    /// `--ca-file`, whom to believe; else `ORIGIN_CA` names it, else the system's.
+    /// `--ca-file`, the authorities to trust; else `ORIGIN_CA` names it, else the system's.
     pub(super) ca_file: Option<PathBuf>,
     /// `--resolve`: where to ask in place of where DNS leads.
     pub(super) resolve: Option<Place>,

@@ -240,7 +240,8 @@ fn backend(answer: &Answer, is_here: bool) -> (Verdict, String) {
         ),
         _ if is_here => (
             Verdict::Inconclusive,
-            "it answers this machine, as it must; whether others reach it, ask from another one"
+            "it answers this machine, as it must; ask from another one to learn whether others \
+             reach it"
                 .into(),
         ),
         _ => (
@@ -277,7 +278,7 @@ fn leads_to_https(answer: &Answer) -> bool {
 /// Why there is no answer, for the operator.
 pub(super) fn explained(failure: &Failure) -> String {
     match failure {
-        Failure::Connect(error) => format!("no connection is to be had: {error}"),
+        Failure::Connect(error) => format!("no connection can be made: {error}"),
         Failure::Tls(TlsError::Rustls(RustlsError::InvalidCertificate(why))) => unverified(why),
         Failure::Tls(TlsError::Truncated) => {
             "it ends the connection in the handshake: this port speaks no TLS, or this address is \
@@ -314,7 +315,7 @@ fn unverified(why: &CertificateError) -> String {
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
             "it is for another name than the URL's".into()
         }
-        CertificateError::UnknownIssuer => "its issuer is not believed; serve the whole chain, or \
+        CertificateError::UnknownIssuer => "its issuer is not trusted; serve the whole chain, or \
                                             name the file of its authority by --ca-file"
             .into(),
         other => format!("it cannot be verified: {other}"),

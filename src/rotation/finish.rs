@@ -22,7 +22,7 @@ pub(super) fn finish(
     super::warn(&file.warnings);
     if file.secrets == 1 {
         say(&format!(
-            "{}: it holds the current secret alone; there is nothing to remove",
+            "{}: it holds only the current secret; there is nothing to remove",
             path.display()
         ));
         return Ok(());
@@ -35,8 +35,10 @@ pub(super) fn finish(
             may(file, guards, quiet)
         }
     })?;
+    let secrets = if removed == 1 { "secret" } else { "secrets" };
     say(&format!(
-        "{}: {removed} removed; the current secret alone is good once the guard has read the file",
+        "{}: {removed} previous {secrets} removed; only the current one is good once the guard has \
+         read the file",
         path.display()
     ));
     say("a guard with SHARED_SECRET_FILE does so by itself; for systemd's credential run:");
@@ -100,14 +102,15 @@ fn against(status: &GuardStatus, file: &SecretFile, quiet: Duration) -> Vec<Stri
             format!(" by {}", clients.join(", "))
         };
         reasons.push(format!(
-            "saw it {} ago{by}, and it must not be used for {}",
+            "saw it used {} ago{by}; it may go once nobody has used it for {}",
             span(last),
             span(quiet)
         ));
     }
     if status.uptime < quiet {
         reasons.push(format!(
-            "has run for {} alone, and cannot know of {}",
+            "has run for {} only, and cannot tell who used it before; wait until it has run for \
+             {}",
             span(status.uptime),
             span(quiet)
         ));

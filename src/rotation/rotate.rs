@@ -53,7 +53,7 @@ pub(super) fn rotate(
         ));
     }
     say(&format!(
-        "{shown}: a new secret is first now; the one before it is good too"
+        "{shown}: a new secret is first now; the one before it stays good"
     ));
     if stdin {
         say("a gateway sends it once it has read the file; then the previous one may go:");

@@ -73,6 +73,7 @@ fn line(at: usize, used: &Used) -> String {
                 ago(used.last)
             )
         }
+        None => format!("{requests}, never used"),
         last => format!("{requests}, last {}", ago(last)),
     };
     let mut text = format!("  {} {name}: {counted}\n", at + 1);

@@ -137,7 +137,7 @@ impl Snapshot {
                 BackendState::ToBeTried(since) => {
                     let since = words::span(since);
                     problems.push(format!(
-                        "The backend {name} is to be tried again, by a coming request; it has \
+                        "The backend {name} is to be tried again with a new request; it has \
                          failed for {since}."
                     ));
                 }

@@ -365,7 +365,7 @@ fn a_certificate_that_cannot_be_verified_is_reported_and_nothing_is_sent() {
         ),
         (
             other.issue(Key::EcdsaPkcs8, &["localhost"]),
-            "its issuer is not believed",
+            "its issuer is not trusted",
         ),
     ] {
         let Some(nginx) = Nginx::start("expired", &[tls(&issued, "return 200 open;")]) else {

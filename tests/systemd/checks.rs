@@ -99,7 +99,7 @@ fn what_the_service_listens_at_by_itself_is_in_order() {
     assert!(machine.path("/run/origin-guard/own.sock").exists());
     machine.sh("systemctl stop origin-guard");
     let said = check_unit(&machine);
-    assert_says(&said, 0, &["own.sock can be had", "ok"]);
+    assert_says(&said, 0, &["own.sock is free", "ok"]);
     assert!(
         !machine.path("/run/origin-guard").exists(),
         "nothing is left"
@@ -278,7 +278,7 @@ fn what_a_unit_names_is_not_run_as_root() {
         ),
     );
     let said = check_unit(&machine);
-    assert_says(&said, 0, &[&format!("{odd} can be had"), "ok"]);
+    assert_says(&said, 0, &[&format!("{odd} is free"), "ok"]);
     assert!(!machine.path("/run/evil").exists());
     let left = machine.sh("ls /run");
     assert!(!left.contains("origin-guard-check"), "{left}");

@@ -61,7 +61,7 @@ fn backends() {
         one(
             "http://127.0.0.1:1",
             Warning,
-            "cannot be connected to",
+            "takes no connection",
             "start the application",
         ),
         one(
