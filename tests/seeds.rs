@@ -85,7 +85,7 @@ fn every_input_is_a_seed() {
         let client = client.replace('@', "\x01");
         for first in 0..REPLIES.len() {
             let end = u8::try_from(first % 3).expect("small");
-            let tls = u8::from(first % 2 == 1);
+            let tls = u8::from(first % 8 == 1);
             let input = session([end, 2, 6, tls], client.as_bytes(), first);
             let name = format!("session-{number}-{first}");
             write(&folder.join("session"), &name, &input);
@@ -95,7 +95,7 @@ fn every_input_is_a_seed() {
         // A longer one would not fit into a socket's buffer.
         if entry.input.len() < 16_000 {
             let name = format!("line-{}", entry.line);
-            let tls = u8::from(entry.line % 2 == 1);
+            let tls = u8::from(entry.line % 8 == 1);
             let input = session([1, 20, 5, tls], &entry.input, entry.line);
             write(&folder.join("session"), &name, &input);
         }
