@@ -105,6 +105,16 @@ fn php() {
     let Some(way) = Way::to(Program::Php) else {
         return;
     };
+    // A process of its server may accept one more connection before it runs a script that
+    // waits for what comes by that one.
+    cases::one_after_the_other(&way);
+}
+
+#[test]
+fn php_by_fastcgi_behind_nginx() {
+    let Some(way) = Way::to(Program::PhpCgi) else {
+        return;
+    };
     cases::everything(&way);
 }
 

@@ -26,6 +26,8 @@ pub(crate) enum Program {
     Gunicorn,
     Node,
     Php,
+    /// PHP behind php-cgi and nginx.
+    PhpCgi,
     Nginx,
 }
 
@@ -48,6 +50,10 @@ impl App {
             Program::Tornado | Program::Uvicorn | Program::Gunicorn => has_venv(),
             Program::Node => installed("node", "apt install nodejs"),
             Program::Php => installed("php", "apt install php-cli"),
+            Program::PhpCgi => {
+                installed("php-cgi", "apt install php-cgi")
+                    && installed("nginx", "apt install nginx")
+            }
             Program::Nginx => installed("nginx", "apt install nginx"),
         };
         if !is_there {
@@ -158,23 +164,56 @@ fn command(program: Program, address: SocketAddr, folder: &Path) -> Command {
                 .env("PHP_CLI_SERVER_WORKERS", "4");
             command
         }
-        Program::Nginx => {
-            let config = folder.join("nginx.conf");
-            let shown = folder.display();
-            let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-                .map(|name| format!("{name}_temp_path {shown}/{name};\n"))
-                .concat();
-            let text = format!(
-                "daemon off;\nmaster_process off;\npid {shown}/pid;\nerror_log stderr;\n\
-                 events {{}}\nhttp {{\naccess_log off;\n{temporary}\
-                 server {{ listen {address}; root {shown}/www; }}\n}}\n"
+        Program::PhpCgi => {
+            // All names of fields reach CGI, which folds them.
+            let location = format!(
+                "underscores_in_headers on;\nignore_invalid_headers off;\n\
+                 client_max_body_size 0;\nlocation / {{\n\
+                 fastcgi_pass unix:{}/cgi.sock;\nfastcgi_buffering off;\n\
+                 fastcgi_param SCRIPT_FILENAME {SOURCES}/index.php;\n\
+                 fastcgi_param REQUEST_METHOD $request_method;\n\
+                 fastcgi_param REQUEST_URI $request_uri;\n\
+                 fastcgi_param QUERY_STRING $query_string;\n\
+                 fastcgi_param CONTENT_TYPE $content_type;\n\
+                 fastcgi_param CONTENT_LENGTH $content_length;\n}}\n",
+                folder.display()
             );
-            fs::write(&config, text).expect("written");
+            let config = nginx_config(address, folder, &location);
+            let mut command = Command::new("sh");
+            let script = "php-cgi -d post_max_size=0 -b \"$0/cgi.sock\" & \
+                          while ! [ -S \"$0/cgi.sock\" ]; do :; done; \
+                          exec nginx -p \"$0\" -c \"$1\"";
+            command
+                .args(["-c", script])
+                .arg(folder)
+                .arg(config)
+                .env("PHP_FCGI_CHILDREN", "4");
+            command
+        }
+        Program::Nginx => {
+            let root = format!("root {}/www;", folder.display());
+            let config = nginx_config(address, folder, &root);
             let mut command = Command::new("nginx");
             command.arg("-p").arg(folder).arg("-c").arg(config);
             command
         }
     }
+}
+
+/// Writes a configuration of nginx with one server, in which `body` stands.
+fn nginx_config(address: SocketAddr, folder: &Path, body: &str) -> PathBuf {
+    let config = folder.join("nginx.conf");
+    let shown = folder.display();
+    let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+        .map(|name| format!("{name}_temp_path {shown}/{name};\n"))
+        .concat();
+    let text = format!(
+        "daemon off;\nmaster_process off;\npid {shown}/pid;\nerror_log stderr;\n\
+         events {{}}\nhttp {{\naccess_log off;\n{temporary}\
+         server {{ listen {address}; {body} }}\n}}\n"
+    );
+    fs::write(&config, text).expect("written");
+    config
 }
 
 /// The way to an application.

@@ -15,6 +15,12 @@ const LARGE: u64 = 1_000_000_000;
 
 /// All that needs no WebSocket.
 pub(crate) fn everything(way: &Way) {
+    one_after_the_other(way);
+    slow_answers_hold_up_no_others(way);
+}
+
+/// The same without what waits for another one.
+pub(crate) fn one_after_the_other(way: &Way) {
     requests_arrive_as_they_were_sent(way);
     pipelined_requests_are_answered_in_order(way);
     cookies_encodings_and_empty_answers_pass(way);
@@ -22,7 +28,6 @@ pub(crate) fn everything(way: &Way) {
     a_client_that_waits_for_100_gets_it(way);
     downloads(way);
     events_arrive_one_by_one(way);
-    slow_answers_hold_up_no_others(way);
     public_and_denied_requests(way);
 }
 

@@ -1,6 +1,6 @@
 <?php
-// What PHP's built-in server serves, with PHP_CLI_SERVER_WORKERS so that one request can wait
-// for another. Their only common memory is a folder.
+// What PHP serves, by its built-in server and by FastCGI, in several processes so that one
+// request can wait for another. Their only common memory is a folder.
 $tokens = getenv("TOKENS") . "/tokens";
 
 function change(string $file, int $by): bool
