@@ -397,10 +397,12 @@ fn list_shows_every_key_and_its_state() {
             "EXPIRES",
             "LAST_USED",
             "USES",
+            "RATE",
+            "BURST",
             "CONSUMER"
         ]
     );
-    let states: Vec<_> = rows[1..].iter().map(|row| (row[1], row[6])).collect();
+    let states: Vec<_> = rows[1..].iter().map(|row| (row[1], row[8])).collect();
     let wanted = [
         ("active", "active"),
         ("revoked", "revoked"),
@@ -421,6 +423,44 @@ fn list_shows_every_key_and_its_state() {
     }
     assert_eq!(file.must(&["list"]), "");
     assert_eq!(file.must(&["list", "--json"]), "[]\n");
+}
+
+#[test]
+fn a_rate_is_shown_as_it_is_set() {
+    let file = KeyFile::new("rates");
+    let rates = [
+        ("alice", &["--rate", "100/1m", "--burst", "20"][..]),
+        ("bob", &["--rate", "5/1s"]),
+        ("carol", &[]),
+    ];
+    let ids = rates.map(|(consumer, options)| file.id(&file.add(consumer, options)));
+    let limit = || -> Vec<Vec<String>> {
+        let table = file.must(&["list"]);
+        let cells = |row: &str| row.split_whitespace().skip(6).map(str::to_owned).collect();
+        table.lines().skip(1).map(cells).collect()
+    };
+    let wanted = [
+        ["100/1m", "20", "alice"],
+        ["5/1s", "5", "bob"],
+        ["-", "-", "carol"],
+    ];
+    assert_eq!(limit(), wanted);
+    for (id, [rate, burst, _]) in ids.iter().zip(wanted) {
+        let lines = file.must(&["show", id]);
+        for line in [format!("rate       {rate}"), format!("burst      {burst}")] {
+            assert!(lines.lines().any(|shown| shown == line), "{line}: {lines}");
+        }
+    }
+    let json: Value = serde_json::from_str(&file.must(&["list", "--json"])).expect("JSON");
+    assert_eq!(json[0]["rate"], "100/1m burst=20");
+    assert_eq!(json[1]["rate"], "5/1s");
+    assert_eq!(json[2].get("rate"), None);
+    // What is shown is what is taken.
+    let rate = json[0]["rate"].as_str().expect("a rate");
+    file.must(&["limit", "carol", "--rate", rate]);
+    assert_eq!(limit()[2], ["100/1m", "20", "carol"]);
+    file.must(&["limit", "alice", "--rate", "none"]);
+    assert_eq!(limit()[0], ["-", "-", "alice"]);
 }
 
 #[test]

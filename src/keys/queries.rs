@@ -8,6 +8,7 @@ use zeroize::Zeroizing;
 
 use super::error::ReadError;
 use super::known_uses::KnownUses;
+use super::rate::Rate;
 use super::reader;
 use super::record::Record;
 use super::text::{self, Malformed};
@@ -179,13 +180,15 @@ struct KeyUses {
     count: u64,
 }
 
-const HEADING: [&str; 7] = [
+const HEADING: [&str; 9] = [
     "ID",
     "STATE",
     "CREATED",
     "EXPIRES",
     "LAST_USED",
     "USES",
+    "RATE",
+    "BURST",
     "CONSUMER",
 ];
 
@@ -230,8 +233,18 @@ impl<'a> Listed<'a> {
         }
     }
 
+    /// How many requests its consumer may send; `-` where the guard's `RATE_LIMIT` is what
+    /// holds.
+    fn limit(&self) -> (String, String) {
+        let rate = self.record.rate.map(Rate::parts);
+        rate.map_or(("-".into(), "-".into()), |(rate, burst)| {
+            (rate, burst.to_string())
+        })
+    }
+
     fn write_row(&self, to: &mut impl Write) -> io::Result<()> {
         let (last, count) = self.used();
+        let (rate, burst) = self.limit();
         let row = [
             &self.record.id().to_string(),
             self.state,
@@ -239,6 +252,8 @@ impl<'a> Listed<'a> {
             &self.expires(),
             &last,
             &count,
+            &rate,
+            &burst,
             &self.record.consumer,
         ];
         write_row(row, to)
@@ -261,6 +276,7 @@ impl<'a> Listed<'a> {
     fn write_lines(&self, to: &mut impl Write) -> io::Result<()> {
         let record = self.record;
         let (last, count) = self.used();
+        let (rate, burst) = self.limit();
         let time = |time: Option<Time>| time.map(|time| time.to_string());
         for (name, value) in [
             ("id", Some(record.id().to_string())),
@@ -272,7 +288,8 @@ impl<'a> Listed<'a> {
             ("revoked", time(record.revoked)),
             ("last_used", Some(last)),
             ("uses", Some(count)),
-            ("rate", record.rate.map(|rate| rate.to_string())),
+            ("rate", Some(rate)),
+            ("burst", Some(burst)),
             (
                 "metadata",
                 record.metadata.as_ref().map(|all| all.as_str().to_owned()),
@@ -286,11 +303,22 @@ impl<'a> Listed<'a> {
     }
 }
 
-fn write_row(cells: [&str; 7], to: &mut impl Write) -> io::Result<()> {
-    let [id, state, created, expires, last, uses, consumer] = cells;
+fn write_row(cells: [&str; 9], to: &mut impl Write) -> io::Result<()> {
+    let [
+        id,
+        state,
+        created,
+        expires,
+        last,
+        uses,
+        rate,
+        burst,
+        consumer,
+    ] = cells;
     writeln!(
         to,
-        "{id:<10}  {state:<7}  {created:<20}  {expires:<20}  {last:<20}  {uses:>6}  {consumer}"
+        "{id:<10}  {state:<7}  {created:<20}  {expires:<20}  {last:<20}  {uses:>6}  {rate:>8}  \
+         {burst:>6}  {consumer}"
     )
 }
 

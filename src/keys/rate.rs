@@ -105,6 +105,12 @@ impl Rate {
         self.window
     }
 
+    /// The rate and the burst, as `--rate` and `--burst` take them.
+    pub(super) fn parts(self) -> (String, u32) {
+        let burst = self.count;
+        (Self { burst, ..self }.to_string(), self.burst)
+    }
+
     /// Steps between two requests, and steps in a microsecond, both whole.
     fn steps(self) -> (u64, u64) {
         let (window, count) = (u64::from(self.window) * MICROSECONDS, u64::from(self.count));
