@@ -13,6 +13,7 @@ use std::time::Instant;
 use authority::{Authority, Key};
 use rustix::net::{AddressFamily, SocketType};
 use support::folder::Folder;
+use support::metrics::metrics;
 use support::{Answer, Guard, PATIENCE, SECRET, command, complaints, granted_request, installed};
 
 const FORBIDDEN: &[u8] = br#"{"error":"Forbidden"}"#;
@@ -46,15 +47,6 @@ fn rest(stream: &mut TcpStream) -> Vec<u8> {
     bytes
 }
 
-/// The lines of `/metrics` at the second listener.
-fn metrics(guard: &Guard) -> String {
-    let mut stream = TcpStream::connect(guard.second_address()).expect("connects");
-    let request = "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
-    stream.write_all(request.as_bytes()).expect("sent");
-    let answer = Answer::read(&mut stream, false).expect("an answer");
-    String::from_utf8(answer.body).expect("UTF-8")
-}
-
 #[test]
 fn another_peer_is_told_so_before_it_says_anything() {
     let guard = guard(&[
@@ -75,8 +67,12 @@ fn another_peer_is_told_so_before_it_says_anything() {
     let counted = r#"origin_guard_connections_closed_total{reason="not_allowed"} "#;
     let deadline = Instant::now() + PATIENCE;
     drop(silent);
-    while !metrics(&guard).contains(&format!("{counted}2\n")) {
-        assert!(Instant::now() < deadline, "{}", metrics(&guard));
+    while !metrics(guard.second_address()).contains(&format!("{counted}2\n")) {
+        assert!(
+            Instant::now() < deadline,
+            "{}",
+            metrics(guard.second_address())
+        );
     }
 }
 
@@ -233,8 +229,12 @@ fn the_file_is_read_again_and_a_faulty_one_keeps_what_there_was() {
         });
         assert_eq!((status([127, 0, 0, 4]), status([127, 0, 0, 3])), (403, 200));
         let deadline = Instant::now() + PATIENCE;
-        while !metrics(&guard).contains(&format!("{last}0\n")) {
-            assert!(Instant::now() < deadline, "{}", metrics(&guard));
+        while !metrics(guard.second_address()).contains(&format!("{last}0\n")) {
+            assert!(
+                Instant::now() < deadline,
+                "{}",
+                metrics(guard.second_address())
+            );
         }
     }
     folder.write("networks", "127.0.0.0/8\n");

@@ -29,6 +29,8 @@ mod config;
 mod corpus;
 #[path = "edge/cors.rs"]
 mod cors;
+#[path = "edge/counters.rs"]
+mod counters;
 #[path = "edge/guessing.rs"]
 mod guessing;
 #[path = "edge/hostile.rs"]

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use backend::{Backend, End};
 use rustix::net::sockopt::set_socket_linger;
 use support::folder::Folder;
+use support::metrics::{metrics, wait_for};
 use support::port::HeldPort;
 use support::{Answer, Guard, PATIENCE, SECRET, command, installed};
 
@@ -32,30 +33,6 @@ fn guard(backends: &[SocketAddr], more: &[(&str, &str)]) -> Guard {
 
 fn granted(method: &str, path: &str, fields: &str) -> String {
     format!("{method} {path} HTTP/1.1\r\nHost: x\r\nX-Shared-Secret: {SECRET}\r\n{fields}\r\n")
-}
-
-fn metrics(guard: &Guard) -> String {
-    let mut stream = TcpStream::connect(guard.second_address()).expect("connects");
-    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
-    let request = "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
-    stream.write_all(request.as_bytes()).expect("sent");
-    let answer = Answer::read(&mut stream, false).expect("an answer");
-    String::from_utf8(answer.body).expect("UTF-8")
-}
-
-/// Waits until `/metrics` has each of these lines, without their prefix.
-fn wait_for(guard: &Guard, lines: &[String]) {
-    let since = Instant::now();
-    for line in lines {
-        let line = format!("origin_guard_{line}\n");
-        loop {
-            let text = metrics(guard);
-            if text.contains(&line) {
-                break;
-            }
-            assert!(since.elapsed() < PATIENCE, "never {line}in {text}");
-        }
-    }
 }
 
 /// The value of `name=` in a line of the log.
@@ -183,7 +160,7 @@ fn each_failure_of_a_backend_has_its_reason() {
         format!("backend_failures_total{{backend=\"{at}\",reason=\"{reason}\"}} {count}")
     };
     wait_for(
-        &guard,
+        guard.second_address(),
         &[
             failures("reset", 3),
             failures("malformed", 1),
@@ -209,7 +186,7 @@ fn a_backend_that_refuses_is_logged_though_another_one_answers() {
         assert!(since.elapsed() < PATIENCE, "{:#?}", guard.log());
     }
     let series = format!("backend_failures_total{{backend=\"{dead}\",reason=\"refused\"}} 1");
-    wait_for(&guard, &[series]);
+    wait_for(guard.second_address(), &[series]);
 }
 
 #[test]
@@ -226,7 +203,7 @@ fn a_flood_of_failures_is_counted_instead_of_logged() {
         assert_eq!(answer.status, 502);
     }
     let series = format!("backend_failures_total{{backend=\"{dead}\",reason=\"refused\"}} {SENT}");
-    wait_for(&guard, &[series]);
+    wait_for(guard.second_address(), &[series]);
     guard.signal(rustix::process::Signal::TERM);
     guard.wait_for_log(|line| line == "stopped");
     let log = guard.log();
@@ -265,7 +242,7 @@ fn a_client_that_goes_away_is_a_499() {
     );
     guard.wait_for_log(|line| without_times(line) == wanted);
     let series = "exchanges_broken_total{reason=\"client_gone\"} 1".to_owned();
-    wait_for(&guard, &[series]);
+    wait_for(guard.second_address(), &[series]);
 }
 
 #[test]
@@ -343,9 +320,9 @@ fn answers_bytes_times_and_connections_are_counted_by_backend() {
         "backend_connections_open 1".to_owned(),
         "backend_connections_idle 1".to_owned(),
     ];
-    wait_for(&guard, &lines);
+    wait_for(guard.second_address(), &lines);
     // Answers of backends are not among those of our own.
-    let text = metrics(&guard);
+    let text = metrics(guard.second_address());
     let own = text
         .lines()
         .find_map(|line| line.strip_prefix("origin_guard_answer_seconds_count "));
@@ -380,7 +357,7 @@ fn a_kept_connection_that_has_ended_is_a_retry() {
         format!("backend_responses_total{{backend=\"{at}\",class=\"2xx\"}} 2"),
         format!("backend_failures_total{{backend=\"{at}\",reason=\"reset\"}} 0"),
     ];
-    wait_for(&guard, &lines);
+    wait_for(guard.second_address(), &lines);
 }
 
 #[test]
@@ -409,7 +386,9 @@ fn promtool_finds_no_fault_in_what_is_said_of_backends() {
         .spawn()
         .expect("starts");
     let mut input = promtool.stdin.take().expect("piped");
-    input.write_all(metrics(&guard).as_bytes()).expect("sent");
+    input
+        .write_all(metrics(guard.second_address()).as_bytes())
+        .expect("sent");
     drop(input);
     let output = promtool.wait_with_output().expect("ends");
     let said = [output.stdout, output.stderr].concat();

@@ -4,6 +4,7 @@
 mod support;
 
 use std::fs;
+use std::net::SocketAddr;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, symlink};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -19,6 +20,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 use support::folder::Folder;
 use support::keys::{KeyFile, Said};
+use support::metrics;
 use support::{Guard, PATIENCE, command, installed, skip};
 
 const HEAD: &str = "origin-guard-key-uses 1 since 2020-01-01T00:00:00Z\n";
@@ -48,6 +50,13 @@ fn wait_for_uses(file: &KeyFile, at: usize, wanted: u64) {
         assert!(since.elapsed() < PATIENCE, "{uses:?}, never {wanted}");
         std::thread::yield_now();
     }
+}
+
+/// Waits until so many writes are counted that went well, and that did not.
+fn wait_for_writes(admin: SocketAddr, [success, failure]: [u32; 2]) {
+    let series = |result, count| format!("key_uses_writes_total{{result=\"{result}\"}} {count}");
+    let lines = [series("success", success), series("failure", failure)];
+    metrics::wait_for(admin, &lines);
 }
 
 fn end(mut guard: Guard, signal: Signal) {
@@ -91,11 +100,12 @@ fn a_use_is_counted_soon_and_what_is_left_at_the_end() {
     assert_eq!(listed(&file)[0].get("uses"), None);
     assert!(file.must(&["list"]).contains("  -  "));
     let before = Time::now();
-    let guard = file.gateway(&[]);
+    let (guard, admin) = file.watched_gateway(&[]);
     // Who asks before the first use knows that there was none.
     wait_for_uses(&file, 0, 0);
     use_key(&guard, &alice, 3);
     wait_for_uses(&file, 0, 3);
+    wait_for_writes(admin, [2, 0]);
     use_key(&guard, &alice, 4);
     end(guard, Signal::TERM);
     assert_eq!(uses(&file, 0), Some(7));
@@ -359,8 +369,9 @@ fn a_full_disk_loses_nothing_and_delays_nobody() {
 fn a_folder_that_cannot_be_written_is_said_once_and_serves() {
     let file = KeyFile::new("uses-denied");
     let key = file.add("alice", &[]);
-    let guard = file.gateway(&[("STATE_DIRECTORY", "/nonexistent")]);
+    let (guard, admin) = file.watched_gateway(&[("STATE_DIRECTORY", "/nonexistent")]);
     let line = guard.wait_for_log(|line| line.contains("key_uses_unwritten"));
+    wait_for_writes(admin, [0, 1]);
     assert!(
         line.contains("StateDirectory=") && line.contains("/nonexistent"),
         "{line}"

@@ -13,6 +13,7 @@ use std::time::Instant;
 
 use rustix::process::Signal;
 use support::keys::KeyFile;
+use support::metrics::metrics;
 use support::{Guard, PATIENCE, SECRET};
 
 /// A user that is not the one who runs the tests.
@@ -133,17 +134,6 @@ fn a_file_that_the_guard_cannot_read_is_loud() {
     guard.wait_for_log(|line| line.starts_with("<6>keys_reloaded keys=1 "));
     metric("origin_guard_last_reload_successful{file=\"keys\"} 1");
     wait_until_told(&|message| message.contains("STATUS=connections="));
-}
-
-/// What `/metrics` at `address` says; nothing where something else is there.
-fn metrics(address: std::net::SocketAddr) -> String {
-    use std::io::Write as _;
-    let mut stream = std::net::TcpStream::connect(address).expect("connects");
-    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
-    let request = "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
-    stream.write_all(request.as_bytes()).expect("sent");
-    let answer = support::Answer::read(&mut stream, false).expect("an answer");
-    String::from_utf8(answer.body).expect("UTF-8")
 }
 
 /// systemd hears `RELOADING=1` and then `READY=1`, once all files have been read.

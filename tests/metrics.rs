@@ -164,6 +164,31 @@ fn requests_are_counted_by_verdict() {
             "GET / HTTP/2.0\r\nHost: test\r\n\r\n".into(),
             requests("bad_request", 505),
         ),
+        (
+            1,
+            protected("Expect: the unexpected\r\n"),
+            requests("bad_request", 417),
+        ),
+        (
+            1,
+            protected(&format!("X: {}\r\n", "x".repeat(70_000))),
+            requests("bad_request", 431),
+        ),
+        (
+            1,
+            format!("GET /{} HTTP/1.1\r\nHost: test\r\n\r\n", "x".repeat(70_000)),
+            requests("bad_request", 414),
+        ),
+        (
+            2,
+            "GET /healthz HTTP/1.1\r\nHost: test\r\n\r\n".into(),
+            requests("healthy", 200),
+        ),
+        (
+            1,
+            "OPTIONS * HTTP/1.1\r\nHost: test\r\n\r\n".into(),
+            requests("options", 204),
+        ),
     ];
     let mut wanted: HashMap<String, f64> = HashMap::new();
     for (times, request, series) in &asked {

@@ -6,6 +6,7 @@ use rustls::ClientConfig;
 
 use crate::authority::{Authority, Issued, Key};
 use crate::support::keys::KeyFile;
+use crate::support::metrics::wait_for;
 use crate::support::{Answer, Guard, SECRET};
 use crate::tls_client::{self, TlsClient};
 
@@ -108,16 +109,26 @@ pub(crate) fn request(line: &str, key: &str, fields: &str) -> String {
 
 #[test]
 fn an_origin_that_refuses_the_secret_is_told_to_the_operator() {
-    let both = Both::with(
+    let mut both = Both::with(
         "refused",
         "http://127.0.0.1:1",
-        &[],
+        &[("ADMIN_LISTEN", "127.0.0.1:0")],
         &[("SHARED_SECRET", "another-secret-0123456789abcdef")],
     );
+    let admin = both.gateway.admin_before_gateway();
     // The client gets the origin's own answer.
-    assert_eq!(both.ask("/", "").status, 401);
+    for _ in 0..2 {
+        assert_eq!(both.ask("/", "").status, 401);
+    }
     let logged = both
         .gateway
         .wait_for_log(|line| line.contains("origin_refused_secret"));
     assert!(!logged.contains(SECRET), "{logged}");
+    let origin = format!("backend=\"{}\"", both.origin.address);
+    let counted = [
+        format!("backend_failures_total{{{origin},reason=\"secret_refused\"}} 2"),
+        format!("backend_responses_total{{{origin},class=\"4xx\"}} 2"),
+        "requests_total{verdict=\"key_granted\",status=\"forwarded\"} 2".to_owned(),
+    ];
+    wait_for(admin, &counted);
 }

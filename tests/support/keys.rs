@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::Write as _;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Output, Stdio};
 
@@ -128,5 +129,13 @@ impl KeyFile {
             ("API_KEYS_FILE", self.text()),
         ];
         Guard::with(&[&mine, variables].concat())
+    }
+
+    /// The same, and where its `/metrics` is.
+    pub fn watched_gateway(&self, variables: &[(&str, &str)]) -> (Guard, SocketAddr) {
+        let admin = [("ADMIN_LISTEN", "127.0.0.1:0")];
+        let mut guard = self.gateway(&[&admin, variables].concat());
+        let admin = guard.admin_before_gateway();
+        (guard, admin)
     }
 }

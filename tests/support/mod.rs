@@ -7,6 +7,7 @@ pub mod browser;
 pub mod corpus;
 pub mod folder;
 pub mod keys;
+pub mod metrics;
 pub mod page;
 pub mod php;
 pub mod port;
@@ -102,6 +103,13 @@ impl Guard {
             assert!(Instant::now() < deadline, "only {listening:?}");
             std::thread::yield_now();
         }
+    }
+
+    /// Where `ADMIN_LISTEN` is open, which is first where `LISTEN` is none. From now on
+    /// `address` is that of the gateway.
+    pub fn admin_before_gateway(&mut self) -> SocketAddr {
+        let gateway = self.second_address();
+        std::mem::replace(&mut self.address, gateway)
     }
 
     /// The process id.

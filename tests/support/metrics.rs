@@ -1,0 +1,32 @@
+//! What a guard's `/metrics` says.
+
+use std::io::Write as _;
+use std::net::{SocketAddr, TcpStream};
+use std::time::Instant;
+
+use super::{Answer, PATIENCE};
+
+/// All that is counted, as the listener at `admin` tells it.
+pub fn metrics(admin: SocketAddr) -> String {
+    let mut stream = TcpStream::connect(admin).expect("connects");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    let request = "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    stream.write_all(request.as_bytes()).expect("sent");
+    let answer = Answer::read(&mut stream, false).expect("an answer");
+    String::from_utf8(answer.body).expect("UTF-8")
+}
+
+/// Waits until `/metrics` has each of these lines, without their prefix.
+pub fn wait_for(admin: SocketAddr, lines: &[String]) {
+    let since = Instant::now();
+    for line in lines {
+        let line = format!("origin_guard_{line}\n");
+        loop {
+            let text = metrics(admin);
+            if text.contains(&line) {
+                break;
+            }
+            assert!(since.elapsed() < PATIENCE, "never {line}in {text}");
+        }
+    }
+}
