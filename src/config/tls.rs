@@ -31,7 +31,6 @@ const LIST_RENEWAL: Duration = Duration::from_secs(86_400);
 /// What is wrong with the files of TLS.
 #[derive(Debug)]
 enum TlsFault {
-    Relative(String),
     Unpaired(usize, usize),
     Missing(Address),
     Several,
@@ -48,10 +47,6 @@ enum TlsFault {
 impl fmt::Display for TlsFault {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Relative(path) => write!(
-                to,
-                "{path:?} is not an absolute path; write it from the root, such as /etc/..."
-            ),
             Self::Unpaired(certificates, keys) => write!(
                 to,
                 "{CERT} names {certificates} files and {KEY} {keys}; name the key of each \
@@ -110,8 +105,8 @@ impl Reader<'_> {
         admin: &[Address],
         redirect: &[Address],
     ) -> Option<Arc<TlsServer>> {
-        let certificates = self.value(CERT, paths);
-        let keys = self.value(KEY, paths);
+        let certificates = self.value(CERT, |list| Ok(paths(list)));
+        let keys = self.value(KEY, |list| Ok(paths(list)));
         let clients = self.client_files();
         if self.is_faulty(CERT) || self.is_faulty(KEY) {
             return None;
@@ -175,7 +170,7 @@ impl Reader<'_> {
 
     /// `ACME_WEBROOT`.
     pub(super) fn acme_webroot(&mut self, redirect: &[Address]) -> Option<PathBuf> {
-        let paths = self.value(WEBROOT, paths);
+        let paths = self.value(WEBROOT, |list| Ok(paths(list)));
         let webroot = paths.first().cloned();
         let redirects = !redirect.is_empty() || self.inherited.redirect;
         if webroot.is_some() && !redirects && !self.is_faulty("LISTEN") {
@@ -226,9 +221,9 @@ impl Reader<'_> {
 
     /// Whose certificates clients have to present, where that is asked.
     fn client_files(&mut self) -> Option<ClientFiles> {
-        let authorities = self.value(CLIENT_CA, paths);
+        let authorities = self.value(CLIENT_CA, |list| Ok(paths(list)));
         let names = self.value(CLIENT_NAMES, |list| Ok(members(list)));
-        let revocations = self.value(CLIENT_CRL, paths);
+        let revocations = self.value(CLIENT_CRL, |list| Ok(paths(list)));
         let [authorities] = &authorities[..] else {
             if !authorities.is_empty() {
                 self.fault(CLIENT_CA, TlsFault::Several);
@@ -358,15 +353,6 @@ fn members(list: &str) -> Vec<String> {
     members.map(str::to_owned).collect()
 }
 
-fn paths(list: &str) -> Result<Vec<PathBuf>, ValueError> {
-    let members = members(list).into_iter();
-    members
-        .map(|member| {
-            if member.starts_with('/') {
-                Ok(PathBuf::from(member))
-            } else {
-                Err(ValueError::Other(Box::new(TlsFault::Relative(member))))
-            }
-        })
-        .collect()
+fn paths(list: &str) -> Vec<PathBuf> {
+    members(list).into_iter().map(PathBuf::from).collect()
 }

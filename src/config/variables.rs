@@ -335,7 +335,8 @@ origin-guard is configured by variables of its environment. `origin-guard check`
 them as the server does, names every fault at once, and prints what holds, without any
 secret. `make docs` writes this page from the table in `src/config/variables.rs`.
 
-A variable that is empty counts as not set. One that is not in these tables and begins
+A relative path begins in the folder where the guard starts; systemd's is `/`, unless the
+unit says otherwise. A variable that is empty counts as not set. One that is not in these tables and begins
 like one of them, or differs from one in two letters at most, earns a warning.
 systemd's credential `shared-secret` is found by itself.
 ";

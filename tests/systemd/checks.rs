@@ -81,6 +81,22 @@ fn a_unit_with_its_sockets_is_in_order_before_and_after_its_start() {
 }
 
 #[test]
+fn relative_paths_begin_where_the_unit_says() {
+    let Some(machine) = installed() else { return };
+    let settings = "Environment=LISTEN=127.0.0.1:9000 ALLOW_FROM_FILE=allowed";
+    machine.write("/etc/origin-guard/allowed", "192.0.2.0/24\n");
+    drop_in(&machine, settings);
+    assert_says(
+        &check_unit(&machine),
+        78,
+        &["ALLOW_FROM_FILE: ...No such file"],
+    );
+    let folder = "WorkingDirectory=-/etc/origin-guard";
+    drop_in(&machine, &format!("{settings}\n{folder}"));
+    assert_says(&check_unit(&machine), 0, &["ALLOW_FROM_FILE=allowed"]);
+}
+
+#[test]
 fn what_the_service_listens_at_by_itself_is_in_order() {
     let Some(machine) = installed() else { return };
     let listen = "127.0.0.1:9000,unix:/run/origin-guard/own.sock";

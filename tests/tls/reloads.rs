@@ -1,7 +1,8 @@
 //! Certificates that are renewed while the guard serves.
 
 use std::fs;
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use rustls::pki_types::pem::PemObject as _;
 
 use crate::authority::{Authority, Issued, Key};
 use crate::client::TlsClient;
-use crate::support::{Answer, Guard, PATIENCE, SECRET, complaints, granted_request};
+use crate::support::{Answer, Guard, PATIENCE, SECRET, command, complaints, granted_request};
 
 /// Puts the files of `issued` at `chain` and `key` by renaming, the certificate first.
 fn install(issued: &Issued, chain: &Path, key: &Path) {
@@ -108,6 +109,66 @@ fn renamed_files_are_presented_soon_and_as_a_pair() {
     put(&first.key, &key);
     wait_until_presented(&guard, &authority, &first);
     assert_eq!(failures(&guard), 0);
+}
+
+/// As all other files, those of TLS may be named from the folder where the guard starts.
+#[test]
+fn relative_paths_begin_where_the_guard_starts() {
+    let Files {
+        authority,
+        chain,
+        key,
+        first,
+        second,
+    } = files("relative");
+    let folder = &authority.folder.path;
+    let challenges = folder.join("webroot/.well-known/acme-challenge");
+    fs::create_dir_all(&challenges).expect("a folder");
+    fs::write(challenges.join("token"), "proof").expect("written");
+    let mut command = command();
+    command.current_dir(folder).envs([
+        ("SHARED_SECRET", SECRET),
+        ("LISTEN", "tls:127.0.0.1:0,redirect:127.0.0.1:0"),
+        ("TLS_CERT", "chain.pem"),
+        ("TLS_KEY", "./key.pem"),
+        ("ACME_WEBROOT", "webroot"),
+    ]);
+    let guard = Guard::spawn(&mut command);
+    wait_until_presented(&guard, &authority, &first);
+    install(&second, &chain, &key);
+    wait_until_presented(&guard, &authority, &second);
+    let challenge = "GET /.well-known/acme-challenge/token HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let mut stream = TcpStream::connect(guard.second_address()).expect("connects");
+    stream.write_all(challenge.as_bytes()).expect("sent");
+    let answer = Answer::read(&mut stream, false).expect("an answer");
+    assert_eq!((answer.status, &*answer.body), (200, &b"proof"[..]));
+}
+
+/// The authorities of clients, and what of theirs is revoked.
+#[test]
+fn relative_paths_name_who_may_connect() {
+    let authority = Authority::new("relative-clients");
+    let server = authority.issue(Key::EcdsaPkcs8, &["localhost"]);
+    let check = |folder: &Path, variables: &[(&str, &str)]| {
+        let mut check = command();
+        check.current_dir(folder).args(["check", "--local"]).envs([
+            ("SHARED_SECRET", SECRET),
+            ("LISTEN", "tls:127.0.0.1:0"),
+            ("TLS_CLIENT_NAMES", "a.test"),
+        ]);
+        let output = check.envs(server.variables()).envs(variables.to_vec());
+        let output = output.output().expect("runs");
+        (output.status.code(), complaints(&output))
+    };
+    let ca = [("TLS_CLIENT_CA", "ca.pem")];
+    let (status, errors) = check(&authority.folder.path, &ca);
+    assert_eq!(status, Some(0), "{errors}");
+    let (status, errors) = check(Path::new("/"), &ca);
+    assert_eq!(status, Some(78), "{errors}");
+    assert!(
+        errors.contains("TLS_CLIENT_CA: ca.pem cannot be read: No such file"),
+        "{errors}"
+    );
 }
 
 /// certbot's `live/` holds links to `../../archive/`, lego's and others' likewise.

@@ -55,7 +55,7 @@ pub(super) fn look(name: &str, local: bool) -> Result<Report, UnitError> {
     if !unit.ends_with(".service") {
         return Err(UnitError::NotAService(unit));
     }
-    let asked = [ASKED, within::COPIED, &[within::RUNTIME]].concat();
+    let asked = [ASKED, within::COPIED, &[within::RUNTIME, within::FOLDER]].concat();
     let service = systemctl::show(&[&unit], &asked)?.pop().unwrap_or_default();
     let mut findings = Vec::new();
     match service.get("LoadState") {

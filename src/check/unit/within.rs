@@ -50,6 +50,9 @@ pub(super) const COPIED: &[&str] = &[
 /// Folders that the service has below /run while it runs.
 pub(super) const RUNTIME: &str = "RuntimeDirectory";
 
+/// Where relative paths begin.
+pub(super) const FOLDER: &str = "WorkingDirectory";
+
 /// An empty one of these means something.
 const MAY_BE_EMPTY: [&str; 1] = ["CapabilityBoundingSet"];
 
@@ -166,6 +169,11 @@ impl Run<'_> {
             if !value.is_empty() || MAY_BE_EMPTY.contains(name) {
                 property(name, value);
             }
+        }
+        let folder = self.service.get(FOLDER);
+        if !folder.is_empty() {
+            // `systemctl show` writes ! where the unit has -: it may be missing.
+            property(FOLDER, &folder.replacen('!', "-", 1));
         }
         for name in self.service.get(RUNTIME).split_whitespace() {
             let folder = name.split(':').next().unwrap_or(name);

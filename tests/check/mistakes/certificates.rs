@@ -135,8 +135,8 @@ fn certificates() {
             &key,
             Fault,
             "TLS_CERT",
-            "not an absolute path",
-            "from the root",
+            "chain.pem cannot be read: No such file",
+            "mend its path",
         ),
         pair(
             &chain,
