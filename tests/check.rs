@@ -12,6 +12,8 @@ mod machine_faults;
 mod mistakes;
 #[path = "check/order.rs"]
 mod order;
+#[path = "check/origins.rs"]
+mod origins;
 #[path = "check/strangers.rs"]
 mod strangers;
 mod support;

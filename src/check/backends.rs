@@ -1,13 +1,14 @@
 //! Whether backends and origins can be connected to, and what answers there. They are sent
-//! one HEAD without any secret.
+//! one HEAD without any secret. An origin that answers is then asked once whether it takes
+//! the gateway's secret.
 
 use std::io::{self, ErrorKind};
 use std::time::SystemTime;
 
 use rustls::pki_types::ServerName;
 
-use super::exposure;
 use super::surroundings::Surroundings;
+use super::{exposure, origin_secret};
 use crate::config::{Config, Origin};
 use crate::finding::{Finding, Level};
 use crate::net::Address;
@@ -17,6 +18,7 @@ use crate::net::tls::client::TlsClient;
 use crate::net::tls::{TlsError, TlsSession};
 use crate::probe::answer::{self, Exchange};
 use crate::probe::connection::Failure;
+use crate::probe::right_secret::RightSecret;
 use crate::proxy::upstream::BackendUrl;
 
 const BACKEND: &str = "BACKEND";
@@ -25,20 +27,43 @@ const ORIGIN: &str = "ORIGIN";
 const BAD_REQUEST: u16 = 400;
 
 /// All are asked side by side, so that several that do not answer take no longer than one.
-pub(super) fn look(config: &Config, surroundings: &Surroundings, findings: &mut Vec<Finding>) {
+///
+/// `is_sound` tells of a variable whether what it holds is what was written.
+pub(super) fn look(
+    config: &Config,
+    surroundings: &Surroundings,
+    is_sound: &dyn Fn(&str) -> bool,
+    findings: &mut Vec<Finding>,
+) {
     let backends = config.backend.iter().flat_map(|backend| &backend.urls);
     let backends = backends.map(|url| (BACKEND, url, None));
     let origins = config.origin.iter().flat_map(|origin| {
         let urls = origin.urls.iter();
         urls.map(move |url| (ORIGIN, url, Some(origin)))
     });
+    let is_sent = origin_secret::is_sent(config, is_sound);
+    let secret = config.secrets.current.as_ref().filter(|_| is_sent);
     let asked = |variable, url: &BackendUrl, origin: Option<&Origin>| {
         let mut found = Vec::new();
         if surroundings.has_no_network && url.host_name().is_some() {
             found.push(no_network(variable, url.name()));
-        } else {
-            let session = || origin.and_then(|origin| session(origin, url));
-            one(variable, url, &session, &mut found);
+            return found;
+        }
+        let session = || origin.and_then(|origin| session(origin, url));
+        if origin.is_some() && url.is_https() && session().is_none() {
+            // Nothing goes there in the clear. Why there is no TLS is a fault that is said.
+            return found;
+        }
+        let address = one(variable, url, &session, &mut found);
+        if let (Some(address), Some(origin), Some(secret)) = (address, origin, secret) {
+            let authority = url.authority();
+            let right = RightSecret {
+                authority: origin.host.as_deref().unwrap_or(&authority),
+                header: &config.header,
+                secret,
+            };
+            let Exchange { outcome, .. } = right.ask(&address, session());
+            found.push(origin_secret::judged(url.name(), &outcome));
         }
         found
     };
@@ -73,12 +98,13 @@ fn session(origin: &Origin, url: &BackendUrl) -> Option<TlsSession> {
     tls.session(&name).ok()
 }
 
+/// Returns where HTTP is spoken as it should be.
 fn one(
     variable: &str,
     url: &BackendUrl,
     session: &dyn Fn() -> Option<TlsSession>,
     findings: &mut Vec<Finding>,
-) {
+) -> Option<Address> {
     let name = url.name();
     let addresses = match url.addresses(&Resolver::default()) {
         Ok(addresses) => addresses,
@@ -89,7 +115,7 @@ fn one(
                 format_args!("{name}: {error}"),
                 "write a name that this machine resolves (getent hosts NAME), or an address",
             ));
-            return;
+            return None;
         }
     };
     let request = format!(
@@ -99,6 +125,7 @@ fn one(
         env!("CARGO_PKG_VERSION")
     );
     let mut failure = None;
+    let mut speaks_http = false;
     for address in &addresses {
         let Exchange {
             outcome,
@@ -110,6 +137,7 @@ fn one(
                 continue;
             }
             Ok(answer) if url.is_https() || answer.status != BAD_REQUEST => {
+                speaks_http = true;
                 let server = answer.field("server").map(|server| format!(" ({server})"));
                 findings.push(Finding::note(
                     variable,
@@ -139,9 +167,10 @@ fn one(
         }
         findings.extend(certificate.map(|facts| ends(name, &facts)));
         findings.extend(exposure::of(variable, name, address));
-        return;
+        return speaks_http.then(|| address.clone());
     }
     findings.extend(failure);
+    None
 }
 
 fn unreachable_at(variable: &str, name: &str, error: &io::Error) -> Finding {

@@ -9,6 +9,7 @@ mod backends;
 mod clock;
 mod exposure;
 mod limits;
+mod origin_secret;
 mod report;
 mod surroundings;
 mod unit;
@@ -100,7 +101,7 @@ pub fn run(options: &Options) -> Result<Report, CheckError> {
     limits::look(&config, &surroundings, &mut findings);
     if !options.local {
         addresses::look(&config, &surroundings, &is_sound, &mut findings);
-        backends::look(&config, &surroundings, &mut findings);
+        backends::look(&config, &surroundings, &is_sound, &mut findings);
     }
     // What stands in the place of a faulty value is the default, of which nobody wants to know.
     findings.retain(|found| found.is_fault() || is_sound(&found.subject));

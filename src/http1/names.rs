@@ -7,6 +7,16 @@ pub const CONSUMER_METADATA: &str = "X-Consumer-Metadata";
 /// The field that repeats the body of a denial.
 pub const GUARD_BODY: &str = "X-Guard-Body";
 
+/// The scheme of the challenge with which a guard denies (RFC 9110, section 11.6.1).
+const SCHEME: &[u8] = b"Shared-Secret";
+
+/// Whether a value of `WWW-Authenticate` is a guard's.
+#[must_use]
+pub(crate) fn is_own_challenge(value: &[u8]) -> bool {
+    let scheme = value.split(|&byte| byte == b' ').next();
+    scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case(SCHEME))
+}
+
 /// The fields that answers hold already, and those that `tiny_http::Response` keeps to
 /// itself.
 const OF_ANSWERS: [&str; 14] = [

@@ -101,32 +101,11 @@ impl Judge {
 
     /// What is to be let in.
     fn right(&self, asked: &Asked) -> (Verdict, String) {
-        let verdict = |verdict, detail: &str| (verdict, detail.to_owned());
-        match (&asked.outcome, asked.check) {
-            (Ok(answer), _) if is_let_in(answer.status) => verdict(Verdict::Ok, "let in"),
-            (_, Check::RightAgain) if self.granted.is_some() => {
-                verdict(Verdict::Inconclusive, SHUT_OUT)
-            }
-            (Ok(answer), _) if answer.status == 401 => verdict(
-                Verdict::Fault,
-                "the secret is refused; is it the one that the gateway sends, in this header?",
-            ),
-            (Ok(answer), _) if answer.status == 403 => verdict(
-                Verdict::Inconclusive,
-                "the secret is refused, or this address is, by ALLOW_FROM, a firewall or a ban",
-            ),
-            (Ok(answer), _) if answer.status == 429 => verdict(Verdict::Inconclusive, SHUT_OUT),
-            (Ok(answer), _) if answer.status == 400 => verdict(
-                Verdict::Inconclusive,
-                "the request is refused as a bad one, by whoever came to it; probe a path that \
-                 answers 200 with the secret",
-            ),
-            (Ok(_), _) => verdict(
-                Verdict::Inconclusive,
-                "the origin failed, so nobody can tell whether it let the secret in",
-            ),
-            (Err(failure), _) => (Verdict::Inconclusive, explained(failure)),
+        let (verdict, detail) = of_right_secret(&asked.outcome);
+        if asked.check == Check::RightAgain && self.granted.is_some() && verdict != Verdict::Ok {
+            return (Verdict::Inconclusive, SHUT_OUT.into());
         }
+        (verdict, detail)
     }
 
     /// What is to be denied, and was answered with `status`.
@@ -208,6 +187,35 @@ impl Judge {
             status => self.denial(Check::Nothing, status),
         }
     }
+}
+
+/// What the answer to the right secret tells.
+pub(super) fn of_right_secret(outcome: &Result<Answer, Failure>) -> (Verdict, String) {
+    let (verdict, detail) = match outcome {
+        Err(failure) => return (Verdict::Inconclusive, explained(failure)),
+        Ok(answer) if is_let_in(answer.status) => (Verdict::Ok, "let in"),
+        Ok(answer) => match answer.status {
+            401 => (
+                Verdict::Fault,
+                "the secret is refused; is it the one that the gateway sends, in this header?",
+            ),
+            403 => (
+                Verdict::Inconclusive,
+                "the secret is refused, or this address is, by ALLOW_FROM, a firewall or a ban",
+            ),
+            429 => (Verdict::Inconclusive, SHUT_OUT),
+            400 => (
+                Verdict::Inconclusive,
+                "the request is refused as a bad one, by whoever came to it; probe a path that \
+                 answers 200 with the secret",
+            ),
+            _ => (
+                Verdict::Inconclusive,
+                "the origin failed, so nobody can tell whether it let the secret in",
+            ),
+        },
+    };
+    (verdict, detail.to_owned())
 }
 
 /// What has got through, and how to mend it.

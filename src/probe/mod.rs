@@ -2,8 +2,8 @@
 //!
 //! It works against any origin. The right secret goes over https with a verified
 //! certificate alone, or to loopback, and to the URL's host alone; everything else gets
-//! random bytes. Sockets block, with deadlines: nobody else waits. `check` asks backends by
-//! the same `answer`.
+//! random bytes. Sockets block, with deadlines: nobody else waits. `check` asks backends and
+//! origins by the same `answer`, and whether the secret is taken by `right_secret`.
 
 pub(crate) mod answer;
 mod args;
@@ -12,6 +12,7 @@ pub(crate) mod connection;
 mod judge;
 mod plan;
 mod report;
+pub(crate) mod right_secret;
 mod run;
 mod target;
 mod tells;

@@ -158,7 +158,7 @@ fn relative_paths_name_who_may_connect() {
         ]);
         let output = check.envs(server.variables()).envs(variables.to_vec());
         let output = output.output().expect("runs");
-        (output.status.code(), complaints(&output))
+        (output.status.code(), complaints(&output.stdout))
     };
     let ca = [("TLS_CLIENT_CA", "ca.pem")];
     let (status, errors) = check(&authority.folder.path, &ca);

@@ -4,6 +4,7 @@ use std::time::{Instant, SystemTime};
 
 use super::{Answer, Exchange, ExchangeContext};
 use crate::http1::framing::KeepAlive;
+use crate::http1::names;
 use crate::http1::response::{self, ResponseBody, ResponseHead, ResponseOutcome};
 use crate::http1::scan::Scan;
 use crate::http1::version::Version;
@@ -260,13 +261,12 @@ impl Exchange {
 
 /// Whether it is the answer of a guard to a request without the right secret.
 fn denies_secret(head: &ResponseHead<'_, '_>) -> bool {
-    let denies = |value: &[u8]| {
-        let scheme = value.split(|&byte| byte == b' ').next();
-        scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"Shared-Secret"))
-    };
+    let mut fields = head.fields.iter();
     head.status == 401
-        && (head.fields.iter())
-            .any(|field| field.name.eq_ignore_ascii_case("www-authenticate") && denies(field.value))
+        && fields.any(|field| {
+            field.name.eq_ignore_ascii_case("www-authenticate")
+                && names::is_own_challenge(field.value)
+        })
 }
 
 /// Whether the answer goes on for as long as the backend has events (Server-Sent Events).

@@ -1,0 +1,73 @@
+//! The right secret alone, in one request: for who wants to know whether it is taken.
+
+use super::answer::{Answer, Exchange, ask};
+use super::check::{Check, Request};
+use super::connection::Failure;
+use super::judge::of_right_secret;
+use super::report::Verdict;
+use crate::auth::secrets::Text;
+use crate::http1::names::is_own_challenge;
+use crate::net::Address;
+use crate::net::tls::TlsSession;
+
+/// What is asked for, by GET: the path of the contract. In front of an application a guard
+/// passes it on, which changes nothing there (RFC 9110, section 9.2.1); by itself it answers
+/// 401 or 200 to it, and 404 to any other path, whatever it is sent.
+pub(crate) const PATH: &str = "/protected";
+
+/// Who is sent what.
+pub(crate) struct RightSecret<'a> {
+    pub(crate) authority: &'a str,
+    pub(crate) header: &'a str,
+    pub(crate) secret: &'a Text,
+}
+
+/// Whether a secret is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Taken {
+    Yes,
+    /// A guard refuses it.
+    No,
+    /// Somebody answers 401, be it for the secret or for credentials of an application.
+    Unauthorized,
+    /// It cannot be told.
+    Unknown,
+}
+
+impl RightSecret<'_> {
+    /// Sends it to `address`. Inside TLS nothing leaves before the certificate is verified;
+    /// without a session whoever is on the way can read it.
+    pub(crate) fn ask(&self, address: &Address, session: Option<TlsSession>) -> Exchange {
+        let request = Request {
+            path: PATH,
+            authority: self.authority,
+            header: self.header,
+            secret: Some(self.secret),
+            random: "",
+        };
+        match request.bytes(Check::Right) {
+            Some(bytes) => ask(address, session, &bytes, false),
+            None => Exchange {
+                outcome: Err(Failure::Malformed("no_secret")),
+                certificate: None,
+            },
+        }
+    }
+}
+
+/// What the answer tells, and why where it tells nothing.
+pub(crate) fn taken(outcome: &Result<Answer, Failure>) -> (Taken, String) {
+    let (verdict, why) = of_right_secret(outcome);
+    let by_guard = || {
+        let answer = outcome.as_ref().ok();
+        let challenge = answer.and_then(|answer| answer.field("www-authenticate"));
+        challenge.is_some_and(|challenge| is_own_challenge(challenge.as_bytes()))
+    };
+    let taken = match verdict {
+        Verdict::Ok => Taken::Yes,
+        Verdict::Fault if by_guard() => Taken::No,
+        Verdict::Fault => Taken::Unauthorized,
+        _ => Taken::Unknown,
+    };
+    (taken, why)
+}

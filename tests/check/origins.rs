@@ -1,0 +1,237 @@
+//! Whether an origin takes the gateway's secret: asked once, where the gateway itself would
+//! send it.
+
+use std::io::{Read as _, Write as _};
+use std::net::{IpAddr, TcpListener, UdpSocket};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use serde_json::Value;
+
+use crate::authority::{Authority, Key};
+use crate::checked::{Checked, Level::*};
+use crate::mistakes::sound;
+use crate::support::folder::Folder;
+use crate::support::port::HeldPort;
+use crate::support::{Guard, SECRET};
+
+const OTHER: &str = "another-secret-0123456789abcdef";
+
+/// What `check` finds as a gateway in front of `origin`.
+fn check(origin: &str, more: &[(&str, &str)], options: &[&str]) -> Checked {
+    static NUMBER: AtomicUsize = AtomicUsize::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let folder = Folder::new(&format!("check-origins-{number}"));
+    let keys = folder.write("keys.json", "{\"version\":1,\"keys\":[]}");
+    let mut command = sound();
+    command
+        .env("LISTEN", "none")
+        .env("GATEWAY_LISTEN", "127.0.0.1:0")
+        .env("API_KEYS_FILE", &keys)
+        .env("ORIGIN", origin)
+        .envs(more.iter().copied());
+    Checked::run(&mut command, options)
+}
+
+/// What is said of the secret, in notes.
+fn notes(checked: &Checked) -> Vec<&str> {
+    let what = |finding: &'_ Value| finding["what"].as_str().map(|what| what.contains("secret"));
+    let findings = checked.findings().iter();
+    findings
+        .filter(|finding| finding["level"] == "note" && what(finding) == Some(true))
+        .filter_map(|finding| finding["what"].as_str())
+        .collect()
+}
+
+fn assert_notes(checked: &Checked, wanted: &str) {
+    assert!(
+        notes(checked).iter().any(|note| note.contains(wanted)),
+        "{:#?}",
+        checked.findings()
+    );
+}
+
+/// The requests that a guard has seen, from its access log up to the one at the end.
+fn requests(guard: &Guard) -> Vec<String> {
+    guard.ask("GET /the-end HTTP/1.1\r\nHost: x\r\n\r\n");
+    guard.wait_for_log(|line| line.contains("path=/the-end"));
+    let log = guard.log();
+    assert!(!log.join("\n").contains(SECRET), "{log:#?}");
+    let asked = log.iter().filter(|line| line.starts_with("request "));
+    asked
+        .filter(|line| !line.contains("/the-end"))
+        .map(|line| line.split(" client=").next().unwrap_or(line).to_owned())
+        .collect()
+}
+
+fn plain(secret: &str, more: &[(&str, &str)]) -> Guard {
+    let variables = [("SHARED_SECRET", secret), ("ACCESS_LOG", "1")];
+    Guard::with(&[&variables, more].concat())
+}
+
+/// A backend that answers everything with this status.
+fn backend(status: &'static str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            let _ = stream.read(&mut [0; 4096]);
+            let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n");
+            let _ = stream.write_all(answer.as_bytes());
+        }
+    });
+    url
+}
+
+#[test]
+fn a_secret_that_is_taken_is_said() {
+    let alone = plain(SECRET, &[]);
+    let checked = check(&format!("http://{}", alone.address), &[], &["--strict"]);
+    checked.assert_is_ok();
+    assert_notes(
+        &checked,
+        "takes this secret: GET /protected with it answers 200",
+    );
+    assert_eq!(
+        requests(&alone),
+        [
+            "request method=HEAD path=/ status=404",
+            "request method=GET path=/protected status=200"
+        ]
+    );
+
+    // What the application says of the path is its own affair.
+    let front = plain(SECRET, &[("BACKEND", &backend("404 Not Found"))]);
+    let checked = check(&format!("http://{}", front.address), &[], &["--strict"]);
+    checked.assert_is_ok();
+    assert_notes(&checked, "GET /protected with it answers 404");
+
+    // One that a rotation has made a previous one is taken too.
+    let rotated = plain(OTHER, &[("SHARED_SECRET_PREVIOUS", SECRET)]);
+    let checked = check(&format!("http://{}", rotated.address), &[], &[]);
+    assert_notes(&checked, "takes this secret");
+}
+
+#[test]
+fn a_secret_that_is_refused_is_a_fault_with_the_remedy() {
+    let guards = [
+        plain(OTHER, &[]),
+        plain(OTHER, &[("BACKEND", &backend("200 OK"))]),
+        plain(SECRET, &[("SECRET_HEADER", "X-Other-Secret")]),
+    ];
+    for origin in &guards {
+        let checked = check(&format!("http://{}", origin.address), &[], &[]);
+        checked.assert_finds(
+            Fault,
+            "ORIGIN",
+            "refuses this secret: GET /protected with it answers 401",
+            "the origin gets the new one first",
+        );
+        assert_eq!(checked.report["faults"], 1, "{:#?}", checked.findings());
+        requests(origin);
+    }
+    // The application has credentials of its own.
+    let own = plain(SECRET, &[("BACKEND", &backend("401 Unauthorized"))]);
+    let checked = check(&format!("http://{}", own.address), &[], &[]);
+    checked.assert_finds(
+        Warning,
+        "ORIGIN",
+        "or what is behind it asks for credentials of its own",
+        "compare both files",
+    );
+}
+
+#[test]
+fn what_tells_nothing_is_said_to_tell_nothing() {
+    let none = Guard::with(&[("ACCESS_LOG", "1")]);
+    let checked = check(&format!("http://{}", none.address), &[], &[]);
+    assert_notes(
+        &checked,
+        "cannot be told: GET /protected with it answers 500",
+    );
+    assert_eq!(checked.report["faults"], 0, "{:#?}", checked.findings());
+
+    let down = HeldPort::new();
+    let checked = check(&down.url(), &[], &[]);
+    checked.assert_finds(Warning, "ORIGIN", "takes no connection", "start");
+    assert_eq!(notes(&checked), [""; 0]);
+}
+
+#[test]
+fn inside_tls_the_secret_goes_to_a_verified_origin_alone() {
+    let authority = Authority::new("check-origins-ca");
+    let stranger = Authority::new("check-origins-stranger");
+    let issued = authority.issue(Key::EcdsaPkcs8, &["localhost"]);
+    let [certificate, key] = issued.variables();
+    let tls = [
+        ("SHARED_SECRET", SECRET),
+        ("ACCESS_LOG", "1"),
+        ("LISTEN", "tls:127.0.0.1:0,127.0.0.1:0"),
+        certificate,
+        key,
+    ];
+    let mut origin = Guard::with(&tls);
+    let url = format!("https://localhost:{}", origin.address.port());
+    // The plain one is there to ask for the log's end.
+    origin.address = origin.second_address();
+    let (ca, other) = (authority.path("ca.pem"), stranger.path("ca.pem"));
+
+    let checked = check(&url, &[("ORIGIN_CA", &other)], &[]);
+    checked.assert_finds(Fault, "ORIGIN", "localhost", "set ORIGIN_CA");
+    assert_eq!(notes(&checked), [""; 0]);
+    assert_eq!(requests(&origin), [""; 0], "nothing arrives");
+
+    let checked = check(&url, &[("ORIGIN_CA", &ca)], &["--local"]);
+    assert_eq!(notes(&checked), [""; 0]);
+    assert_eq!(requests(&origin), [""; 0], "nobody is asked");
+
+    let checked = check(&url, &[("ORIGIN_CA", &ca)], &["--strict"]);
+    checked.assert_is_ok();
+    assert_notes(&checked, "takes this secret");
+    assert_eq!(requests(&origin).len(), 2);
+
+    let secret = [("ORIGIN_CA", &*ca), ("SHARED_SECRET", OTHER)];
+    let checked = check(&url, &secret, &[]);
+    checked.assert_finds(Fault, "ORIGIN", "refuses this secret", "rotate");
+}
+
+#[test]
+fn without_tls_nothing_goes_to_an_origin_that_is_to_speak_it() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
+    let port = listener.local_addr().expect("an address").port();
+    listener.set_nonblocking(true).expect("set");
+    let url = format!("https://localhost:{port}");
+    let checked = check(&url, &[("ORIGIN_CA", "/nowhere.pem")], &[]);
+    checked.assert_finds(Fault, "ORIGIN_CA", "No such file", "mend its path");
+    assert_eq!(notes(&checked), [""; 0]);
+    let nobody = listener.accept().expect_err("nobody");
+    assert_eq!(nobody.kind(), std::io::ErrorKind::WouldBlock);
+}
+
+/// An address of this machine that is no loopback one; nothing is sent to the other one.
+fn own_address() -> Option<IpAddr> {
+    let socket = UdpSocket::bind("0.0.0.0:0").ok()?;
+    socket.connect("192.0.2.1:9").ok()?;
+    let address = socket.local_addr().ok()?.ip();
+    (!address.is_loopback()).then_some(address)
+}
+
+#[test]
+fn in_the_clear_the_secret_goes_where_the_operator_allows_it() {
+    // A machine without a network has no such address.
+    let Some(address) = own_address() else {
+        return;
+    };
+    let listen = format!("{address}:0");
+    let origin = plain(SECRET, &[("LISTEN", &listen)]);
+    let url = format!("http://{}", origin.address);
+    let checked = check(&url, &[], &[]);
+    checked.assert_finds(Fault, "ORIGIN", "in the clear", "ORIGIN_PLAINTEXT=allow");
+    assert_eq!(notes(&checked), [""; 0]);
+    let asked = requests(&origin);
+    assert!(
+        !asked.iter().any(|line| line.contains("/protected")),
+        "{asked:?}"
+    );
+    let checked = check(&url, &[("ORIGIN_PLAINTEXT", "allow")], &[]);
+    assert_notes(&checked, "takes this secret");
+}
