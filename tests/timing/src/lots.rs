@@ -26,8 +26,19 @@ pub fn run<S, R>(
     measured: impl Fn(&S) -> R,
     prepare: impl Fn(bool, &mut BenchRng) -> S,
 ) {
+    run_part(samples(), runner, rng, measured, prepare);
+}
+
+/// The same with so many samples of all that the class has.
+pub fn run_part<S, R>(
+    count: usize,
+    runner: &mut CtRunner,
+    rng: &mut BenchRng,
+    measured: impl Fn(&S) -> R,
+    prepare: impl Fn(bool, &mut BenchRng) -> S,
+) {
     let mut lot = Vec::with_capacity(LOT);
-    for _ in 0..samples().div_ceil(LOT) {
+    for _ in 0..count.div_ceil(LOT) {
         lot.clear();
         lot.extend((0..LOT).map(|_| {
             let side = rng.random::<bool>();
