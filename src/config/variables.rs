@@ -7,6 +7,7 @@
 use std::fmt::{self, Display, Write as _};
 
 use super::notations;
+use crate::http1::names::SHARED_SECRET;
 
 /// A variable of the environment.
 #[derive(Debug)]
@@ -120,7 +121,7 @@ pub const VARIABLES: &[Variable] = &[
         help: "one that is accepted too, while it is replaced" },
     Variable { name: "SHARED_SECRET_FILE", topic: Topic::Secret, form: Path, default: Nothing("none"),
         help: "instead of both: one secret a line, the current first; # for comments" },
-    Variable { name: "SECRET_HEADER", topic: Topic::Secret, form: FieldName, default: Value("X-Shared-Secret"),
+    Variable { name: "SECRET_HEADER", topic: Topic::Secret, form: FieldName, default: Value(SHARED_SECRET),
         help: "the header that holds the secret" },
 
     Variable { name: "LISTEN", topic: Topic::Listeners, form: Addresses, default: Value("0.0.0.0:8888"),

@@ -5,6 +5,7 @@ use std::fmt::{self, Display};
 
 use super::template;
 use super::values::{FilePath, GuardAddress, HeaderName, HostName, Server, Unfit};
+use crate::http1::names::SHARED_SECRET;
 
 /// Whose language a file is written in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -266,7 +267,7 @@ impl ProxyFile {
 pub(super) fn secret_header(
     variable: &dyn Fn(&str) -> Option<OsString>,
 ) -> Result<HeaderName, PrintFault> {
-    let secret = header("SECRET_HEADER", "X-Shared-Secret", variable)?;
+    let secret = header("SECRET_HEADER", SHARED_SECRET, variable)?;
     if secret.lower() == "authorization" {
         return Err(PrintFault::Variable(
             "SECRET_HEADER",

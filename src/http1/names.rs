@@ -1,5 +1,7 @@
 //! Names of header fields that this program sets itself.
 
+/// The field that holds the secret, where `SECRET_HEADER` names no other.
+pub const SHARED_SECRET: &str = "X-Shared-Secret";
 /// The gateway's field that names the consumer.
 pub const CONSUMER: &str = "X-Consumer";
 /// The gateway's field that holds the consumer's metadata, compact JSON in ASCII.

@@ -21,6 +21,7 @@ use crate::auth::keygen;
 use crate::auth::secret_source::{self, Loaded};
 use crate::auth::secrets::Text;
 use crate::config::{ValueError, field_name};
+use crate::http1::names::SHARED_SECRET;
 use crate::net::Address;
 use crate::net::tls::TlsError;
 use crate::net::tls::certificates::{Facts, RENEWAL};
@@ -432,7 +433,7 @@ impl<'a> Probe<'a> {
 fn own_header(variable: &impl Fn(&str) -> Option<OsString>) -> String {
     let name = variable("SECRET_HEADER").filter(|name| !name.is_empty());
     name.map_or_else(
-        || "X-Shared-Secret".into(),
+        || SHARED_SECRET.into(),
         |name| name.to_string_lossy().trim().to_owned(),
     )
 }

@@ -206,6 +206,7 @@ mod tests {
         assert!(worker.run().expect("runs"));
         assert_eq!(worker.connections(), (0, 0));
     }
+
     /// Stops the worker, also where an assertion fails.
     struct Stop<'a>(&'a AtomicBool);
 
