@@ -6,6 +6,7 @@ use crate::http1::error::RequestError;
 use crate::http1::request::RequestHead;
 use crate::http1::static_response::StaticResponse;
 use crate::log::AccessEntry;
+use crate::metrics::Counter;
 use crate::net::Peer;
 use crate::net::tls::TlsError;
 
@@ -28,9 +29,15 @@ pub trait Handler: Send + Sync + 'static {
 pub enum Decision {
     /// This answers it.
     Respond(Answer),
-    /// A backend answers it, and gets it with these edits; then it is logged, where all
-    /// requests are.
-    Forward(Edits, Option<Box<AccessEntry>>),
+    /// A backend answers it.
+    Forward {
+        /// What the backend gets in place of what came.
+        edits: Edits,
+        /// Its line in the log, where all requests have one.
+        entry: Option<Box<AccessEntry>>,
+        /// What counts it, once it is on its way.
+        counter: &'static Counter,
+    },
 }
 
 /// What answers a request.

@@ -160,11 +160,13 @@ impl Handler for Edge {
         }
         match self.judge(head, cors.clone()) {
             Ok(fields) => {
-                KEY_FORWARDED.increment();
                 let entry =
                     || request_log::forwarded_entry(head, peer, false, &self.trusted_proxies);
-                let entry = self.access_log.then(|| Box::new(entry()));
-                Decision::Forward(Edits::Consumer(Box::new(fields)), entry)
+                Decision::Forward {
+                    edits: Edits::Consumer(Box::new(fields)),
+                    entry: self.access_log.then(|| Box::new(entry())),
+                    counter: &KEY_FORWARDED,
+                }
             }
             Err(denied) => self.deny(head, peer, denied, cors.as_ref()),
         }

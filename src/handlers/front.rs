@@ -51,7 +51,11 @@ impl Front {
     fn forward(&self, edits: Edits, head: &RequestHead<'_, '_>, peer: Peer) -> Decision {
         let is_granted = matches!(edits, Edits::Granted);
         let entry = || request_log::forwarded_entry(head, peer, is_granted, &self.trusted_proxies);
-        Decision::Forward(edits, self.access_log.then(|| Box::new(entry())))
+        Decision::Forward {
+            edits,
+            entry: self.access_log.then(|| Box::new(entry())),
+            counter: if is_granted { &FORWARDED } else { &PUBLIC },
+        }
     }
 }
 
@@ -63,7 +67,6 @@ impl Handler for Front {
             return refused;
         }
         if self.is_public(head) {
-            PUBLIC.increment();
             return self.forward(Edits::Public, head, peer);
         }
         let verdict = self.guard.judge_fields(head.name_values());
@@ -74,7 +77,6 @@ impl Handler for Front {
             self.guard.note_client(head.name_values(), client);
         }
         let Some(reason) = count_verdict(verdict) else {
-            FORWARDED.increment();
             return self.forward(Edits::Granted, head, peer);
         };
         respond(head, peer, |request| {

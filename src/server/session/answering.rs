@@ -30,14 +30,22 @@ impl Session {
             None => respond::decide(context.handler, head, self.peer),
         };
         match (decision, context.relay) {
-            (Ok(Decision::Forward(..)), Some(_)) if context.is_full => {
+            (Ok(Decision::Forward { .. }), Some(_)) if context.is_full => {
                 let error = RequestError::new(503, "memory");
                 respond::refuse(context.handler, &error, self.peer, is_head, keep_alive, out);
             }
-            (Ok(Decision::Forward(edits, entry)), Some(relay)) => {
+            (
+                Ok(Decision::Forward {
+                    edits,
+                    entry,
+                    counter,
+                }),
+                Some(relay),
+            ) => {
+                counter.increment();
                 return self.start_exchange(head, &edits, entry, relay, context);
             }
-            (Ok(Decision::Forward(..)), None) => {
+            (Ok(Decision::Forward { .. }), None) => {
                 let error = RequestError::new(502, "no_backend");
                 respond::refuse(context.handler, &error, self.peer, is_head, keep_alive, out);
             }
