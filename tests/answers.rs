@@ -9,6 +9,7 @@ use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
 
 use backend::{Backend, End};
+use support::metrics::wait_for;
 use support::{Answer, Guard, SECRET};
 
 fn guard(backend: &Backend, more: &[(&str, &str)]) -> Guard {
@@ -346,7 +347,8 @@ fn a_backend_that_is_down_is_a_502_until_it_is_up() {
 #[test]
 fn a_body_that_is_too_long_is_a_413() {
     let backend = Backend::start();
-    let guard = guard(&backend, &[("MAX_BODY_BYTES", "10")]);
+    let admin = ("ADMIN_LISTEN", "127.0.0.1:0");
+    let guard = guard(&backend, &[("MAX_BODY_BYTES", "10"), admin]);
     backend.answer(
         "/",
         b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
@@ -364,4 +366,15 @@ fn a_body_that_is_too_long_is_a_413() {
     assert_eq!(answer.status, 413);
     let answer = guard.ask(format!("{head}\r\nContent-Length: 10\r\n\r\nhello worl"));
     assert_eq!(answer.status, 200);
+    // That a body in chunks is too long is seen on its way alone.
+    let lines = [
+        r#"requests_total{verdict="bad_request",status="413"} 1"#,
+        r#"requests_total{verdict="granted",status="forwarded"} 2"#,
+    ];
+    wait_for(guard.second_address(), &lines.map(str::to_owned));
+    let log = guard.log();
+    assert!(
+        !log.iter().any(|line| line.starts_with("refused ")),
+        "the gateway would be banned: {log:?}"
+    );
 }

@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use demo::Demo;
 use serde_json::Value;
+use support::metrics::wait_for;
 use support::port::HeldPort;
 use support::{Answer, Guard, PATIENCE, SECRET};
 
@@ -193,7 +194,8 @@ fn a_request_that_comes_back_is_a_508() {
     let port = HeldPort::new();
     let second_address = port.address.to_string();
     let open = ("PUBLIC_PATHS", "/round");
-    let first = guard(&format!("http://{second_address}"), &[open]);
+    let admin = ("ADMIN_LISTEN", "127.0.0.1:0");
+    let first = guard(&format!("http://{second_address}"), &[open, admin]);
     let second = guard(
         &format!("http://{}", first.address),
         &[open, ("LISTEN", &second_address)],
@@ -206,6 +208,9 @@ fn a_request_that_comes_back_is_a_508() {
         let answer = guard.ask(get("/nothing", "CDN-Loop: cloudflare, origin-guard-0\r\n"));
         assert_eq!(answer.status, 401);
     }
+    // Of the two that went round, each one has refused its own.
+    let lines = [r#"requests_total{verdict="loop",status="508"} 1"#.to_owned()];
+    wait_for(first.second_address(), &lines);
 }
 
 #[test]

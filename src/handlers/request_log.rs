@@ -271,6 +271,10 @@ pub(super) fn refuse(refusal: &RequestError, peer: Peer, trusted: &TrustedProxie
         return reply::refused(refusal);
     }
     counters::refused(*status).increment();
+    if *refusal == RequestError::BODY_TOO_LONG {
+        // Its sender is the gateway, as a rule: no line that fail2ban would ban it for.
+        return reply::refused(refusal);
+    }
     let client = TrustedProxies::peer(peer);
     let who = Who(client, trusted);
     events::refusal(

@@ -27,6 +27,9 @@ impl RequestError {
     /// The peer may not connect, so that no request of it is read.
     pub(crate) const NOT_ALLOWED: Self = Self::new(403, "not_allowed");
 
+    /// The request says that its body is longer than may be forwarded.
+    pub(crate) const BODY_TOO_LONG: Self = Self::new(413, "body_too_long");
+
     pub(crate) const fn new(status: u16, reason: &'static str) -> Self {
         Self { status, reason }
     }

@@ -42,8 +42,7 @@ impl Session {
                 }),
                 Some(relay),
             ) => {
-                counter.increment();
-                return self.start_exchange(head, &edits, entry, relay, context);
+                return self.start_exchange(head, &edits, entry, counter, relay, context);
             }
             (Ok(Decision::Forward { .. }), None) => {
                 let error = RequestError::new(502, "no_backend");

@@ -4,9 +4,11 @@ use tiny_http::Header;
 
 use super::{Action, Session, SessionContext, State};
 use crate::http1::edits::{CorsFields, Edits};
+use crate::http1::error::RequestError;
 use crate::http1::framing::{BodyLength, KeepAlive};
 use crate::http1::request::RequestHead;
 use crate::log::AccessEntry;
+use crate::metrics::Counter;
 use crate::net::Transport;
 use crate::proxy::attempt::AttemptContext;
 use crate::proxy::client_end::ClientEnd;
@@ -45,6 +47,7 @@ impl Session {
         head: &RequestHead<'_, '_>,
         edits: &Edits,
         entry: Option<Box<AccessEntry>>,
+        counter: &Counter,
         relay: &Relay,
         context: &SessionContext<'_>,
     ) {
@@ -52,16 +55,16 @@ impl Session {
         if let (Some(most), BodyLength::Sized(length)) = (relay.limits.body_bytes, head.body)
             && length > most
         {
-            // Its sender is the gateway, as a rule: no line that fail2ban would ban it for.
-            let reply = context.handler.failed(413);
             let (is_head, keep_alive) = (head.method.is_head(), KeepAlive::Close);
-            respond::print(reply, is_head, keep_alive, &mut self.output);
+            let (error, out) = (RequestError::BODY_TOO_LONG, &mut self.output);
+            respond::refuse(context.handler, &error, self.peer, is_head, keep_alive, out);
             if let Some(entry) = entry {
                 entry.write(413, format_args!(""));
             }
             self.answers += 1;
             return self.after_answer(keep_alive, length, false, context.now);
         }
+        counter.increment();
         let is_tls = self.transport.tls().is_some();
         let forwarding = relay.forwarding(self.peer, if is_tls { "https" } else { "http" });
         self.exchange = Some(Exchange::new(head, edits, entry, &forwarding, context.now));
