@@ -33,5 +33,7 @@ mod memory;
 mod orphans;
 #[path = "faults/peers.rs"]
 mod peers;
+#[path = "faults/resets.rs"]
+mod resets;
 #[path = "faults/stalls.rs"]
 mod stalls;

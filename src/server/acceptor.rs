@@ -317,6 +317,7 @@ impl Server {
                     self.resume();
                     break;
                 }
+                let before = self.occupied();
                 match bound.listener.accept() {
                     Ok((stream, peer)) => {
                         let allowed = self.services[bound.group].allowed.as_ref();
@@ -340,7 +341,7 @@ impl Server {
                             self.admit(accepted);
                         }
                     }
-                    Err(error) => self.accept_failed(number, &error),
+                    Err(error) => self.accept_failed(number, &error, before),
                 }
             }
         }
@@ -432,8 +433,9 @@ impl Server {
     }
 
     /// accept(2): some errors are the connection's, some the network's, some this
-    /// process's or the machine's. None of them ends the loop.
-    fn accept_failed(&mut self, number: usize, error: &io::Error) {
+    /// process's or the machine's. None of them ends the loop. There were `before`
+    /// connections when it was called.
+    fn accept_failed(&mut self, number: usize, error: &io::Error, before: usize) {
         use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted, WouldBlock};
         match error.kind() {
             WouldBlock => self.listeners[number].ready = false,
@@ -448,11 +450,15 @@ impl Server {
                     let connections = self.occupied();
                     log::warn!("accept_failed error=\"{error}\" connections={connections}");
                 }
-                // Where a place of our own does not help, others hold the files; then
-                // no more than one connection is given up in each pause.
-                self.pause(first);
+                // A file that has been closed meanwhile makes room as a victim does. Where
+                // there are only victims and a place of our own does not help, others hold
+                // the files; then no more than one connection is given up in each pause.
+                let makes_room = self.has_ending() || self.occupied() < before;
+                self.pause(first || makes_room);
                 // After it asks to be woken: the victim may be gone at once.
-                if !self.has_ending() {
+                if makes_room {
+                    self.resume();
+                } else {
                     self.evict();
                 }
             }

@@ -128,7 +128,9 @@ impl ConnectionSlots {
     /// The same without those that end.
     pub(crate) fn remaining(&self) -> usize {
         let connections = self.connections.load(SeqCst);
-        occupied(connections) - ending(connections)
+        // A claim may outlive those that could go for it: they ended by themselves before
+        // the worker has read of it.
+        occupied(connections).saturating_sub(ending(connections))
     }
 
     /// Whether one ends whose file is open still.
@@ -344,6 +346,30 @@ mod tests {
         slots.set_standing(Some(Standing::Busy), Some(Standing::Lingering));
         assert_eq!(seen(&slots), (3, 1, 1));
         assert_eq!(slots.occupied(), 3);
+    }
+
+    #[test]
+    fn claims_that_outlive_all_who_could_go_for_them_leave_nobody() {
+        let slots = three();
+        for _ in 0..3 {
+            slots.claim(Victim::LeastWorth);
+        }
+        for left in [2, 1, 0] {
+            slots.end();
+            slots.set_standing(Some(Standing::Unproven), None);
+            slots.ended();
+            assert_eq!(slots.occupied(), left);
+            assert_eq!(seen(&slots), (0, 0, 0));
+        }
+        // It comes between, and nobody knows yet that no claim has to be for it.
+        slots.occupy();
+        assert_eq!(slots.remaining(), 0);
+        for _ in 0..3 {
+            slots.settle(None);
+            slots.spare();
+        }
+        assert_eq!(seen(&slots), (1, 1, 0));
+        assert!(!slots.has_ending());
     }
 
     #[test]
