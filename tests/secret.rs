@@ -8,7 +8,7 @@ mod support;
 
 use std::fs;
 use std::io::Write as _;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
@@ -553,7 +553,7 @@ fn the_file_behind_a_link_is_named() {
     let folder = Folder::new("link");
     let file = folder.write("secrets", OLD);
     let link = folder.path.join("link");
-    std::os::unix::fs::symlink(&file, &link).expect("linked");
+    symlink(&file, &link).expect("linked");
     let said = secret(&["rotate", text(&link)]);
     assert_eq!(said.status, Some(0), "{said:?}");
     let named = format!("is a link; the file is {}", text(&file));
@@ -608,6 +608,9 @@ fn finish_believes_no_listener_of_a_stranger() {
     ask_with_current(&stranger);
     let admin = stranger.second_address().to_string();
     stays(finish(&admin));
+    // The kernel takes this for the same address.
+    let port = stranger.second_address().port();
+    stays(finish(&format!("[::ffff:127.0.0.1]:{port}")));
     // What only tells is told, with the doubt.
     let said = secret(&["status", text(&file), "--admin", &admin]);
     assert_eq!(said.status, Some(0), "{said:?}");
@@ -624,12 +627,30 @@ fn finish_believes_no_listener_of_a_stranger() {
     let at_socket = guard_of_nobody(&theirs, &socket);
     ask_with_current(&at_socket);
     stays(finish(&socket));
-    // Root has put this folder there for that user.
+    // A link of root's does not make that folder root's gift, nor does one behind another,
+    // nor one to a folder that is a gift, where everyone may put the link.
+    let links = Granted::new("origin-guard-links");
+    chown(&links.0, Some(0), Some(0)).expect("root");
     let granted = Granted::new("origin-guard-test");
+    for (name, target) in [("first", &theirs.path), ("second", &links.0.join("first"))] {
+        let link = links.0.join(name);
+        symlink(target, &link).expect("linked");
+        stays(finish(&format!("unix:{}/a.sock", link.display())));
+    }
+    let in_gift = guard_of_nobody(&theirs, &format!("unix:{}/b.sock", granted.0.display()));
+    ask_with_current(&in_gift);
+    symlink(&granted.0, theirs.path.join("gift")).expect("linked");
+    let third = links.0.join("third");
+    symlink(theirs.path.join("gift"), &third).expect("linked");
+    stays(finish(&format!("unix:{}/b.sock", third.display())));
+    // Root has put this folder there for that user.
     let socket = format!("unix:{}/a.sock", granted.0.display());
     let of_folder = guard_of_nobody(&theirs, &socket);
     ask_with_current(&of_folder);
-    let said = finish(&socket);
+    // Root's own link there is as good.
+    symlink(&granted.0, links.0.join("gift")).expect("linked");
+    let through_link = format!("unix:{}/gift/a.sock", links.0.display());
+    let said = finish(&through_link);
     assert_eq!(said.status, Some(0), "{said:?}");
     // Who owns the file can end a rotation anyway.
     assert_eq!(secret(&["rotate", text(&file)]).status, Some(0));

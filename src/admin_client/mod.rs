@@ -13,6 +13,7 @@ use crate::http1::response::{Asked, ResponseBody, ResponseOutcome, read_response
 use crate::http1::scan::Scan;
 use crate::net::Address;
 
+pub(crate) use whose::listener;
 pub use whose::{Doubt, Whose};
 
 /// How long a guard may take for its answer.
@@ -84,7 +85,7 @@ pub fn get(address: &Address, path: &str) -> Result<Answer, AskError> {
     match address {
         Address::Tcp(address) => {
             let address = reachable(*address);
-            let before = whose::listener(address);
+            let before = listener(address);
             let stream = TcpStream::connect_timeout(&address, PATIENCE);
             let stream = stream.map_err(AskError::Connect)?;
             let limit = |left| {
@@ -92,7 +93,7 @@ pub fn get(address: &Address, path: &str) -> Result<Answer, AskError> {
                 stream.set_read_timeout(left)
             };
             let (status, body) = ask(&stream, limit, path, until)?;
-            let whose = Whose::of_tcp(before, whose::listener(address));
+            let whose = Whose::of_tcp(before, listener(address));
             Ok(Answer {
                 status,
                 body,
@@ -129,7 +130,7 @@ fn connect_unix(path: &Path) -> io::Result<UnixStream> {
 
 /// Whoever listens at all addresses is asked at loopback.
 fn reachable(address: SocketAddr) -> SocketAddr {
-    let ip = match address.ip() {
+    let ip = match address.ip().to_canonical() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
         ip => ip,

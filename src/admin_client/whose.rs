@@ -20,6 +20,8 @@ const UNIT: &str = "origin-guard.service";
 const ROOT: u32 = 0;
 /// Permission of group and everyone to write (inode(7)).
 const OTHERS_WRITE: u32 = 0o022;
+/// Most links on the way to a folder; one that leads to itself has no end.
+const LINKS: u32 = 8;
 
 /// Whose process has answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,14 +38,14 @@ pub enum Whose {
 }
 
 /// What listens at `address`, if something of this machine does.
-pub(super) fn listener(address: SocketAddr) -> Option<Listening> {
+pub(crate) fn listener(address: SocketAddr) -> Option<Listening> {
     let listening = sockets::listening(OWN);
     sockets::receiver(&listening, address).cloned()
 }
 
 impl Whose {
     /// From what listened before the question and after the answer.
-    pub(super) fn of_tcp(before: Option<Listening>, after: Option<Listening>) -> Self {
+    pub(crate) fn of_tcp(before: Option<Listening>, after: Option<Listening>) -> Self {
         match (before, after) {
             (Some(before), Some(after)) if before.inode == after.inode => {
                 before.user.map_or(Self::Elsewhere, Self::User)
@@ -85,16 +87,35 @@ impl Whose {
 }
 
 /// The owner of the folder of `path`, if nobody but root and the asking user has decided
-/// what lies in the folders above it.
+/// what lies in the folders above it, and where the links on the way lead.
 fn owner_of_folder(path: &Path) -> Option<u32> {
+    let mut folder = path.parent()?.to_owned();
+    for links in 0..LINKS {
+        let above = folder.parent();
+        if !above.is_none_or(|above| is_safe(above, LINKS - links)) {
+            return None;
+        }
+        match fs::read_link(&folder) {
+            Ok(target) => folder = above?.join(target),
+            Err(_) => return fs::metadata(folder).map(|folder| folder.uid()).ok(),
+        }
+    }
+    None
+}
+
+/// Whether root or the asking user alone may write to `folder` and to all above it. A link
+/// is as safe as the folder that it lies in and the one that it leads to.
+fn is_safe(folder: &Path, links: u32) -> bool {
     let own = geteuid().as_raw();
-    let folder = path.parent()?;
-    let is_safe = folder.ancestors().skip(1).all(|above| {
-        fs::metadata(above).is_ok_and(|above| {
-            [ROOT, own].contains(&above.uid()) && above.mode() & OTHERS_WRITE == 0
-        })
-    });
-    is_safe.then(|| fs::metadata(folder).map(|folder| folder.uid()).ok())?
+    links > 0
+        && folder
+            .ancestors()
+            .all(|folder| match (fs::read_link(folder), folder.parent()) {
+                (Ok(target), Some(above)) => is_safe(&above.join(target), links - 1),
+                _ => fs::metadata(folder).is_ok_and(|folder| {
+                    [ROOT, own].contains(&folder.uid()) && folder.mode() & OTHERS_WRITE == 0
+                }),
+            })
 }
 
 /// Why it may not be a guard that has answered. Displays as what follows its address.

@@ -93,16 +93,18 @@ fn unix(line: &str) -> Option<Listening> {
 /// Where a connection to `wanted` arrives: at the socket that is bound to just that, else
 /// at a wildcard.
 pub(crate) fn receiver(listening: &[Listening], wanted: SocketAddr) -> Option<&Listening> {
-    let bound = |address: SocketAddr| {
-        let exact = Address::Tcp(address);
-        listening.iter().find(|socket| socket.address == exact)
+    // The kernel delivers what is sent to ::ffff:127.0.0.1 as IPv4.
+    let ip = wanted.ip().to_canonical();
+    let bound = |ip: IpAddr| {
+        let is_it = |own: SocketAddr| own.ip().to_canonical() == ip && own.port() == wanted.port();
+        let mut sockets = listening.iter();
+        sockets.find(|socket| socket.address.socket_addr().is_some_and(is_it))
     };
-    let port = wanted.port();
-    let v4 = || wanted.is_ipv4().then(|| bound(([0; 4], port).into()))?;
+    let v4 = || ip.is_ipv4().then(|| bound(Ipv4Addr::UNSPECIFIED.into()))?;
     // It takes IPv4 too, unless it is made not to; then nothing answers there.
-    bound(wanted)
+    bound(ip)
         .or_else(v4)
-        .or_else(|| bound(([0u16; 8], port).into()))
+        .or_else(|| bound(Ipv6Addr::UNSPECIFIED.into()))
 }
 
 /// The sockets that the process `pid` holds, by inode. Another user's are not seen.
@@ -213,5 +215,16 @@ mod tests {
         assert_eq!(at(&all).as_deref(), Some("127.0.0.1:3000"));
         assert_eq!(at(&all[..2]).as_deref(), Some("0.0.0.0:3000"));
         assert_eq!(at(&[]), None);
+        // Both ways to write an address of IPv4 are one, and a zone is no part of it.
+        for (bound, wanted) in [
+            ("127.0.0.1:3000", "[::ffff:127.0.0.1]:3000"),
+            ("[::ffff:127.0.0.1]:3000", "127.0.0.1:3000"),
+            ("0.0.0.0:3000", "[::ffff:127.0.0.1]:3000"),
+            ("[fe80::1]:3000", "[fe80::1%2]:3000"),
+        ] {
+            let list = [socket("[::]:3000"), socket(bound)];
+            let found = receiver(&list, wanted.parse().expect("an address"));
+            assert_eq!(found, Some(&list[1]), "{wanted}");
+        }
     }
 }
