@@ -52,6 +52,8 @@ pub struct Loaded {
     pub digests: Vec<Digest>,
     /// The text of the current one.
     pub current: Option<Text>,
+    /// The texts of the previous ones.
+    pub previous: Vec<Text>,
     /// What is legal and likely a mistake.
     pub warnings: Vec<String>,
     /// The state of the file that they were read from.
@@ -341,8 +343,10 @@ impl Loaded {
         if let Some(doubt) = secret_forms::doubt(text) {
             self.warnings.push(format!("{place}: {doubt}; {remedy}"));
         }
-        if self.current.is_none() {
-            self.current = Some(Text::new(text.to_owned()));
+        let text = Text::new(text.to_owned());
+        match self.current {
+            None => self.current = Some(text),
+            Some(_) => self.previous.push(text),
         }
         self.digests.push(digest);
         Ok(())

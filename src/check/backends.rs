@@ -9,6 +9,7 @@ use rustls::pki_types::ServerName;
 
 use super::surroundings::Surroundings;
 use super::{exposure, origin_secret};
+use crate::auth::redaction::Redaction;
 use crate::config::{Config, Origin};
 use crate::finding::{Finding, Level};
 use crate::net::Address;
@@ -43,6 +44,7 @@ pub(super) fn look(
     });
     let is_sent = origin_secret::is_sent(config, is_sound);
     let secret = config.secrets.current.as_ref().filter(|_| is_sent);
+    let redaction = Redaction::of(&config.secrets);
     let asked = |variable, url: &BackendUrl, origin: Option<&Origin>| {
         let mut found = Vec::new();
         if surroundings.has_no_network && url.host_name().is_some() {
@@ -54,7 +56,7 @@ pub(super) fn look(
             // Nothing goes there in the clear. Why there is no TLS is a fault that is said.
             return found;
         }
-        let address = one(variable, url, &session, &mut found);
+        let address = one(variable, url, &session, &redaction, &mut found);
         if let (Some(address), Some(origin), Some(secret)) = (address, origin, secret) {
             let authority = url.authority();
             let right = RightSecret {
@@ -62,8 +64,7 @@ pub(super) fn look(
                 header: &config.header,
                 secret,
             };
-            let Exchange { outcome, .. } = right.ask(&address, session());
-            found.push(origin_secret::judged(url.name(), &outcome));
+            found.push(origin_secret::look(url.name(), &right, &address, session()));
         }
         found
     };
@@ -103,6 +104,7 @@ fn one(
     variable: &str,
     url: &BackendUrl,
     session: &dyn Fn() -> Option<TlsSession>,
+    redaction: &Redaction,
     findings: &mut Vec<Finding>,
 ) -> Option<Address> {
     let name = url.name();
@@ -138,7 +140,8 @@ fn one(
             }
             Ok(answer) if url.is_https() || answer.status != BAD_REQUEST => {
                 speaks_http = true;
-                let server = answer.field("server").map(|server| format!(" ({server})"));
+                let server = answer.field("server").map(|server| redaction.shown(server));
+                let server = server.map(|server| format!(" ({server})"));
                 findings.push(Finding::note(
                     variable,
                     format_args!(
@@ -163,9 +166,9 @@ fn one(
                 ));
             }
             Ok(_) => findings.push(Finding::note(variable, format_args!("{name} answers 400"))),
-            Err(failure) => findings.push(failed(variable, name, &failure)),
+            Err(failure) => findings.push(failed(variable, name, &failure, redaction)),
         }
-        findings.extend(certificate.map(|facts| ends(name, &facts)));
+        findings.extend(certificate.map(|facts| ends(name, &facts, redaction)));
         findings.extend(exposure::of(variable, name, address));
         return speaks_http.then(|| address.clone());
     }
@@ -192,10 +195,10 @@ fn unreachable_at(variable: &str, name: &str, error: &io::Error) -> Finding {
     )
 }
 
-fn failed(variable: &str, name: &str, failure: &Failure) -> Finding {
+fn failed(variable: &str, name: &str, failure: &Failure, redaction: &Redaction) -> Finding {
     let (level, what, remedy) = match failure {
         Failure::Tls(error) => {
-            let (what, remedy) = tls(name, error);
+            let (what, remedy) = tls(name, error, redaction);
             (Level::Fault, what, remedy)
         }
         Failure::Late => (
@@ -222,7 +225,7 @@ fn failed(variable: &str, name: &str, failure: &Failure) -> Finding {
     Finding::new(level, variable, what, remedy)
 }
 
-fn tls(name: &str, error: &TlsError) -> (String, &'static str) {
+fn tls(name: &str, error: &TlsError, redaction: &Redaction) -> (String, &'static str) {
     let remedy = match error.reason() {
         "unknown_issuer" => "set ORIGIN_CA to the certificate of the authority that issued it",
         "certificate_of_another_name" => {
@@ -233,10 +236,12 @@ fn tls(name: &str, error: &TlsError) -> (String, &'static str) {
         "not_tls" => "write http://, if it is on this machine, or the port where it speaks TLS",
         _ => "look at it with: openssl s_client -connect HOST:PORT",
     };
-    (format!("{name}: {error}"), remedy)
+    // It may hold the names in the certificate.
+    let error = error.to_string();
+    (format!("{name}: {}", redaction.shown(&error)), remedy)
 }
 
-fn ends(name: &str, facts: &Facts) -> Finding {
+fn ends(name: &str, facts: &Facts, redaction: &Redaction) -> Finding {
     let end = httpdate::fmt_http_date(facts.not_after);
     if facts.not_after < SystemTime::now() + RENEWAL {
         return Finding::new(
@@ -250,8 +255,9 @@ fn ends(name: &str, facts: &Facts) -> Finding {
     Finding::note(
         ORIGIN,
         format_args!(
-            "{name}: its certificate is for {names}, issuer {}, until {end}",
-            facts.issuer
+            "{name}: its certificate is for {}, issuer {}, until {end}",
+            redaction.shown(&names),
+            redaction.shown(&facts.issuer)
         ),
     )
 }

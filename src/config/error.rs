@@ -15,6 +15,8 @@ const ADDRESS_REMEDY: &str = "write ADDRESS:PORT (0.0.0.0:8888, [::]:8888) or un
 pub enum ValueError {
     /// It is not UTF-8.
     NotUtf8,
+    /// Spaces where a path belongs.
+    BlankPath,
     /// No number within the bounds.
     Count(String, usize, usize),
     /// No number of bytes.
@@ -101,6 +103,9 @@ impl Display for ValueError {
     #[expect(clippy::too_many_lines, reason = "it is a table")]
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::BlankPath => to.write_str(
+                "it holds spaces alone; write the path of a file, or leave the variable out",
+            ),
             Self::NotUtf8 => to.write_str("its value is not UTF-8; write it in ASCII"),
             Self::Count(text, least, most) => write!(
                 to,

@@ -303,6 +303,7 @@ impl Config {
     pub fn take_secrets(&mut self) -> Secrets {
         let digests = std::mem::take(&mut self.secrets.digests);
         let current = self.secrets.current.take();
+        self.secrets.previous.clear();
         match self.gateway {
             None => Secrets::new(digests),
             Some(_) => Secrets::with_text(digests, current),

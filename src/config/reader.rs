@@ -87,6 +87,10 @@ impl<'a> Reader<'a> {
                 default.clone()
             }
         };
+        let is_path = matches!(entry(name).form, Form::Path | Form::Paths);
+        if is_path && !text.is_empty() && text.trim().is_empty() {
+            self.fault(name, ValueError::BlankPath);
+        }
         let value = parse(text.trim()).unwrap_or_else(|fault| {
             self.fault(name, fault);
             parse(&default).expect("a default is valid")

@@ -59,15 +59,17 @@ pub(crate) fn ask(
     request: &[u8],
     is_head: bool,
 ) -> Exchange {
-    let mut connection = match Connection::open(address, session) {
-        Ok(connection) => connection,
-        Err(failure) => {
-            return Exchange {
-                outcome: Err(failure),
-                certificate: None,
-            };
-        }
-    };
+    match Connection::open(address, session) {
+        Ok(connection) => ask_over(connection, request, is_head),
+        Err(failure) => Exchange {
+            outcome: Err(failure),
+            certificate: None,
+        },
+    }
+}
+
+/// The same over a connection that is there, over which nothing was sent yet.
+pub(crate) fn ask_over(mut connection: Connection, request: &[u8], is_head: bool) -> Exchange {
     let outcome = connection
         .send(request)
         .and_then(|()| read(&mut connection, is_head));

@@ -1,14 +1,12 @@
 //! The right secret alone, in one request: for who wants to know whether it is taken.
 
-use super::answer::{Answer, Exchange, ask};
+use super::answer::{Answer, Exchange, ask_over};
 use super::check::{Check, Request};
-use super::connection::Failure;
+use super::connection::{Connection, Failure};
 use super::judge::of_right_secret;
 use super::report::Verdict;
 use crate::auth::secrets::Text;
 use crate::http1::names::is_own_challenge;
-use crate::net::Address;
-use crate::net::tls::TlsSession;
 
 /// What is asked for, by GET: the path of the contract. In front of an application a guard
 /// passes it on, which changes nothing there (RFC 9110, section 9.2.1); by itself it answers
@@ -35,9 +33,9 @@ pub(crate) enum Taken {
 }
 
 impl RightSecret<'_> {
-    /// Sends it to `address`. Inside TLS nothing leaves before the certificate is verified;
-    /// without a session whoever is on the way can read it.
-    pub(crate) fn ask(&self, address: &Address, session: Option<TlsSession>) -> Exchange {
+    /// Sends it over `connection`. Inside TLS nothing leaves before the certificate is
+    /// verified; without it whoever is on the way can read the secret.
+    pub(crate) fn ask(&self, connection: Connection) -> Exchange {
         let request = Request {
             path: PATH,
             authority: self.authority,
@@ -46,7 +44,7 @@ impl RightSecret<'_> {
             random: "",
         };
         match request.bytes(Check::Right) {
-            Some(bytes) => ask(address, session, &bytes, false),
+            Some(bytes) => ask_over(connection, &bytes, false),
             None => Exchange {
                 outcome: Err(Failure::Malformed("no_secret")),
                 certificate: None,

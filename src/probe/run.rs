@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::SystemTime;
 
 use rustls::pki_types::ServerName;
@@ -18,6 +18,7 @@ use super::report::{Finding, Report, Verdict};
 use super::target::Target;
 use super::{plan, tells};
 use crate::auth::keygen;
+use crate::auth::redaction::Redaction;
 use crate::auth::secret_source::{self, Loaded};
 use crate::auth::secrets::Text;
 use crate::config::{ValueError, field_name};
@@ -109,6 +110,7 @@ struct Probe<'a> {
     args: &'a ProbeArgs,
     header: String,
     secret: Option<Text>,
+    redaction: Redaction,
     /// What is presented in the place of a secret.
     random: String,
     /// For https.
@@ -131,9 +133,9 @@ impl<'a> Probe<'a> {
             None => ("SECRET_HEADER", own_header(&variable)),
         };
         let header = field_name(&header).map_err(|error| ProbeError::Header(source, error))?;
-        let secret = match &args.secret_file {
-            None => None,
-            Some(path) => read_secret(path)?,
+        let loaded = match &args.secret_file {
+            None => Loaded::default(),
+            Some(path) => Loaded::from_file("--secret-file", path).map_err(ProbeError::Secret)?,
         };
         let host = args.target.host();
         let name = ServerName::try_from(host).ok();
@@ -158,7 +160,8 @@ impl<'a> Probe<'a> {
         Ok(Self {
             args,
             header,
-            secret,
+            redaction: Redaction::of(&loaded),
+            secret: loaded.current,
             random: random.trim_end().to_owned(),
             tls,
             requests: 0,
@@ -277,9 +280,11 @@ impl<'a> Probe<'a> {
         (address, asked)
     }
 
-    /// Whether nobody on the way could read the secret.
+    /// Whether nobody on the way could read the secret. A name that merely leads to this
+    /// machine leads elsewhere as soon as DNS says so.
     fn may_send_secret(&self, address: SocketAddr) -> bool {
-        self.target().is_https() || address.ip().to_canonical().is_loopback()
+        let is_loopback = address.ip().to_canonical().is_loopback();
+        self.target().is_https() || self.target().is_local() && is_loopback
     }
 
     /// Why a check is left out, if it is.
@@ -387,7 +392,8 @@ impl<'a> Probe<'a> {
 
     fn judge_certificate(&mut self, facts: &Facts) {
         let end = httpdate::fmt_http_date(facts.not_after);
-        let names = self.without_secret(&facts.names.join(" "));
+        let names = facts.names.join(" ");
+        let names = self.redaction.shown(&names);
         let (verdict, more) = if facts.not_after < SystemTime::now() + RENEWAL {
             (Verdict::Warning, "; renew it")
         } else {
@@ -399,7 +405,7 @@ impl<'a> Probe<'a> {
 
     fn report(mut self, address: Option<SocketAddr>, asked: &[Asked]) -> Report {
         let answers = asked.iter().filter_map(|asked| asked.outcome.as_ref().ok());
-        for tell in tells::of(answers, |text| self.without_secret(text)) {
+        for tell in tells::of(answers, &self.redaction) {
             let (verdict, detail) = if tell.is_loose {
                 let more = "it tells whoever looks for known faults where to begin";
                 (Verdict::Warning, format!("{}; {more}", tell.text))
@@ -421,13 +427,6 @@ impl<'a> Probe<'a> {
             json: self.args.json,
         }
     }
-
-    fn without_secret(&self, text: &str) -> String {
-        match &self.secret {
-            Some(secret) => text.replace(secret.as_str(), "(the secret)"),
-            None => text.to_owned(),
-        }
-    }
 }
 
 fn own_header(variable: &impl Fn(&str) -> Option<OsString>) -> String {
@@ -436,10 +435,4 @@ fn own_header(variable: &impl Fn(&str) -> Option<OsString>) -> String {
         || SHARED_SECRET.into(),
         |name| name.to_string_lossy().trim().to_owned(),
     )
-}
-
-fn read_secret(path: &Path) -> Result<Option<Text>, ProbeError> {
-    let Loaded { current, .. } =
-        Loaded::from_file("--secret-file", path).map_err(ProbeError::Secret)?;
-    Ok(current)
 }

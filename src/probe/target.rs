@@ -95,6 +95,12 @@ impl Target {
         self.url.is_https()
     }
 
+    /// Whether the host is this machine whatever DNS says: `localhost`, or an address of
+    /// loopback.
+    pub(super) fn is_local(&self) -> bool {
+        self.url.is_local()
+    }
+
     /// Name or address, without the port.
     pub(super) fn host(&self) -> String {
         self.url.host_name().unwrap_or_default()

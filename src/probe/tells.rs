@@ -1,6 +1,7 @@
 //! What answers tell of the software behind them.
 
 use super::answer::Answer;
+use crate::auth::redaction::Redaction;
 
 /// Fields that name software.
 const NAMING: [&str; 7] = [
@@ -50,24 +51,22 @@ pub(super) struct Tell {
     pub(super) is_loose: bool,
 }
 
-/// What all of `answers` tell, each thing once. `redacted` takes out what must not be shown:
-/// an origin may answer with what it was sent.
+/// What all of `answers` tell, each thing once; `redaction` leaves out what must not be shown.
 pub(super) fn of<'a>(
     answers: impl Iterator<Item = &'a Answer>,
-    redacted: impl Fn(&str) -> String,
+    redaction: &Redaction,
 ) -> Vec<Tell> {
     let mut tells = Vec::new();
     for answer in answers {
         for name in NAMING {
             if let Some(value) = answer.field(name) {
-                let text = shown(&redacted(value));
-                let is_loose = has_version(&text);
-                add(&mut tells, name, text, is_loose);
+                let text = shown(redaction.shown(value));
+                add(&mut tells, name, text, has_version(value));
             }
         }
-        let page = redacted(&String::from_utf8_lossy(&answer.body));
-        if let Some(text) = product(&page) {
-            add(&mut tells, "page", text, true);
+        let page = String::from_utf8_lossy(&answer.body);
+        if let Some(product) = product(&page) {
+            add(&mut tells, "page", shown(redaction.shown(&product)), true);
         }
         if let Some(trace) = TRACES.iter().find(|trace| page.contains(*trace)) {
             let text = format!("a trace of the program ({:?})", trace.trim());
@@ -112,6 +111,6 @@ fn product(page: &str) -> Option<String> {
             .chars()
             .take_while(|character| character.is_ascii_digit() || *character == '.')
             .collect();
-        (!version.is_empty()).then(|| shown(&format!("{product}{version}")))
+        (!version.is_empty()).then(|| format!("{product}{version}"))
     })
 }

@@ -3,6 +3,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, TcpListener, UdpSocket};
+use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::Value;
@@ -12,7 +13,7 @@ use crate::checked::{Checked, Level::*};
 use crate::mistakes::sound;
 use crate::support::folder::Folder;
 use crate::support::port::HeldPort;
-use crate::support::{Guard, SECRET};
+use crate::support::{Guard, SECRET, installed, skip};
 
 const OTHER: &str = "another-secret-0123456789abcdef";
 
@@ -234,4 +235,71 @@ fn in_the_clear_the_secret_goes_where_the_operator_allows_it() {
     );
     let checked = check(&url, &[("ORIGIN_PLAINTEXT", "allow")], &[]);
     assert_notes(&checked, "takes this secret");
+}
+
+#[test]
+fn nothing_is_sent_where_what_says_whom_to_trust_is_at_fault() {
+    let origin = plain(SECRET, &[]);
+    let url = format!("http://{}", origin.address);
+    for (name, value, what, remedy) in [
+        ("ORIGIN_CA", "  ", "spaces alone", "leave the variable out"),
+        (
+            "ORIGIN_CLIENT_KEY",
+            " ",
+            "spaces alone",
+            "leave the variable out",
+        ),
+        (
+            "ORIGIN_CLIENT_CERT",
+            "/nowhere.pem",
+            "go together",
+            "both or neither",
+        ),
+        (
+            "ORIGIN_SERVER_NAME",
+            "bad name",
+            "neither a DNS name",
+            "certificate",
+        ),
+        ("ORIGIN_HOST", "bad name", "neither keep", "write one"),
+    ] {
+        let checked = check(&url, &[(name, value)], &[]);
+        checked.assert_finds(Fault, name, what, remedy);
+        assert_eq!(notes(&checked), [""; 0], "{name}");
+        let asked = requests(&origin);
+        assert!(
+            !asked.iter().any(|line| line.contains("/protected")),
+            "{name}: {asked:?}"
+        );
+    }
+}
+
+#[test]
+fn a_stranger_at_the_origin_s_port_gets_no_secret() {
+    if !rustix::process::geteuid().is_root() {
+        return skip("needs root, to become another user");
+    }
+    if !installed("setpriv", "apt install util-linux") {
+        return;
+    }
+    let mut stranger = Command::new("setpriv");
+    stranger
+        .args(["--reuid", "65534", "--regid", "65534", "--clear-groups"])
+        .arg(env!("CARGO_BIN_EXE_origin-guard"))
+        .env_clear()
+        .envs([("SHARED_SECRET", SECRET), ("ACCESS_LOG", "1")])
+        .env("LISTEN", "127.0.0.1:0");
+    let stranger = Guard::spawn(&mut stranger);
+    let port = stranger.address.port();
+    for host in ["127.0.0.1", "localhost", "[::ffff:127.0.0.1]"] {
+        let checked = check(&format!("http://{host}:{port}"), &[], &[]);
+        let what = "was not sent the secret: user 65534 listens";
+        checked.assert_finds(Warning, "ORIGIN", what, "look whose it is");
+        assert_eq!(notes(&checked), [""; 0], "{host}");
+    }
+    let asked = requests(&stranger);
+    assert!(
+        !asked.iter().any(|line| line.contains("/protected")),
+        "{asked:?}"
+    );
 }

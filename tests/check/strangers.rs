@@ -5,7 +5,7 @@ use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use crate::authority::Authority;
+use crate::authority::{Authority, Key};
 use crate::checked::{Checked, Level::*};
 use crate::mistakes::sound;
 use crate::support::folder::Folder;
@@ -54,6 +54,65 @@ fn a_server_s_name_moves_no_cursor() {
         }
     });
     assert_is_harmless(&[("BACKEND", &backend)], "a\\u{9b}31mb\\u{202e}c");
+}
+
+#[test]
+fn what_holds_a_part_of_the_secret_is_left_out() {
+    const PREVIOUS: &str = "Zq8vAbcdefGHij01";
+    let authority = Authority::new("check-parts");
+    let name = format!("{}.example", SECRET.to_uppercase());
+    let issued = authority.issue(Key::EcdsaPkcs8, &["localhost", &name]);
+    let [certificate, key] = issued.variables();
+    let listen = ("LISTEN", "tls:127.0.0.1:0");
+    let tls = Guard::with(&[("SHARED_SECRET", SECRET), listen, certificate, key]);
+    let ca = authority.path("ca.pem");
+    let keys = authority
+        .folder
+        .write("keys.json", "{\"version\":1,\"keys\":[]}");
+    let servers = [
+        SECRET.to_owned(),
+        format!("pre{}", &SECRET[1..]),
+        SECRET[4..12].to_uppercase(),
+        format!("x{PREVIOUS}"),
+    ];
+    let origins = servers.map(|server| {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
+        let url = url(&listener);
+        std::thread::spawn(move || {
+            for mut stream in listener.incoming().map_while(Result::ok) {
+                let _ = stream.read(&mut [0; 1024]);
+                let answer = format!(
+                    "HTTP/1.1 401 Unauthorized\r\nServer: {server}\r\nContent-Length: 0\r\n\r\n"
+                );
+                let _ = stream.write_all(answer.as_bytes());
+            }
+        });
+        url
+    });
+    let verified = format!("https://localhost:{}", tls.address.port());
+    // Its name is in no certificate, which the error of TLS shows.
+    let unverified = format!("https://127.0.0.1:{}", tls.address.port());
+    let left_out = "(left out: it holds a part of the secret)";
+    let origins = [&origins[..], &[verified, unverified]].concat();
+    for origin in origins {
+        for more in [&[][..], &["--json"]] {
+            let mut check = sound();
+            check
+                .env("LISTEN", "none")
+                .env("GATEWAY_LISTEN", "127.0.0.1:0")
+                .env("SHARED_SECRET_PREVIOUS", PREVIOUS)
+                .env("API_KEYS_FILE", &keys)
+                .env("ORIGIN_CA", &ca)
+                .env("ORIGIN", &origin);
+            let output = check.arg("check").args(more).output().expect("runs");
+            let said = String::from_utf8(output.stdout).expect("UTF-8");
+            assert!(said.contains(left_out), "{origin}: {said}");
+            let said = said.to_lowercase();
+            for part in [&SECRET[4..12], &PREVIOUS.to_lowercase()] {
+                assert!(!said.contains(part), "{origin}: {said}");
+            }
+        }
+    }
 }
 
 #[test]

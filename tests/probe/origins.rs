@@ -655,11 +655,16 @@ fn an_origin_behind_its_gateway_s_name_is_asked_at_its_own_address() {
     let report = probe("https://another.invalid/", ca, &more);
     assert_eq!(report.with("fault"), ["certificate"], "{:#}", report.json);
     assert_eq!(report.requests(), 0);
-    // Loopback hears the secret without TLS, whatever name is in the URL.
+    // Loopback hears the secret without TLS where the URL says so, not where a name merely
+    // leads there.
     let plain = Guard::start();
     let at = plain.address.to_string();
-    let report = probe("http://origin.invalid/protected", None, &["--resolve", &at]);
+    let report = probe("http://localhost/protected", None, &["--resolve", &at]);
     report.assert_clean();
+    let report = probe("http://origin.invalid/protected", None, &["--resolve", &at]);
+    assert_eq!(report.with("fault"), ["transport"], "{:#}", report.json);
+    let detail = report.of("right secret", "detail");
+    assert_eq!(detail, "the right secret goes over https alone");
 }
 
 #[test]
