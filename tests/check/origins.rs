@@ -53,8 +53,11 @@ fn assert_notes(checked: &Checked, wanted: &str) {
 
 /// The requests that a guard has seen, from its access log up to the one at the end.
 fn requests(guard: &Guard) -> Vec<String> {
-    guard.ask("GET /the-end HTTP/1.1\r\nHost: x\r\n\r\n");
-    guard.wait_for_log(|line| line.contains("path=/the-end"));
+    static NUMBER: AtomicUsize = AtomicUsize::new(0);
+    // One of an earlier call is in the log already.
+    let end = format!("/the-end-{}-", NUMBER.fetch_add(1, Ordering::Relaxed));
+    guard.ask(format!("GET {end} HTTP/1.1\r\nHost: x\r\n\r\n"));
+    guard.wait_for_log(|line| line.contains(&end));
     let log = guard.log();
     assert!(!log.join("\n").contains(SECRET), "{log:#?}");
     let asked = log.iter().filter(|line| line.starts_with("request "));

@@ -404,7 +404,7 @@ fn a_plain_url_beyond_this_machine_gets_no_secret() {
         "http://localhost:8888/protected --resolve 192.0.2.7",
     ] {
         let script = format!(
-            "ip link set lo up && ip address add 192.0.2.7/32 dev lo && \
+            "rm -f log; ip link set lo up && ip address add 192.0.2.7/32 dev lo && \
              SHARED_SECRET={SECRET} LISTEN=192.0.2.7:8888 ACCESS_LOG=1 {guard} 2>log & \
              until grep -q listening log 2>/dev/null; do sleep 0.05; done; \
              {guard} probe {asked} --secret-file {secret}",
