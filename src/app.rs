@@ -25,6 +25,7 @@ use crate::proxy::relay::Relay;
 use crate::server::ListenerGroup;
 use crate::status::history::History;
 use crate::status::overview::Overview;
+use crate::status::refusals::Refusals;
 
 pub use inherited::{InheritedError, InheritedSockets};
 pub use relays::Relays;
@@ -50,6 +51,7 @@ pub fn overview(
         relays: relays.iter().cloned().collect(),
         tls: config.tls.clone(),
         history: History::default(),
+        refusals: Refusals::default(),
     })
 }
 

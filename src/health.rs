@@ -49,8 +49,9 @@ impl std::error::Error for Unhealthy {
 /// Asks the guard at each of these addresses, and tells how the first one does.
 ///
 /// Whoever listens there is believed; where it may not be a guard, the line says so. A
-/// backend that fails, a file that cannot be read again and a certificate that ends are
-/// in the line, and no fault of health: another guard in its place would do no better.
+/// backend that fails, an origin that refuses the secret, a file that cannot be read again
+/// and a certificate that ends are in the line, and the guard is healthy all the same:
+/// another one in its place would do no better.
 ///
 /// # Errors
 ///

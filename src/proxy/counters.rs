@@ -86,6 +86,8 @@ static LEVELS: &[Series] = &[
 ];
 
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+/// The reason where an origin answers 401 to the gateway's secret.
+pub(super) const SECRET_REFUSED: &str = "secret_refused";
 const REASONS: [&str; 7] = [
     "refused",
     "unresolved",
@@ -93,7 +95,7 @@ const REASONS: [&str; 7] = [
     "timeout",
     "reset",
     "malformed",
-    "secret_refused",
+    SECRET_REFUSED,
 ];
 
 /// What is counted of one backend.
@@ -126,10 +128,14 @@ impl BackendCounters {
     }
 
     pub(super) fn failure(&self, reason: &str) {
-        let place = REASONS.iter().position(|known| *known == reason);
-        if let Some(place) = place {
-            self.failures[place].increment();
+        if let Some(counter) = self.of_reason(reason) {
+            counter.increment();
         }
+    }
+
+    fn of_reason(&self, reason: &str) -> Option<&Counter> {
+        let place = REASONS.iter().position(|known| *known == reason)?;
+        Some(&self.failures[place])
     }
 }
 
@@ -140,6 +146,8 @@ pub struct BackendTotals {
     pub answers: [(&'static str, u64); CLASSES.len()],
     /// How often it failed.
     pub failures: u64,
+    /// How often it has refused the gateway's secret; these are among its failures.
+    pub secret_refused: u64,
 }
 
 /// What is counted of each of the backends, in their order.
@@ -169,6 +177,9 @@ impl RelayCounters {
                 (CLASSES[class], totals.of(&counters.responses[class]))
             }),
             failures: failures.map(|counter| totals.of(counter)).sum(),
+            secret_refused: counters
+                .of_reason(SECRET_REFUSED)
+                .map_or(0, |counter| totals.of(counter)),
         }
     }
 }

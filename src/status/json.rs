@@ -77,5 +77,6 @@ fn backend(backend: &Backend) -> Value {
         "failing_for_seconds": failing.map(seconds),
         "left_alone_for_seconds": left_alone.map(seconds),
         "failures": backend.totals.failures,
+        "secret_refused_last_10_minutes": backend.refused.map_or(0, |refused| refused.times),
     })
 }

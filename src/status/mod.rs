@@ -6,6 +6,7 @@ mod html;
 mod json;
 pub mod overview;
 mod page;
+pub mod refusals;
 pub mod snapshot;
 pub(crate) mod words;
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use super::history::{History, PERIOD};
+use super::refusals::Refusals;
 use super::snapshot::{
     Backend, CertificateState, Connections, SecretsState, Snapshot, by_label, tally, verdicts,
 };
@@ -38,6 +39,8 @@ pub struct Overview {
     pub tls: Option<Arc<TlsServer>>,
     /// The last minutes.
     pub history: History,
+    /// How often origins have refused the secret in them.
+    pub refusals: Refusals,
 }
 
 impl Overview {
@@ -56,6 +59,7 @@ impl Overview {
                 overview.history.add(now, sums);
                 // Looking is what notes the time of the last use.
                 let _ = overview.secrets.usage(now);
+                let _ = overview.backends(&totals, now);
                 std::thread::sleep(PERIOD);
             }
         };
@@ -65,18 +69,25 @@ impl Overview {
         Ok(())
     }
 
+    fn backends(&self, totals: &Totals, now: Instant) -> Vec<Backend> {
+        let relays = self.relays.iter();
+        let all = relays.flat_map(|relay| (0..relay.upstream.len()).map(move |at| (relay, at)));
+        let backend = |(place, (relay, at)): (usize, (&Arc<Relay>, usize))| {
+            let totals = relay.counters.totals(at, totals);
+            Backend {
+                name: relay.upstream.name(at).to_owned(),
+                state: relay.upstream.state(at, now),
+                refused: self.refusals.look(place, totals.secret_refused, now),
+                totals,
+            }
+        };
+        all.enumerate().map(backend).collect()
+    }
+
     fn snapshot(&self) -> Snapshot {
         let (now, time) = (Instant::now(), SystemTime::now());
         let totals = Totals::now();
         let verdicts = verdicts(&totals);
-        let backends = self.relays.iter().flat_map(|relay| {
-            let of_relay = 0..relay.upstream.len();
-            of_relay.map(|backend| Backend {
-                name: relay.upstream.name(backend).to_owned(),
-                state: relay.upstream.state(backend, now),
-                totals: relay.counters.totals(backend, &totals),
-            })
-        });
         let pairs = self.tls.as_ref().map(|tls| tls.pairs()).unwrap_or_default();
         let certificates = pairs.into_iter().map(|pair| CertificateState {
             file: pair.path.display().to_string(),
@@ -98,7 +109,7 @@ impl Overview {
             },
             tally: tally(&totals, &verdicts),
             verdicts,
-            backends: backends.collect(),
+            backends: self.backends(&totals, now),
             certificates: certificates.collect(),
             connections: Connections {
                 open: totals.level(&connections::OPEN),

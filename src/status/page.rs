@@ -5,7 +5,7 @@ use std::fmt::{Display, Write as _};
 use super::history::{REACH, Rates};
 use super::html::Html;
 use super::snapshot::{Backend, SecretsState, Snapshot};
-use super::words::{ago, count, span};
+use super::words::{self, ago, count, span};
 use crate::auth::usage::SecretUse;
 use crate::proxy::upstream::BackendState;
 
@@ -231,6 +231,8 @@ fn backends(html: &mut Html, backends: &[Backend]) {
     for backend in backends {
         html.markup("<tr><td>").text(&backend.name);
         match backend.state {
+            // It answers, and lets nothing through.
+            BackendState::Works if backend.refused.is_some() => {}
             BackendState::Works => {
                 html.markup("<br><span class=\"good\">works</span>");
             }
@@ -243,7 +245,7 @@ fn backends(html: &mut Html, backends: &[Backend]) {
                 html.markup("<br><span class=\"bad\">has failed for ")
                     .text(span(since))
                     .markup(", left alone for ")
-                    .text(span(left))
+                    .text(words::left(left))
                     .markup(" more</span>");
             }
             BackendState::ToBeTried(since) => {
@@ -254,6 +256,11 @@ fn backends(html: &mut Html, backends: &[Backend]) {
             BackendState::Unresolved => {
                 html.markup("<br><span class=\"bad\">its name has no address</span>");
             }
+        }
+        if let Some(refused) = backend.refused {
+            html.markup("<br><span class=\"bad\">refuses the secret: ")
+                .text(words::refused(refused))
+                .markup("</span>");
         }
         let answers = backend.totals.answers;
         number(

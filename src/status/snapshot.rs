@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use super::history::{Rates, Tally};
+use super::refusals::Refused;
 use super::words;
 use crate::auth::usage::SecretUse;
 use crate::handlers::counters as decisions;
@@ -54,6 +55,8 @@ pub(super) struct VerdictCount {
 pub(super) struct Backend {
     pub(super) name: String,
     pub(super) state: BackendState,
+    /// Where it has refused the gateway's secret in the last minutes.
+    pub(super) refused: Option<Refused>,
     pub(super) totals: BackendTotals,
 }
 
@@ -128,7 +131,7 @@ impl Snapshot {
                     problems.push(format!("The backend {name} has failed for {since}."));
                 }
                 BackendState::LeftAlone(since, left) => {
-                    let (since, left) = (words::span(since), words::span(left));
+                    let (since, left) = (words::span(since), words::left(left));
                     problems.push(format!(
                         "The backend {name} has failed for {since}, and is left alone for {left} \
                          more."
@@ -144,6 +147,10 @@ impl Snapshot {
                 BackendState::Unresolved => {
                     problems.push(format!("The name of the backend {name} has no address."));
                 }
+            }
+            if let Some(refused) = backend.refused {
+                let refused = words::refused(refused);
+                problems.push(format!("The origin {name} refuses the secret ({refused})."));
             }
         }
         problems

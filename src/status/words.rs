@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use super::history::REACH;
+use super::refusals::Refused;
+
 /// `12 s`, `5 min`, `3 h 12 min`, `40 d 2 h`: in its two largest units.
 pub(crate) fn span(time: Duration) -> String {
     let seconds = time.as_secs();
@@ -16,6 +19,22 @@ pub(crate) fn span(time: Duration) -> String {
         (0, _, _) => pair(hours, "h", minutes % 60, "min"),
         _ => pair(days, "d", hours % 24, "h"),
     }
+}
+
+/// What is left of a time, in whole seconds and never less: `1 s` until it is over.
+pub(super) fn left(time: Duration) -> String {
+    let begun = u64::from(time.subsec_nanos() > 0);
+    span(Duration::from_secs(time.as_secs() + begun))
+}
+
+/// `3 times in the last 10 min, the last 5 s ago`.
+pub(super) fn refused(refused: Refused) -> String {
+    let times = match refused.times {
+        1 => "once".to_owned(),
+        times => format!("{} times", count(times)),
+    };
+    let (reach, last) = (span(REACH), ago(Some(refused.last)));
+    format!("{times} in the last {reach}, the last {last}")
 }
 
 /// `5 s ago`, or `never`.
@@ -63,5 +82,15 @@ mod tests {
             assert_eq!(count(number), text);
         }
         assert_eq!(ago(None), "never");
+        for (milliseconds, text) in [(1, "1 s"), (1000, "1 s"), (1001, "2 s"), (59_500, "1 min")] {
+            assert_eq!(left(Duration::from_millis(milliseconds)), text);
+        }
+        for (times, text) in [
+            (1, "once in the last 10 min, the last 5 s ago"),
+            (1234, "1,234 times in the last 10 min, the last 5 s ago"),
+        ] {
+            let last = Duration::from_secs(5);
+            assert_eq!(refused(Refused { times, last }), text);
+        }
     }
 }

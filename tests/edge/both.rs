@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use rustls::ClientConfig;
+use serde_json::Value;
 
 use crate::authority::{Authority, Issued, Key};
 use crate::support::keys::KeyFile;
-use crate::support::metrics::wait_for;
-use crate::support::{Answer, Guard, SECRET};
+use crate::support::metrics::{self, wait_for};
+use crate::support::{Answer, Guard, SECRET, command};
 use crate::tls_client::{self, TlsClient};
 
 /// The name that both halves show a certificate of.
@@ -131,4 +132,27 @@ fn an_origin_that_refuses_the_secret_is_told_to_the_operator() {
         "requests_total{verdict=\"key_granted\",status=\"forwarded\"} 2".to_owned(),
     ];
     wait_for(admin, &counted);
+    // It is a problem at every place where the operator looks, and no fault of health.
+    let health = command()
+        .args(["health", "--admin", &admin.to_string()])
+        .output()
+        .expect("runs");
+    let problem = format!(
+        "The origin {} refuses the secret (2 times in the last 10 min, the last ",
+        both.origin.address
+    );
+    let said = String::from_utf8_lossy(&health.stdout);
+    assert!(health.status.success() && said.contains(&problem), "{said}");
+    let status = metrics::get(admin, "/status");
+    let status: Value = serde_json::from_str(&status).expect("JSON");
+    assert_eq!(status["ok"], true);
+    let problems = status["problems"].as_array().expect("a list");
+    let first = problems[0].as_str().expect("text");
+    assert!(first.starts_with(&problem), "{status}");
+    let origin = &status["backends"][0];
+    assert_eq!(origin["secret_refused_last_10_minutes"], 2, "{status}");
+    let page = metrics::get(admin, "/");
+    assert!(page.contains("1 problem<"), "{page}");
+    assert!(page.contains(">refuses the secret: 2 times in"), "{page}");
+    assert!(!page.contains(">works<"), "{page}");
 }

@@ -8,9 +8,14 @@ use super::{Answer, PATIENCE};
 
 /// All that is counted, as the listener at `admin` tells it.
 pub fn metrics(admin: SocketAddr) -> String {
+    get(admin, "/metrics")
+}
+
+/// What the listener at `admin` answers to a GET.
+pub fn get(admin: SocketAddr, path: &str) -> String {
     let mut stream = TcpStream::connect(admin).expect("connects");
     stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
-    let request = "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).expect("sent");
     let answer = Answer::read(&mut stream, false).expect("an answer");
     String::from_utf8(answer.body).expect("UTF-8")
