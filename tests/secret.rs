@@ -143,10 +143,9 @@ impl Halves {
         }
     }
 
-    fn status(&self) -> [&str; 6] {
+    fn status(&self) -> [&str; 4] {
         let file = text(&self.of_origin);
-        let (origin, gateway) = (&self.origin_admin, &self.gateway_admin);
-        ["status", file, "--admin", origin, "--admin", gateway]
+        ["status", file, "--admin", &self.origin_admin]
     }
 
     fn finish<'a>(&'a self, quiet: &'a str) -> [&'a str; 6] {
@@ -229,6 +228,10 @@ fn two_guards_rotate_under_load_and_no_request_is_refused() {
         let said = secret_with(&format!("{new}\n"), &["rotate", of_gateway, "--stdin"]);
         assert_eq!((said.status, &*said.out), (Some(0), ""), "{said:?}");
         until_gone("1 current: 0 requests");
+        // The gateway tells of its own file.
+        let of_its_own = ["status", of_gateway, "--admin", &halves.gateway_admin];
+        let said = until(&of_its_own, "sends the current secret and checks none");
+        assert_eq!(said.status, Some(0), "{said:?}");
         halves.some_more();
         // An hour is a long time, and the previous one goes after a second.
         refused(&halves.finish("1h"), "saw it ");
@@ -282,6 +285,58 @@ fn a_secret_is_shown_by_its_file_alone_unless_it_is_to_be_printed() {
     let said = secret(&["finish", text(&file), "--force"]);
     assert_eq!(said.status, Some(0), "{said:?}");
     assert!(said.err.contains("nothing to remove"), "{said:?}");
+}
+
+#[test]
+fn the_next_steps_can_be_copied() {
+    let folder = Folder::new("secret-next");
+    let file = folder.write("secrets", &format!("{OLD}\n"));
+    let guard = Guard::with(&[
+        ("SHARED_SECRET_FILE", text(&file)),
+        ("ADMIN_LISTEN", "127.0.0.1:0"),
+    ]);
+    let admin = guard.second_address().to_string();
+    let rotate = |arguments: &[&str], variables: &[(&str, &str)]| {
+        let mut rotate = command();
+        rotate.args(["secret", "rotate", text(&file), "--force"]);
+        rotate.args(arguments).envs(variables.iter().copied());
+        let input = folder.write("input", "another-secret-0123456789abcdef\n");
+        rotate.stdin(fs::File::open(input).expect("readable"));
+        let said: Said = rotate.output().expect("runs").into();
+        assert_eq!(said.status, Some(0), "{said:?}");
+        said.err
+    };
+    let line = |said: &str, step: &str| {
+        let lines = said
+            .lines()
+            .filter_map(|line| line.split_once("origin-guard secret "));
+        let mut commands = lines.map(|(_, command)| command.to_owned());
+        let found = commands.find(|command| command.starts_with(step));
+        found.unwrap_or_else(|| panic!("no {step} in {said}"))
+    };
+    let said = rotate(&[], &[("ADMIN_LISTEN", &admin)]);
+    for step in ["status", "finish"] {
+        let wanted = format!("{step} {} --admin {admin}", text(&file));
+        assert_eq!(line(&said, step), wanted);
+    }
+    // Just after the change the guard may not have looked yet; it does so by itself.
+    let copied = line(&said, "status");
+    let arguments: Vec<_> = copied.split(' ').collect();
+    let said = secret(&arguments);
+    assert_eq!(said.status, Some(0), "{said:?}");
+    assert!(
+        !said.out.contains("has not read") || said.out.contains("wait two seconds and ask again"),
+        "{said:?}"
+    );
+    until(&arguments, "2 previous: ");
+    if Path::new("/run/origin-guard/admin.sock").exists() {
+        return skip("a guard of this machine is found without --admin");
+    }
+    for arguments in [&[][..], &["--stdin"]] {
+        let said = rotate(arguments, &[]);
+        let wanted = format!("finish {} --admin ADDRESS", text(&file));
+        assert_eq!(line(&said, "finish"), wanted);
+    }
 }
 
 #[test]
@@ -401,7 +456,8 @@ fn finish_wants_to_hear_it_from_every_guard() {
     assert_eq!(secret(&["rotate", text(&file)]).status, Some(0));
     stays(finish(&[&admin]), "has not read the file as it is now");
     let said = secret(&["status", text(&file), "--admin", &admin]);
-    assert!(said.out.contains("has not read the file"), "{said:?}");
+    let wanted = "it has not read the file as it is now: systemd hands it over at a start";
+    assert!(said.out.contains(wanted), "{said:?}");
     // The guard sees what systemd would hand it anew.
     copy();
     guard.wait_for_log(|line| line.starts_with("reloaded ") && line.contains("secrets=2"));
@@ -432,10 +488,16 @@ fn finish_wants_to_hear_it_from_every_guard() {
         ("ADMIN_LISTEN", "127.0.0.1:0"),
     ]);
     let another = elsewhere.second_address().to_string();
-    stays(
-        finish(&[&admin, &another]),
-        "another; name the file or the guard",
+    stays(finish(&[&admin, &another]), "reads another file (");
+    // Its counts are of other secrets.
+    let said = secret(&["status", text(&file), "--admin", &another]);
+    assert_eq!(said.status, Some(1), "{said:?}");
+    let wanted = format!(
+        "the guard at {another} reads another file ({}): name that one",
+        text(&folder.path.join("another"))
     );
+    assert!(said.err.contains(&wanted), "{said:?}");
+    assert!(!said.out.contains("current: "), "{said:?}");
     let fixed = Guard::with(&[("SHARED_SECRET", OLD), ("ADMIN_LISTEN", "127.0.0.1:0")]);
     let address_of_fixed = fixed.second_address().to_string();
     stays(finish(&[&address_of_fixed]), "from its environment");

@@ -32,7 +32,7 @@ pub enum SecretError {
     UnderWay(usize),
     /// Why the previous secret stays: a line for each guard that has something against it.
     NotYet(Vec<String>),
-    /// Guards that cannot be asked, a line each.
+    /// Guards that cannot be asked, or read another file, a line each.
     Unasked(Vec<String>),
 }
 

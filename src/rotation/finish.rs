@@ -80,7 +80,7 @@ fn may(file: &SecretFile, guards: &[Address], quiet: Duration) -> Result<(), Sec
 fn against(status: &GuardStatus, file: &SecretFile, quiet: Duration) -> Vec<String> {
     if let Some(not_read) = status.has_not_read(file) {
         // What it knows is of other secrets.
-        return vec![not_read];
+        return vec![not_read.to_string()];
     }
     let mut reasons = Vec::new();
     if !status.checks {

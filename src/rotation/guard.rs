@@ -126,28 +126,63 @@ impl GuardStatus {
 
     /// Why it does not have the secrets that `file` holds now. Displays as what follows its
     /// address. Guard and file are on one machine, and have one clock.
-    pub(super) fn has_not_read(&self, file: &SecretFile) -> Option<String> {
+    pub(super) fn has_not_read(&self, file: &SecretFile) -> Option<NotRead> {
         if let Some(path) = self.source.strip_prefix(FILE_SOURCE) {
             // In a container the path is one of the container's own.
             if is_another(Path::new(path), file.path()) {
-                return Some(format!(
-                    "reads {}; name the file or the guard that belong together",
-                    path.escape_debug()
-                ));
+                return Some(NotRead::OtherFile(path.to_owned()));
             }
         } else if !self.source.starts_with(CREDENTIAL_SOURCE) {
-            return Some(
-                "has its secret from its environment; use SHARED_SECRET_FILE, or change that"
-                    .to_owned(),
-            );
+            return Some(NotRead::Environment);
         }
         // It tells thousandths of a second.
         let read_at = self.read_at + Duration::from_millis(1);
         let has_read = self.secrets.len() == file.secrets && read_at >= file.changed;
-        (!has_read)
-            .then(|| "has not read the file as it is now; restart it, or send it SIGHUP".to_owned())
+        (!has_read).then_some(if self.source.starts_with(CREDENTIAL_SOURCE) {
+            NotRead::OldCredential
+        } else {
+            NotRead::NotYet
+        })
     }
 }
+
+/// Why a guard does not have the secrets of a file. Displays as what follows its address.
+#[derive(Debug)]
+pub(super) enum NotRead {
+    /// It reads this file.
+    OtherFile(String),
+    /// It reads no file.
+    Environment,
+    /// systemd hands it the file when it starts.
+    OldCredential,
+    /// It looks every two seconds, or has found the file faulty.
+    NotYet,
+}
+
+impl fmt::Display for NotRead {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OtherFile(path) => write!(
+                to,
+                "reads another file ({}): name that one",
+                path.escape_debug()
+            ),
+            Self::Environment => to.write_str(
+                "has its secret from its environment; use SHARED_SECRET_FILE, or change that",
+            ),
+            Self::OldCredential => to.write_str(
+                "has not read the file as it is now: systemd hands it over at a start; run \
+                 systemctl restart origin-guard",
+            ),
+            Self::NotYet => to.write_str(
+                "has not read the file as it is now: wait two seconds and ask again; where it \
+                 stays so, look for an error in its log",
+            ),
+        }
+    }
+}
+
+impl std::error::Error for NotRead {}
 
 /// Whether both are there and are not the same file.
 fn is_another(one: &Path, other: &Path) -> bool {

@@ -6,6 +6,7 @@ pub mod cli;
 mod error;
 mod finish;
 mod guard;
+mod next_step;
 mod rotate;
 mod status;
 
@@ -21,6 +22,7 @@ use crate::printable::Printable;
 
 use cli::{Action, SecretArgs};
 pub use error::SecretError;
+use next_step::GuardName;
 
 /// The variables that are read here.
 const FILE: &str = "SHARED_SECRET_FILE";
@@ -44,7 +46,7 @@ pub fn run(
             print,
             stdin,
             force,
-        } => rotate::rotate(&path, print, stdin, force),
+        } => rotate::rotate(&path, print, stdin, force, &GuardName::find(&variable)),
         Action::Status => status::status(&path, &guards?),
         Action::Finish { quiet_for, force } => {
             let quiet = cli::quiet_for(quiet_for.as_deref())?;

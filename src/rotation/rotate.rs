@@ -5,6 +5,7 @@ use std::path::Path;
 
 use zeroize::Zeroizing;
 
+use super::next_step::GuardName;
 use super::{SecretError, say};
 use crate::auth::secret_file::{self, SecretFile};
 use crate::auth::{keygen, secrets};
@@ -22,6 +23,7 @@ pub(super) fn rotate(
     print: bool,
     stdin: bool,
     force: bool,
+    guard: &GuardName,
 ) -> Result<(), SecretError> {
     if print && systemd::stdout_is_journal() {
         return Err(SecretError::PrintToLog);
@@ -57,7 +59,7 @@ pub(super) fn rotate(
     ));
     if stdin {
         say("a gateway sends it once it has read the file; then the previous one may go:");
-        say(&format!("  origin-guard secret finish {shown}"));
+        say(&format!("  {}", guard.command("finish", path)));
         return Ok(());
     }
     say("next, in this order:");
@@ -67,12 +69,11 @@ pub(super) fn rotate(
     say("     itself; for systemd's credential run: systemctl restart origin-guard");
     say("  2. Set the new secret at the gateway. It is the first line of the file that does not");
     say("     begin with #. At a gateway of origin-guard, rotate its file with --stdin.");
+    let (status, finish) = (guard.command("status", path), guard.command("finish", path));
     say(&format!(
-        "  3. See who still sends the previous one: origin-guard secret status {shown}"
+        "  3. See who still sends the previous one: {status}"
     ));
-    say(&format!(
-        "  4. Once nobody does: origin-guard secret finish {shown}"
-    ));
+    say(&format!("  4. Once nobody does: {finish}"));
     Ok(())
 }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::SecretError;
-use super::guard::{self, GuardStatus, Used};
+use super::guard::{self, GuardStatus, NotRead, Used};
 use crate::auth::secret_file::SecretFile;
 use crate::net::Address;
 use crate::printable::printable;
@@ -20,7 +20,13 @@ pub(super) fn status(path: &Path, guards: &[Address]) -> Result<(), SecretError>
     let mut unasked = Vec::new();
     for address in guards {
         match guard::ask(address) {
-            Ok(status) => text += &told(address, &status, &file),
+            Ok(status) => match status.has_not_read(&file) {
+                // What it knows is of the secrets of that file.
+                Some(other @ NotRead::OtherFile(_)) => {
+                    unasked.push(format!("the guard at {address} {other}"));
+                }
+                not_read => text += &told(address, &status, &file, not_read.as_ref()),
+            },
             Err(error) => unasked.push(format!("the guard at {address} {error}")),
         }
     }
@@ -40,17 +46,20 @@ fn secrets(count: usize) -> String {
     }
 }
 
-fn told(address: &Address, status: &GuardStatus, file: &SecretFile) -> String {
+fn told(
+    address: &Address,
+    status: &GuardStatus,
+    file: &SecretFile,
+    not_read: Option<&NotRead>,
+) -> String {
     let uptime = span(status.uptime);
     let mut text = format!("{address}: running for {uptime}\n");
     if let Some(doubt) = status.doubt(file) {
         // Writing to a string cannot fail.
         let _ = writeln!(text, "  it {doubt}");
     }
-    if let Some(reason) = status.has_not_read(file) {
-        text += "  it ";
-        text += &reason;
-        text.push('\n');
+    if let Some(reason) = not_read {
+        let _ = writeln!(text, "  it {reason}");
     }
     if !status.checks {
         text += "  it is a gateway, which sends the current secret and checks none\n";

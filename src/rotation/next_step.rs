@@ -1,0 +1,73 @@
+//! The commands that a step names for the next one, to be copied into a shell.
+
+use std::borrow::Cow;
+use std::ffi::OsString;
+use std::fmt;
+use std::path::Path;
+
+use super::ADMIN;
+use crate::admin_client;
+
+/// How the guard is named in a command: `--admin ADDRESS`, with the address where it is
+/// known, or nothing where the command finds the guard by itself.
+pub(super) struct GuardName(Option<String>);
+
+impl GuardName {
+    /// By `ADMIN_LISTEN`, which the shell of the next command may not have; else by the
+    /// socket of the unit.
+    pub(super) fn find(variable: &impl Fn(&str) -> Option<OsString>) -> Self {
+        let list = variable(ADMIN).and_then(|list| list.into_string().ok());
+        Self(match list.filter(|list| !list.is_empty()) {
+            Some(list) => Some(list),
+            None if Path::new(admin_client::OF_UNIT).exists() => None,
+            None => Some("ADDRESS".to_owned()),
+        })
+    }
+
+    /// `origin-guard secret status FILE --admin ADDRESS`.
+    pub(super) fn command(&self, name: &'static str, file: &Path) -> String {
+        let file = file.to_string_lossy();
+        format!("origin-guard secret {name} {}{self}", word(&file))
+    }
+}
+
+impl fmt::Display for GuardName {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Some(address) => write!(to, " --admin {}", word(address)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A word as a shell reads it: in quotes where it holds what a shell gives a meaning.
+fn word(text: &str) -> Cow<'_, str> {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/.:,_-+@%".contains(&byte);
+    if !text.is_empty() && text.bytes().all(is_plain) {
+        return text.into();
+    }
+    format!("'{}'", text.replace('\'', r"'\''")).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_can_be_copied() {
+        let file = Path::new("/etc/origin guard");
+        for (admin, wanted) in [
+            (
+                "127.0.0.1:9100",
+                "'/etc/origin guard' --admin 127.0.0.1:9100",
+            ),
+            ("[::1]:9100", "'/etc/origin guard' --admin '[::1]:9100'"),
+            ("unix:/a'b", r"'/etc/origin guard' --admin 'unix:/a'\''b'"),
+        ] {
+            let name = GuardName::find(&|name| (name == ADMIN).then(|| admin.into()));
+            let command = name.command("finish", file);
+            assert_eq!(command, format!("origin-guard secret finish {wanted}"));
+        }
+        assert_eq!(word("/etc/origin-guard"), "/etc/origin-guard");
+    }
+}
