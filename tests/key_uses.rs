@@ -113,7 +113,11 @@ fn a_use_is_counted_soon_and_what_is_left_at_the_end() {
 
     let keys = listed(&file);
     let last = keys[0]["last_used"].as_str().expect("a time");
-    assert!(last.ends_with(":00Z"), "{last}");
+    // To the minute, and never before the key was made.
+    assert!(
+        last.ends_with(":00Z") || keys[0]["created"] == last,
+        "{last}"
+    );
     let last = Time::parse(last).expect("a time");
     assert!(before.since(last) < 60 && Time::now() >= last, "{last}");
     assert_eq!(keys[1].get("last_used"), None);
@@ -135,6 +139,23 @@ fn a_use_is_counted_soon_and_what_is_left_at_the_end() {
     assert_eq!(uses(&file, 0), Some(8));
 }
 
+/// Uses are kept to the minute, and keys to the second.
+#[test]
+fn no_key_is_shown_as_used_before_it_was_made() {
+    let file = KeyFile::new("uses-before");
+    let id = file.id(&file.add("alice", &[]));
+    let made = listed(&file)[0]["created"].clone();
+    let text = made.as_str().expect("a time");
+    let time = humantime::parse_rfc3339(text).expect("a time") - Duration::from_secs(59);
+    let minute = humantime::format_rfc3339_seconds(time);
+    write(&beside(&file), format!("{HEAD}{id} {minute} 1\n"));
+    assert_eq!(listed(&file)[0]["last_used"], made);
+    let row = file.must(&["list"]);
+    assert_eq!(row.matches(text).count(), 2, "{row}");
+    let shown = file.must(&["show", &id]);
+    assert!(shown.contains(&format!("last_used  {text}\n")), "{shown}");
+}
+
 #[test]
 fn show_prints_all_of_one_key_but_the_key() {
     let file = KeyFile::new("uses-show");
@@ -143,7 +164,7 @@ fn show_prints_all_of_one_key_but_the_key() {
     let id = file.id(&key);
     write(
         &beside(&file),
-        format!("{HEAD}{id} 2026-11-25T12:34:00Z 12\n"),
+        format!("{HEAD}{id} 2899-11-25T12:34:00Z 12\n"),
     );
     let lines = file.must(&["show", &id]);
     for line in [
@@ -151,7 +172,7 @@ fn show_prints_all_of_one_key_but_the_key() {
         "state      active",
         "consumer   alice",
         "expires    never",
-        "last_used  2026-11-25T12:34:00Z",
+        "last_used  2899-11-25T12:34:00Z",
         "uses       12",
         "rate       5/1m",
         "metadata   {\"a\":1}",
@@ -161,7 +182,7 @@ fn show_prints_all_of_one_key_but_the_key() {
     assert!(!lines.contains(&key) && !lines.contains("bob"), "{lines}");
     let shown: Value = serde_json::from_str(&file.must(&["show", &id, "--json"])).expect("JSON");
     assert_eq!(shown, listed(&file)[0]);
-    assert_eq!(shown["last_used"], "2026-11-25T12:34:00Z");
+    assert_eq!(shown["last_used"], "2899-11-25T12:34:00Z");
     let said = file.run(&["show", "aaaaaaaaaa"]);
     assert_eq!((said.status, &*said.out), (Some(1), ""), "{said:?}");
     assert!(said.err.contains("keys list"), "{said:?}");
@@ -212,6 +233,8 @@ fn unused_keys_are_those_of_which_that_is_known() {
     let (names, said) = unused("90d");
     assert_eq!(names, "0");
     assert!(said.contains("uses are counted since"), "{said}");
+    // No key is older than what is asked for, so that nothing is kept back.
+    assert_eq!(unused("1200w"), (String::new(), String::new()));
     let said = file.run(&["list", "--unused", "long"]);
     assert_eq!(said.status, Some(64), "{said:?}");
     // A table without keys is empty, as ever.

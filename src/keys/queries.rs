@@ -48,16 +48,18 @@ pub(super) fn list(
     let now = Time::now();
     let uses = match options.unused {
         None => known_uses(path, state_directory),
-        Some(seconds) => uses_for(path, state_directory, now, now.before(seconds))?,
+        Some(_) => uses_for(path, state_directory)?,
     };
     let mut to = BufWriter::new(io::stdout().lock());
     let mut first = true;
+    // Since when uses are counted, where that is too short to tell of a key.
+    let mut too_short = None;
     let mut each = |record: Record| {
         let listed = Listed::new(&record, &uses, now);
-        if !options
-            .unused
-            .is_none_or(|seconds| listed.is_unused_for(seconds))
+        if let Some(seconds) = options.unused
+            && !listed.is_unused_for(seconds)
         {
+            too_short = too_short.or(listed.is_counted_too_short(seconds));
             return Ok(());
         }
         let first = std::mem::replace(&mut first, false);
@@ -72,6 +74,12 @@ pub(super) fn list(
         }
     };
     read_each(path, source, &mut each)?;
+    if let Some(since) = too_short {
+        warn(Some(format!(
+            "uses are counted since {since}; of a key that was not used since then it is not \
+             known whether it was used before, so that it is not listed"
+        )));
+    }
     if options.json {
         let end = if first { "[]\n" } else { "\n]\n" };
         to.write_all(end.as_bytes()).map_err(unprinted)?;
@@ -143,25 +151,14 @@ fn known_uses(path: &Path, state_directory: Option<&str>) -> KnownUses {
     known
 }
 
-/// The same where it decides what is listed. Says so where uses are not counted since
-/// `from`.
-fn uses_for(
-    path: &Path,
-    state_directory: Option<&str>,
-    now: Time,
-    from: Time,
-) -> Result<KnownUses, Error> {
+/// The same where it decides what is listed.
+fn uses_for(path: &Path, state_directory: Option<&str>) -> Result<KnownUses, Error> {
     let known = KnownUses::find(path, state_directory).map_err(Error::Uses)?;
     known.warnings.iter().cloned().map(Some).for_each(warn);
-    let since = known.since(now);
-    let since = since.ok_or_else(|| Error::NotCounted(path.to_owned()))?;
-    if since > from {
-        warn(Some(format!(
-            "uses are counted since {since}; of a key that was not used since then it is not \
-             known whether it was used before, so that it is not listed"
-        )));
-    }
-    Ok(known)
+    let is_counted = known.since(Time::now()).is_some();
+    is_counted
+        .then_some(known)
+        .ok_or_else(|| Error::NotCounted(path.to_owned()))
 }
 
 /// A key, and what is known of it now.
@@ -197,7 +194,8 @@ impl<'a> Listed<'a> {
         let found = known.of(record.id());
         let uses = known.since(now).map(|since| KeyUses {
             since,
-            last: found.map(|found| found.last),
+            // Uses are kept to the minute, which may have begun before the key was made.
+            last: found.map(|found| found.last.max(record.created)),
             count: found.map_or(0, |found| found.count),
         });
         Self {
@@ -215,6 +213,14 @@ impl<'a> Listed<'a> {
             let last = uses.last.unwrap_or(uses.since.max(self.record.created));
             self.now.since(last) >= seconds
         })
+    }
+
+    /// Since when uses are counted, where only that keeps a key from being one that was not
+    /// used in these last seconds.
+    fn is_counted_too_short(&self, seconds: u64) -> Option<Time> {
+        let uses = self.uses.as_ref()?;
+        let is_old = self.now.since(self.record.created) >= seconds;
+        (is_old && uses.last.is_none()).then_some(uses.since)
     }
 
     fn expires(&self) -> String {
