@@ -44,7 +44,7 @@ const ADMIN: Opt = option(
 const RATE: Opt = option(
     "rate",
     "100/1m",
-    "requests in a span of time; limit takes none",
+    "requests in a span of time; none removes it (limit only)",
 );
 const BURST: Opt = option("burst", "20", "requests at once; else the rate's count");
 const JSON: Opt = option("json", "", "as JSON");
@@ -138,7 +138,7 @@ pub const COMMANDS: &[Usage] = &[
             option(
                 "secret-file",
                 "PATH",
-                "what the gateway sends; it goes over https alone",
+                "what the gateway sends; it goes over https or to loopback alone",
             ),
             option(
                 "ca-file",
