@@ -229,6 +229,9 @@ fn a_misspelt_variable_earns_a_warning_that_names_the_right_one() {
         ("SHARED_SECERT", "SHARED_SECRET"),
         ("LISTEN_ADDRESS", "LISTEN"),
         ("max_conections", "MAX_CONNECTIONS"),
+        ("TRUSTED_PROXY", "TRUSTED_PROXIES"),
+        ("TLS_CERTIFICATE", "TLS_CERT"),
+        ("ADMIN_ADDRESS", "ADMIN_LISTEN"),
     ] {
         let variables = [
             ("SHARED_SECRET", SECRET),
@@ -245,6 +248,10 @@ fn a_misspelt_variable_earns_a_warning_that_names_the_right_one() {
         ("PLAINTEXT", "allow"),
         ("PATH", "/bin"),
         ("LISTEN_FDS", "0"),
+        ("SSL_CERT_FILE", "/etc/ssl/certs/ca-certificates.crt"),
+        ("LOG_LEVEL", "info"),
+        ("ORIGINAL_PATH", "/bin"),
+        ("API_KEY", "hush-0123456789abcdef"),
     ];
     assert_eq!(check(&foreign).2, "");
 }

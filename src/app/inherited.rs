@@ -178,7 +178,8 @@ impl fmt::Display for InheritedError {
                 to,
                 "the socket unit with FileDescriptorName={GATEWAY} listens on {address}, which \
                  other machines can reach, and its answers hold the secret; set its \
-                 ListenStream= to a path or to a loopback address"
+                 ListenStream= to a path or to a loopback address, or set ORIGIN, if this guard \
+                 is to forward"
             ),
             Self::NotTcp(name) => write!(
                 to,

@@ -173,7 +173,8 @@ impl Display for ValueError {
             Self::RemoteGateway(address) => write!(
                 to,
                 "{address} can be reached from other machines, and the answers there hold the \
-                 secret; write unix:/path or a loopback address such as 127.0.0.1:8889"
+                 secret; write unix:/path or a loopback address such as 127.0.0.1:8889, or set \
+                 ORIGIN, if this guard is to forward"
             ),
             Self::Taken(address, other) => write!(
                 to,

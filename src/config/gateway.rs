@@ -109,7 +109,7 @@ impl Reader<'_> {
                 self.fault(name, ValueError::NeedsOrigin);
             }
         }
-        let keys = self.keys(limits);
+        let keys = self.keys(limits, forwards);
         let key_uses = keys.as_ref().map(|keys| self.key_uses(keys.path()));
         Some(Gateway {
             listen,
@@ -121,6 +121,29 @@ impl Reader<'_> {
         })
     }
 
+    /// It starts all the same.
+    fn no_keys(&mut self, forwards: bool) {
+        let inherited = &self.inherited;
+        let serves_more = inherited.plain
+            || inherited.tls
+            || inherited.unknown
+            || (self.variable)("LISTEN").is_none_or(|list| list != "none");
+        let what = match (forwards, serves_more) {
+            (false, _) => "every request for /authorize",
+            (true, true) => "every request at GATEWAY_LISTEN",
+            (true, false) => "every request",
+        };
+        let fault = format!(
+            "it is not set, so {what} is answered with 500; set it to the file that \
+             `origin-guard keys add` makes"
+        );
+        if serves_more {
+            self.warn(FILE, fault);
+        } else {
+            self.broken(FILE, fault);
+        }
+    }
+
     fn key_uses(&mut self, keys: &Path) -> PathBuf {
         let state = (self.variable)(STATE_DIRECTORY).and_then(|list| list.into_string().ok());
         let path = use_file::path(keys, state.as_deref());
@@ -129,13 +152,9 @@ impl Reader<'_> {
         path
     }
 
-    fn keys(&mut self, limits: Limits) -> Option<Arc<Keys>> {
+    fn keys(&mut self, limits: Limits, forwards: bool) -> Option<Arc<Keys>> {
         let Some(path) = (self.variable)(FILE).filter(|path| !path.is_empty()) else {
-            self.warn(
-                FILE,
-                "it is not set, so every request for /authorize is answered with 500; set it to \
-                 the file that `origin-guard keys add` makes",
-            );
+            self.no_keys(forwards);
             return None;
         };
         let path = Path::new(&path);

@@ -10,7 +10,7 @@ use crate::http1::target::is_host;
 use crate::net::tls::certificates::RENEWAL;
 use crate::net::tls::client::{OwnCertificate, TlsClient};
 use crate::net::tls::server::PairFiles;
-use crate::proxy::upstream::BackendUrl;
+use crate::proxy::upstream::{BackendUrl, OriginUrlError};
 
 use super::error::ValueError;
 use super::reader::Reader;
@@ -75,7 +75,7 @@ impl Reader<'_> {
     pub(super) fn origin(&mut self) -> Option<Origin> {
         let urls = self.value(ORIGIN, |list| match list {
             "" => Ok(Vec::new()),
-            list => BackendUrl::parse_origins(list).map_err(other),
+            list => BackendUrl::parse_origins(list).map_err(|error| other(OriginUrlError(error))),
         });
         let may_be_plain = self.value(PLAINTEXT, |text| match text {
             "" => Ok(false),

@@ -337,7 +337,11 @@ them as the server does, names every fault at once, and prints what holds, witho
 secret. `make docs` writes this page from the table in `src/config/variables.rs`.
 
 A relative path begins in the folder where the guard starts; systemd's is `/`, unless the
-unit says otherwise. A variable that is empty counts as not set. One that is not in these tables and begins
-like one of them, or differs from one in two letters at most, earns a warning.
+unit says otherwise. A variable that is empty counts as not set.
+
+A variable that is not in these tables earns a warning where it looks like one of them: two
+letters at most are different, it is the beginning of one up to its plural
+(`TRUSTED_PROXY`), it begins with the whole name of one (`TLS_CERTIFICATE`,
+`LISTEN_ADDRESS`), or it says `ADDRESS` for `LISTEN` (`ADMIN_ADDRESS`).
 systemd's credential `shared-secret` is found by itself.
 ";

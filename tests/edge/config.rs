@@ -1,5 +1,8 @@
 //! The variables of ORIGIN.
 
+use std::fs;
+
+use crate::authority::{Authority, Key};
 use crate::both::{gateway, request};
 use crate::scripted::{Backend, accept_either, ok};
 use crate::support::keys::{KeyFile, Said};
@@ -49,6 +52,18 @@ fn the_secret_crosses_no_network_in_the_clear_unless_somebody_says_so() {
         let said = check(&keys, &[("ORIGIN", local)]);
         assert_eq!(said.status, Some(0), "{local}: {said:?}");
     }
+    for bad in [
+        "origin.example",
+        "ftp://a",
+        "https://",
+        "https://a:0",
+        "https://a,",
+    ] {
+        let said = check(&keys, &[("ORIGIN", bad)]);
+        assert_eq!(said.status, Some(78), "{bad}: {said:?}");
+        let remedy = "write https://HOST, or http://HOST:PORT";
+        assert!(said.err.contains(remedy), "{bad}: {said:?}");
+    }
     for (name, bad) in [
         ("ORIGIN_PLAINTEXT", "1"),
         ("ORIGIN_HOST", "a b"),
@@ -61,6 +76,65 @@ fn the_secret_crosses_no_network_in_the_clear_unless_somebody_says_so() {
     }
 }
 
+/// The variables of two machines, as docs/keys.md has them, are complete and in order.
+#[test]
+fn the_two_machines_of_the_documentation_are_in_order() {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/keys.md");
+    let page = fs::read_to_string(page).expect("readable");
+    let blocks = page.split("```ini\n").skip(1);
+    let blocks: Vec<_> = blocks.filter_map(|rest| rest.split("```").next()).collect();
+    assert_eq!(blocks.len(), 2, "{blocks:?}");
+    let authority = Authority::new("edge-documented");
+    let keys = KeyFile::new("edge-documented");
+    keys.add("alice", &[]);
+    let secret = keys.folder.write("shared-secret", SECRET);
+    for (block, name) in blocks.iter().zip(["api.example", "origin.example"]) {
+        let issued = authority.issue(Key::EcdsaPkcs8, &[name]);
+        let of_issued = issued.variables();
+        let mut check = command();
+        check.args(["check", "--local", "--strict"]);
+        for line in block.lines() {
+            let (variable, value) = line.split_once('=').expect("an assignment");
+            let here = of_issued.iter().find(|(known, _)| *known == variable);
+            let value = match (variable, here) {
+                ("SHARED_SECRET_FILE", _) => secret.to_str().expect("UTF-8"),
+                ("API_KEYS_FILE", _) => keys.text(),
+                (_, Some((_, path))) => path,
+                _ => value,
+            };
+            check.env(variable, value);
+        }
+        let output = check.output().expect("runs");
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{block}\n{said}");
+    }
+}
+
+#[test]
+fn a_gateway_without_a_file_of_keys_says_what_is_answered_with_500() {
+    let keys = KeyFile::new("edge-config-keyless");
+    let forwards = ("ORIGIN", "http://127.0.0.1:1");
+    let every = "API_KEYS_FILE: it is not set, so every request is answered with 500";
+    let asked = "API_KEYS_FILE: it is not set, so every request for /authorize is answered";
+    let at_gateway = "API_KEYS_FILE: it is not set, so every request at GATEWAY_LISTEN is";
+    for (variables, status, level, what) in [
+        (&[forwards][..], 78, "fault", every),
+        (&[], 78, "fault", asked),
+        (
+            &[forwards, ("LISTEN", "127.0.0.1:8888")],
+            0,
+            "warning",
+            at_gateway,
+        ),
+        (&[("LISTEN", "127.0.0.1:8888")], 0, "warning", asked),
+    ] {
+        let variables = [&[("API_KEYS_FILE", "")], variables].concat();
+        let said = check(&keys, &variables);
+        assert_eq!(said.status, Some(status), "{said:?}");
+        assert!(said.err.contains(&format!("{level}: {what}")), "{said:?}");
+    }
+}
+
 #[test]
 fn any_address_may_be_listened_at_where_the_secret_leaves_for_the_origin_alone() {
     let keys = KeyFile::new("edge-config-listen");
@@ -69,6 +143,8 @@ fn any_address_may_be_listened_at_where_the_secret_leaves_for_the_origin_alone()
     let said = check(&keys, &[everywhere]);
     assert_eq!(said.status, Some(78), "{said:?}");
     assert!(said.err.contains("GATEWAY_LISTEN: "), "{said:?}");
+    let remedy = "or set ORIGIN, if this guard is to forward";
+    assert!(said.err.contains(remedy), "{said:?}");
     let said = check(&keys, &[everywhere, ("ORIGIN", "http://127.0.0.1:1")]);
     assert_eq!(said.status, Some(0), "{said:?}");
 }

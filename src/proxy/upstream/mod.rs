@@ -16,7 +16,7 @@ use health::{Failing, Health};
 use url::Place;
 
 pub use connect::{connect, connect_result};
-pub use url::{BackendUrl, BackendUrlError};
+pub use url::{BackendUrl, BackendUrlError, OriginUrlError};
 
 /// Most backends: those that a request has tried are bits of a number.
 pub const MOST_BACKENDS: usize = 64;

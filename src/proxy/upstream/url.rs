@@ -57,11 +57,41 @@ pub enum BackendUrlError {
     Empty,
 }
 
+/// Why a member of `ORIGIN` is none: the same, with the remedy for an origin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OriginUrlError(pub BackendUrlError);
+
+impl fmt::Display for OriginUrlError {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.write(
+            to,
+            "https:// or http://",
+            "write https://HOST, or http://HOST:PORT and http://unix:/path on this machine",
+        )
+    }
+}
+
+impl std::error::Error for OriginUrlError {}
+
 impl fmt::Display for BackendUrlError {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const FORMS: &str = "write http://HOST:PORT, http://[V6]:PORT or http://unix:/path";
+        self.write(
+            to,
+            SCHEME,
+            "write http://HOST:PORT, http://[V6]:PORT or http://unix:/path",
+        )
+    }
+}
+
+impl std::error::Error for BackendUrlError {}
+
+impl BackendUrlError {
+    /// `schemes` are those that are taken, `forms` says what may be written.
+    fn write(&self, to: &mut fmt::Formatter<'_>, schemes: &str, forms: &str) -> fmt::Result {
         match self {
-            Self::Scheme(member) => write!(to, "{member:?} does not begin with http://; {FORMS}"),
+            Self::Scheme(member) => {
+                write!(to, "{member:?} does not begin with {schemes}; {forms}")
+            }
             Self::Https(member) => write!(
                 to,
                 "{member:?}: a backend is reached by http:// on this machine or in a private \
@@ -76,13 +106,13 @@ impl fmt::Display for BackendUrlError {
                 // It may be a password, so it is not shown.
                 to.write_str("a member holds a user's name before an @; leave that off")
             }
-            Self::Host(member) => write!(to, "{member:?} names no host; {FORMS}"),
+            Self::Host(member) => write!(to, "{member:?} names no host; {forms}"),
             Self::Port(member) => {
-                write!(to, "{member:?} has no port from 1 to 65535; {FORMS}")
+                write!(to, "{member:?} has no port from 1 to 65535; {forms}")
             }
             Self::Socket(member) => write!(
                 to,
-                "{member:?} holds no absolute path of at most {LONGEST_UNIX_PATH} bytes; {FORMS}"
+                "{member:?} holds no absolute path of at most {LONGEST_UNIX_PATH} bytes; {forms}"
             ),
             Self::Twice(member) => write!(to, "{member} is there twice; name it once"),
             Self::TooMany(count) => write!(
@@ -90,12 +120,10 @@ impl fmt::Display for BackendUrlError {
                 "{count} backends are more than {}; put a load balancer between",
                 super::MOST_BACKENDS
             ),
-            Self::Empty => write!(to, "a member is empty; {FORMS}, with commas between"),
+            Self::Empty => write!(to, "a member is empty; {forms}, with commas between"),
         }
     }
 }
-
-impl std::error::Error for BackendUrlError {}
 
 impl BackendUrl {
     /// Reads a comma-separated list; each member once, at least one.
