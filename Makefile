@@ -54,8 +54,9 @@ check:
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --no-deps --document-private-items
 
-	# What only the fuzz targets use, no other build compiles.
+	# What only the fuzz targets and the timing use, no other build compiles.
 	RUSTFLAGS='--cfg fuzzing' $(CARGO) check --manifest-path tests/fuzz/Cargo.toml --target-dir target/fuzz-check
+	RUSTFLAGS='--cfg timing' $(CARGO) check --manifest-path tests/timing/Cargo.toml --target-dir target/timing-check
 
 	command -v cargo-deny >/dev/null || $(DENY)
 	$(CARGO) deny --locked check bans licenses sources

@@ -16,9 +16,6 @@ use crate::http1::client_network::ClientNetwork;
 /// length, one byte for the length and the padding fill two blocks of SHA-256.
 const PADDED: usize = 118;
 
-/// Bytes of a word.
-const WORD: usize = 8;
-
 /// Below this many bytes a secret can be guessed; it earns a warning.
 pub const SHORT: usize = 16;
 
@@ -204,43 +201,28 @@ fn digest(value: &[u8], length: usize) -> [u8; 32] {
         hash.update(&value[..length]);
         return hash.finalize().into();
     }
-    // Copying `length` bytes would take a time that tells `length`. So each word of the
-    // buffer is made in the same steps, of bytes from somewhere in `value`.
-    let mut few = [0; WORD];
-    let some = [value, &[0]][black_box(usize::from(value.is_empty()))];
-    for (index, byte) in few.iter_mut().enumerate() {
-        *byte = some[index.min(some.len() - 1)];
-    }
-    let source = [value, &few][black_box(usize::from(value.len() < WORD))];
+    // Copying `length` bytes would take a time that tells `length`. So every byte is taken
+    // from somewhere in `value`, and the bytes past `length` are masked to zero. To take whole
+    // words is quicker, and `make timing` shows it: where a word lies depends on the length.
+    let source = [value, &[0]][black_box(usize::from(value.is_empty()))];
+    let last = source.len() - 1;
     let mut padded = [0; PADDED + 2];
-    for (number, bytes) in padded.chunks_exact_mut(WORD).enumerate() {
-        let word = word_at(source, number * WORD, length);
-        bytes.copy_from_slice(&word.to_le_bytes());
+    for (word, bytes) in padded.chunks_exact_mut(8).enumerate() {
+        let mut eight = 0;
+        for byte in 0..8 {
+            let index = 8 * word + byte;
+            // All bits are ones where `index < length`, because the difference borrows.
+            let inside = (index.wrapping_sub(length) >> (usize::BITS - 1)).wrapping_neg();
+            let value = usize::from(source[index.min(last)]) & inside;
+            eight |= value << (8 * byte);
+        }
+        bytes.copy_from_slice(&eight.to_le_bytes());
     }
-    few.zeroize();
     padded[PADDED] = u8::try_from(length).unwrap_or(u8::MAX);
     let padded = &mut padded[..=PADDED];
     let digest = Sha256::digest(&*padded).into();
     padded.zeroize();
     digest
-}
-
-/// The word that begins at `at` in `source`, which has one word or more; bytes at `length`
-/// and past it are zero. It takes the same steps for every length.
-fn word_at(source: &[u8], at: usize, length: usize) -> u64 {
-    let from = at.min(source.len() - WORD);
-    let mut word = [0; WORD];
-    word.copy_from_slice(&source[from..from + WORD]);
-    let word = drop_bytes(u64::from_le_bytes(word), at - from);
-    let missing = WORD - length.saturating_sub(at).min(WORD);
-    word & drop_bytes(u64::MAX, missing)
-}
-
-/// Shifts the lowest bytes out, all of them where `count` is [`WORD`] or more.
-fn drop_bytes(word: u64, count: usize) -> u64 {
-    // Half of it at a time, because no shift may be as wide as the word.
-    let half = count.min(WORD) * 4;
-    (word >> half) >> half
 }
 
 #[cfg(test)]

@@ -188,7 +188,7 @@ fn decide(handler: &dyn Handler, request: &[u8]) -> Outcome<u16> {
     read(request, &mut Scan::default(), LIMIT, |head| {
         match handler.decide(head, UNIX_PEER) {
             Decision::Respond(answer) => answer.status(),
-            Decision::Forward(..) => panic!("no key here is good"),
+            Decision::Forward { .. } => panic!("no key here is good"),
         }
     })
 }
