@@ -180,7 +180,9 @@ fn command(program: Program, address: SocketAddr, folder: &Path) -> Command {
             );
             let config = nginx_config(address, folder, &location);
             let mut command = Command::new("sh");
-            let script = "php-cgi -d post_max_size=0 -b \"$0/cgi.sock\" & \
+            // It ends with nginx, which takes the place of the shell.
+            let script = "setpriv --pdeathsig TERM \
+                          php-cgi -d post_max_size=0 -b \"$0/cgi.sock\" & \
                           while ! [ -S \"$0/cgi.sock\" ]; do :; done; \
                           exec nginx -p \"$0\" -c \"$1\"";
             command
