@@ -77,7 +77,8 @@ docs:
 # The static binary. Its relocations are packed, which ld and glibc can do from Debian 12
 # on; the last line but one fails where they cannot. Where the sources and the crates lie
 # leaves no trace in it: whoever builds the same commit with the same compiler gets the
-# same bytes. Less is inlined than elsewhere, which is smaller and no slower.
+# same bytes. Less is inlined than elsewhere: that saves 340 kB, and costs some hundredths of
+# the instructions that a request takes outside the kernel.
 DIST_FLAGS = -C target-feature=+crt-static -C llvm-args=-inline-threshold=50 \
 	-C link-arg=-Wl,-z,pack-relative-relocs \
 	--remap-path-prefix=$(CURDIR)=/origin-guard \

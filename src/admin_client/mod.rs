@@ -82,7 +82,7 @@ impl std::error::Error for AskError {
 /// If nothing listens there, or what does is not a guard that answers in time.
 pub fn get(address: &Address, path: &str) -> Result<Answer, AskError> {
     let until = Instant::now() + PATIENCE;
-    match address {
+    let ((status, body), whose) = match address {
         Address::Tcp(address) => {
             let address = reachable(*address);
             let before = listener(address);
@@ -92,13 +92,8 @@ pub fn get(address: &Address, path: &str) -> Result<Answer, AskError> {
                 stream.set_write_timeout(left)?;
                 stream.set_read_timeout(left)
             };
-            let (status, body) = ask(&stream, limit, path, until)?;
-            let whose = Whose::of_tcp(before, listener(address));
-            Ok(Answer {
-                status,
-                body,
-                whose,
-            })
+            let said = ask(&stream, limit, path, until)?;
+            (said, Whose::of_tcp(before, listener(address)))
         }
         Address::Unix(path_of_socket) => {
             let stream = connect_unix(path_of_socket).map_err(AskError::Connect)?;
@@ -106,16 +101,16 @@ pub fn get(address: &Address, path: &str) -> Result<Answer, AskError> {
                 stream.set_write_timeout(left)?;
                 stream.set_read_timeout(left)
             };
-            let (status, body) = ask(&stream, limit, path, until)?;
-            let whose = Whose::of_unix(&stream, path_of_socket);
-            Ok(Answer {
-                status,
-                body,
-                whose,
-            })
+            let said = ask(&stream, limit, path, until)?;
+            (said, Whose::of_unix(&stream, path_of_socket))
         }
-        Address::Tls(_) | Address::Redirect(_) => Err(AskError::Tls),
-    }
+        Address::Tls(_) | Address::Redirect(_) => return Err(AskError::Tls),
+    };
+    Ok(Answer {
+        status,
+        body,
+        whose,
+    })
 }
 
 /// The unit's socket is behind a folder that only root may enter, so it says who may.
