@@ -120,6 +120,7 @@ fn connect(handle: &WorkerHandle, is_tls: bool) -> io::Result<UnixStream> {
 mod tests {
     use std::collections::VecDeque;
     use std::io::{ErrorKind, Read as _, Write as _};
+    use std::sync::PoisonError;
     use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 
     use super::*;
@@ -130,6 +131,7 @@ mod tests {
     use crate::net::SocketAccess;
     use crate::net::tls::server::ClientCertificate;
     use crate::server::slots::Victim;
+    use crate::server::tests::PROCESS;
 
     const LIMITS: Limits = Limits {
         head_bytes: 65536,
@@ -231,6 +233,8 @@ mod tests {
     #[test]
     fn while_a_victim_goes_nothing_else_seems_to_and_its_slot_is_free_after_its_file() {
         const COUNT: usize = 8;
+        // A process that starts meanwhile has all files of this one until its program runs.
+        let _none_starts = PROCESS.lock().unwrap_or_else(PoisonError::into_inner);
         let mut parts = InPlaceWorker::new(group(&[]), LIMITS).expect("a worker");
         let InPlaceWorker {
             worker,

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::os::unix::process::ExitStatusExt as _;
 use std::panic::panic_any;
 use std::process::Command;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tiny_http::Response;
@@ -23,6 +23,9 @@ use crate::net::{Address, Peer, SocketAccess};
 /// Tells the child of [`a_worker_that_is_gone_ends_the_process`] what it is.
 const CHILD: &str = "ORIGIN_GUARD_TEST_CHILD";
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Held by the test that starts a process, and by one that none may be started beside.
+pub(super) static PROCESS: Mutex<()> = Mutex::new(());
 
 /// Panics outside of what is caught around a decision; its payload panics once more if
 /// it is told to, outside of what is caught around a session.
@@ -127,6 +130,7 @@ fn a_worker_that_is_gone_ends_the_process() {
         std::thread::park_timeout(PATIENCE);
         return;
     }
+    let _alone = PROCESS.lock().unwrap_or_else(PoisonError::into_inner);
     let output = Command::new(std::env::current_exe().expect("this test"))
         .args([
             "--exact",
