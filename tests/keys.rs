@@ -15,7 +15,7 @@ use origin_guard::keys::time::{Time, span};
 use origin_guard::keys::{Id, KeyVerdict, Keys};
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use support::keys::KeyFile;
+use support::keys::{KeyFile, Said};
 use support::{command, complaints, installed};
 
 fn mode(path: &Path) -> u32 {
@@ -266,8 +266,129 @@ fn revoking_again_changes_nothing() {
     file.must(&["revoke", &id]);
     let first = file.json();
     assert!(first["keys"][0]["revoked"].is_string());
-    file.must(&["revoke", &id]);
+    let made = || {
+        let made = fs::metadata(&file.path).expect("there");
+        (made.ino(), made.mtime(), made.mtime_nsec())
+    };
+    let before = made();
+    let since = first["keys"][0]["revoked"].as_str().expect("a time");
+    let said = file.run(&["revoke", &id]);
+    assert_eq!((said.status, said.out.as_str()), (Some(0), ""), "{said:?}");
+    assert!(
+        said.err.contains("unchanged, it was revoked already") && said.err.contains(since),
+        "{said:?}"
+    );
     assert_eq!(file.json(), first);
+    // It is not even replaced by the same.
+    assert_eq!(made(), before);
+    assert_eq!(file.files(), ["keys.json", "keys.json.lock"]);
+}
+
+#[test]
+fn a_rate_that_is_there_already_changes_nothing() {
+    let file = KeyFile::new("same-rate");
+    file.add("acme", &["--rate", "100/1m"]);
+    let made = || fs::metadata(&file.path).expect("there").ino();
+    let before = made();
+    let said = file.run(&["limit", "acme", "--rate", "100/1m"]);
+    assert_eq!(said.status, Some(0), "{said:?}");
+    assert!(said.err.starts_with("unchanged: rate="), "{said:?}");
+    assert_eq!(made(), before);
+    let said = file.run(&["limit", "acme", "--rate", "100/1m", "--burst", "5"]);
+    assert!(said.err.starts_with("rate="), "{said:?}");
+    assert_ne!(made(), before);
+}
+
+#[test]
+fn a_consumer_in_the_place_of_an_id_is_told_its_ids() {
+    let file = KeyFile::new("mistaken");
+    // The second name could be an id.
+    for name in ["alice smith", "abcdefghij"] {
+        let keys = [file.add(name, &[]), file.add(name, &[])];
+        let [first, second] = [file.id(&keys[0]), file.id(&keys[1])];
+        file.must(&["revoke", &second]);
+        let before = fs::read(&file.path).expect("readable");
+        for arguments in [
+            &["show", name][..],
+            &["show", name, "--json"],
+            &["revoke", name],
+            &["rotate", name, "--overlap", "24h"],
+        ] {
+            let said = file.run(arguments);
+            assert_eq!((said.status, said.out.as_str()), (Some(64), ""), "{said:?}");
+            let options = arguments[2..].join(" ");
+            for (id, state) in [(&first, "active"), (&second, "revoked")] {
+                let line = format!("origin-guard keys {} {id} {options}", arguments[0]);
+                let line = line.trim_end();
+                let found = said.err.lines().find(|found| found.contains(line));
+                let found = found.unwrap_or_else(|| panic!("no {line}: {said:?}"));
+                assert!(
+                    found.contains(&format!("# {state}, created 20")),
+                    "{said:?}"
+                );
+            }
+            for key in &keys {
+                assert!(!said.err.contains(key.as_str()), "{said:?}");
+            }
+        }
+        assert_eq!(fs::read(&file.path).expect("readable"), before);
+    }
+    // A file that the line names is named in what it is to be.
+    let said: Said = command()
+        .args(["keys", "revoke", "alice smith", "--file"])
+        .arg(&file.path)
+        .output()
+        .expect("runs")
+        .into();
+    assert!(
+        said.err.contains(&format!(" --file {}", file.text())),
+        "{said:?}"
+    );
+    // What is shown runs.
+    let line = said.err.lines().nth(1).expect("a line");
+    let line = line.split_once("origin-guard keys ").expect("a command").1;
+    let script = format!("exec \"$0\" keys {line}");
+    let mut shell = std::process::Command::new("sh");
+    let guard = env!("CARGO_BIN_EXE_origin-guard");
+    let typed: Said = shell
+        .args(["-c", &script, guard])
+        .output()
+        .expect("runs")
+        .into();
+    assert_eq!(typed.status, Some(0), "{typed:?}");
+    assert_eq!(
+        file.json()["keys"][0]["revoked"].as_str().map(str::len),
+        Some(20)
+    );
+    // Ten of many are enough.
+    for _ in 0..11 {
+        file.add("many", &[]);
+    }
+    let said = file.run(&["show", "many"]);
+    assert_eq!(said.err.lines().count(), 12, "{said:?}");
+    assert!(said.err.contains("and 1 older ones"), "{said:?}");
+}
+
+#[test]
+fn an_id_in_the_place_of_a_consumer_is_told_whose_it_is() {
+    let file = KeyFile::new("mistaken-id");
+    let id = file.id(&file.add("alice smith", &[]));
+    let before = fs::read(&file.path).expect("readable");
+    for (arguments, line) in [
+        (&["rm", &id][..], "origin-guard keys rm 'alice smith'"),
+        (
+            &["limit", &id, "--rate", "5/1s burst=9"],
+            "origin-guard keys limit 'alice smith' --rate '5/1s burst=9'",
+        ),
+    ] {
+        let said = file.run(arguments);
+        assert_eq!((said.status, said.out.as_str()), (Some(64), ""), "{said:?}");
+        assert!(
+            said.err.lines().any(|found| found.ends_with(line)),
+            "{said:?}"
+        );
+    }
+    assert_eq!(fs::read(&file.path).expect("readable"), before);
 }
 
 #[test]

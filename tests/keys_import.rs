@@ -3,6 +3,7 @@
 mod support;
 
 use std::io::Write as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::process::Stdio;
 
 use support::command;
@@ -74,10 +75,12 @@ fn importing_again_changes_nothing_and_another_consumers_key_is_refused() {
     let file = KeyFile::new("import-again");
     assert_eq!(import(&file, "alice", OLD.as_bytes()).status, Some(0));
     let before = file.json();
+    let inode = || std::fs::metadata(&file.path).expect("there").ino();
+    let made = inode();
     let said = import(&file, "alice", OLD.as_bytes());
     assert_eq!(said.status, Some(0), "{said:?}");
     assert!(said.err.contains("imported=0 already_there=1"), "{said:?}");
-    assert_eq!(file.json(), before);
+    assert_eq!((file.json(), inode()), (before.clone(), made));
     let said = import(&file, "bob", format!("{OTHER}\n{OLD}\n").as_bytes());
     assert_eq!(said.status, Some(1), "{said:?}");
     assert!(

@@ -7,6 +7,9 @@ use std::io;
 use crate::finding::Finding;
 use crate::keys::RateError;
 use crate::net::{Address, LONGEST_UNIX_PATH};
+use crate::notations::{DURATION, SIZE};
+
+use super::variables::SECONDS;
 
 const ADDRESS_REMEDY: &str = "write ADDRESS:PORT (0.0.0.0:8888, [::]:8888) or unix:/path";
 
@@ -109,17 +112,20 @@ impl Display for ValueError {
             Self::NotUtf8 => to.write_str("its value is not UTF-8; write it in ASCII"),
             Self::Count(text, least, most) => write!(
                 to,
-                "{text:?} is not a number from {least} to {most}; write one in digits"
+                "{text:?} is not a whole number from {least} to {most}; write one in digits alone, \
+                 without a unit"
             ),
             Self::Bytes(text) => write!(
                 to,
-                "{text:?} is not a number of bytes, 1 or more; write digits alone, such as 10000000, \
-                 or leave it out for no limit"
+                "{text:?} is not a number of bytes, 1 or more; {}, or leave it out for no limit",
+                SIZE.remedy()
             ),
             Self::Seconds(text) => write!(
                 to,
-                "{text:?} is not a time in seconds, more than 0; write it like 10 or 0.5 (an hour is \
-                 3600)"
+                "{text:?} is not a time from {} to {} seconds; {}",
+                SECONDS.0,
+                SECONDS.1,
+                DURATION.remedy()
             ),
             Self::Switch(text) => write!(to, "{text:?} is neither 0 nor 1; write one of them"),
             Self::Mode(text) => write!(

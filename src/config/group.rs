@@ -3,6 +3,7 @@
 use std::fs;
 
 use super::error::ValueError;
+use crate::decimal::decimal;
 
 /// group(5)
 const FILE: &str = "/etc/group";
@@ -14,7 +15,7 @@ pub(super) fn id(name: &str) -> Result<Option<u32>, ValueError> {
     if name.is_empty() {
         return Ok(None);
     }
-    if let Ok(id) = name.parse() {
+    if let Some(id) = decimal(name) {
         return Ok(Some(id));
     }
     let text = fs::read_to_string(FILE).map_err(ValueError::Groups)?;

@@ -6,7 +6,6 @@ mod cors;
 mod error;
 mod gateway;
 mod group;
-pub mod notations;
 mod origin;
 mod reader;
 mod spelling;

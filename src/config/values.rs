@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::decimal::decimal;
 use crate::http1::framing::is_framing;
 use crate::http1::token::is_token_byte;
 use crate::net::{Address, LONGEST_UNIX_PATH};
@@ -87,31 +88,37 @@ pub(super) fn switch(text: &str) -> Result<bool, ValueError> {
 }
 
 pub(super) fn mode(text: &str) -> Result<u32, ValueError> {
+    let is_plain = text.bytes().all(|byte| byte.is_ascii_digit());
     u32::from_str_radix(text, 8)
         .ok()
-        .filter(|&mode| mode <= 0o777)
+        .filter(|&mode| is_plain && mode <= 0o777)
         .ok_or_else(|| ValueError::Mode(text.to_owned()))
 }
 
 pub(super) fn count(text: &str, least: usize, most: usize) -> Result<usize, ValueError> {
-    text.parse()
-        .ok()
+    decimal(text)
         .filter(|count| (least..=most).contains(count))
         .ok_or_else(|| ValueError::Count(text.to_owned(), least, most))
 }
 
 pub(super) fn bytes(text: &str) -> Result<u64, ValueError> {
-    text.parse()
-        .ok()
+    decimal(text)
         .filter(|&bytes| bytes > 0)
         .ok_or_else(|| ValueError::Bytes(text.to_owned()))
 }
 
 pub(super) fn seconds(text: &str) -> Result<Duration, ValueError> {
-    text.strip_suffix('s')
-        .unwrap_or(text)
+    let number = text.strip_suffix('s').unwrap_or(text);
+    // `parse` takes signs, exponents and names, too.
+    let is_digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    let is_plain = match number.split_once('.') {
+        Some((whole, fraction)) => is_digits(whole) && is_digits(fraction),
+        None => is_digits(number),
+    };
+    number
         .parse()
         .ok()
+        .filter(|_| is_plain)
         .filter(|seconds| (SECONDS.0..=SECONDS.1).contains(seconds))
         .map(Duration::from_secs_f64)
         .ok_or_else(|| ValueError::Seconds(text.to_owned()))

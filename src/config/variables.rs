@@ -6,8 +6,8 @@
 
 use std::fmt::{self, Display, Write as _};
 
-use super::notations;
 use crate::http1::names::SHARED_SECRET;
+use crate::notations::{self, NOTATIONS};
 
 /// A variable of the environment.
 #[derive(Debug)]
@@ -297,7 +297,11 @@ pub fn help() -> String {
         // Writing to a string cannot fail.
         let _ = writeln!(text, "  {name:<22} {help}\n{:25}{form} [{default}]", "");
     }
-    text + "\nhow their values are written:\n" + &notations::help()
+    text.push_str("\nhow values are written:\n");
+    for notation in NOTATIONS {
+        notation.write_help(&mut text);
+    }
+    text
 }
 
 /// docs/configuration.md.

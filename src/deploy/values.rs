@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::str::FromStr;
 
+use crate::decimal::decimal;
 use crate::net::LONGEST_UNIX_PATH;
 
 /// Why a value is refused: the fault and the remedy.
@@ -224,8 +225,7 @@ impl Server {
         }
         let (host, port) = match (rest.rsplit_once(':'), default) {
             (Some((host, port)), _) => {
-                let is_number = port.bytes().all(|byte| byte.is_ascii_digit());
-                let port = port.parse().ok().filter(|&port| port > 0 && is_number);
+                let port = decimal(port).filter(|&port| port > 0);
                 (host, port.ok_or_else(unfit)?)
             }
             (None, Some(port)) => (rest, port),

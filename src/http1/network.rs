@@ -3,6 +3,8 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use crate::decimal::decimal;
+
 /// Shorter prefixes are doubted: a /8 is the largest block that anybody has of IPv4, and
 /// of IPv6 nobody has a /16.
 const WIDEST_V4: u8 = 8;
@@ -124,7 +126,7 @@ impl Network {
 
     fn read(text: &str) -> Option<Self> {
         let (address, prefix) = match text.split_once('/') {
-            Some((address, prefix)) => (address, Some(prefix.parse::<u8>().ok()?)),
+            Some((address, prefix)) => (address, Some(decimal::<u8>(prefix)?)),
             None => (text, None),
         };
         let address: IpAddr = address.parse().ok()?;

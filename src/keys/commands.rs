@@ -13,6 +13,7 @@ use super::cli::{Action, KeysArgs, RateText};
 use super::edit::{Change, edit};
 use super::id::Ids;
 use super::metadata::Metadata;
+use super::mistaken::Line;
 use super::queries::{self, ListOptions};
 use super::rate::{Rate, RateError};
 use super::record::{self, Record};
@@ -20,6 +21,8 @@ use super::text::{self, Key};
 use super::time::{Time, span};
 use super::use_file::STATE_DIRECTORY;
 use super::{Error, Id, import};
+use crate::notations::SPAN;
+use crate::shell::word;
 
 /// The variable that names the file.
 pub const FILE: &str = "API_KEYS_FILE";
@@ -31,6 +34,15 @@ pub const FILE: &str = "API_KEYS_FILE";
 /// What could not be done, and why; its status is the command's.
 pub fn run(command: KeysArgs, variable: impl Fn(&str) -> Option<OsString>) -> Result<(), Error> {
     let named = || variable(FILE).filter(|path| !path.is_empty());
+    // What a line that is shown says of the file.
+    let of_file = command.file.as_deref().map_or(String::new(), |path| {
+        format!(" --file {}", word(&path.to_string_lossy()))
+    });
+    let line = |command, operand: &str, options: &str| Line {
+        command,
+        operand: operand.to_owned(),
+        options: format!("{options}{of_file}"),
+    };
     let path = command
         .file
         .or_else(|| named().map(PathBuf::from))
@@ -55,16 +67,37 @@ pub fn run(command: KeysArgs, variable: impl Fn(&str) -> Option<OsString>) -> Re
                 rate,
             )
         }
-        Action::Limit { consumer, rate } => limit(&path, consumer, parse_rate(&rate)?),
+        Action::Limit { consumer, rate } => {
+            let burst = rate.burst.as_deref();
+            let burst = burst.map_or(String::new(), |burst| format!(" --burst {}", word(burst)));
+            let options = format!(" --rate {}{burst}", word(&rate.rate));
+            let line = line("limit", &consumer, &options);
+            let rate = parse_rate(&rate)?;
+            by_consumer(&path, &line, limit(&path, consumer, rate))
+        }
         Action::Import { consumer } => import::import(&path, consumer),
         Action::List { json, unused } => {
             let unused = unused.as_deref().map(parse_unused).transpose()?;
             queries::list(&path, states.as_deref(), &ListOptions { json, unused })
         }
-        Action::Show { id, json } => queries::show(&path, states.as_deref(), parse_id(&id)?, json),
-        Action::Revoke { id } => revoke(&path, parse_id(&id)?),
-        Action::Rotate { id, overlap } => rotate(&path, parse_id(&id)?, &overlap),
-        Action::Remove { consumer } => remove(&path, consumer),
+        Action::Show { id, json } => {
+            let line = line("show", &id, if json { " --json" } else { "" });
+            by_id(&path, &line, |id| {
+                queries::show(&path, states.as_deref(), id, json)
+            })
+        }
+        Action::Revoke { id } => {
+            let line = line("revoke", &id, "");
+            by_id(&path, &line, |id| revoke(&path, id))
+        }
+        Action::Rotate { id, overlap } => {
+            let line = line("rotate", &id, &format!(" --overlap {}", word(&overlap)));
+            by_id(&path, &line, |id| rotate(&path, id, &overlap))
+        }
+        Action::Remove { consumer } => {
+            let line = line("rm", &consumer, "");
+            by_consumer(&path, &line, remove(&path, consumer))
+        }
         Action::Verify => queries::verify(&path),
     }
 }
@@ -72,18 +105,26 @@ pub fn run(command: KeysArgs, variable: impl Fn(&str) -> Option<OsString>) -> Re
 fn parse_unused(text: &str) -> Result<u64, Error> {
     span(text).ok_or_else(|| {
         Error::Usage(format!(
-            "--unused: {text:?} is not a span; write one such as 90d, 12h or 30m"
+            "--unused: {text:?} is not a span; {}",
+            SPAN.remedy()
         ))
     })
 }
 
-fn parse_id(text: &str) -> Result<Id, Error> {
-    // The text is not shown, because it may be a key.
-    Id::parse(text).ok_or_else(|| {
-        Error::Usage(
-            "that is not a key's id, which has ten characters; `origin-guard keys list` shows them"
-                .into(),
-        )
+/// Runs a command on the key whose id the line holds.
+fn by_id(path: &Path, line: &Line, run: impl FnOnce(Id) -> Result<(), Error>) -> Result<(), Error> {
+    let id = Id::parse(&line.operand).ok_or(Error::NotAnId);
+    id.and_then(run).map_err(|error| match error {
+        Error::NotAnId | Error::NoSuchKey(_) => line.name_for_id(path, error),
+        other => other,
+    })
+}
+
+/// The result of a command on a consumer, with what may have been meant where it has no key.
+fn by_consumer(path: &Path, line: &Line, result: Result<(), Error>) -> Result<(), Error> {
+    result.map_err(|error| match error {
+        Error::NoKeysOf(_) => line.id_for_name(path, error),
+        other => other,
     })
 }
 
@@ -148,11 +189,13 @@ struct Limit {
     consumer: String,
     rate: Option<Rate>,
     count: usize,
+    is_changed: bool,
 }
 
 impl Change for Limit {
     fn key(&mut self, record: &mut Record) -> bool {
         if record.consumer == self.consumer {
+            self.is_changed |= record.rate != self.rate;
             record.rate = self.rate;
             self.count += 1;
         }
@@ -161,9 +204,13 @@ impl Change for Limit {
 
     fn added(&mut self, _: &Ids) -> Result<Vec<Record>, Error> {
         if self.count == 0 {
-            return Err(no_keys_of(&self.consumer));
+            return Err(Error::NoKeysOf(self.consumer.clone()));
         }
         Ok(Vec::new())
+    }
+
+    fn is_changed(&self) -> bool {
+        self.is_changed
     }
 }
 
@@ -172,22 +219,18 @@ fn limit(path: &Path, consumer: String, rate: Option<Rate>) -> Result<(), Error>
         consumer,
         rate,
         count: 0,
+        is_changed: false,
     };
     edit(path, false, &mut change)?;
     let rate = change
         .rate
         .map_or("none".to_owned(), |rate| rate.to_string());
+    let before = if change.is_changed { "" } else { "unchanged: " };
     eprintln!(
-        "rate={rate:?} keys={} consumer={}",
+        "{before}rate={rate:?} keys={} consumer={}",
         change.count, change.consumer
     );
     Ok(())
-}
-
-fn no_keys_of(consumer: &str) -> Error {
-    Error::Key(format!(
-        "{consumer:?} has no key; `origin-guard keys list` shows who has"
-    ))
 }
 
 struct Add {
@@ -270,8 +313,9 @@ fn add(
 fn parse_expiry(text: &str, now: Time) -> Result<Time, Error> {
     let fault = |what: &str| {
         Error::Usage(format!(
-            "--expires: {text:?} {what}; write a span such as 90d, 12h or 30m, a date such as \
-             2027-01-31, whose first second in UTC it is, or 2027-01-31T12:00:00Z"
+            "--expires: {text:?} {what}; {}; or a date such as 2027-01-31, whose first second \
+             in UTC it is, or 2027-01-31T12:00:00Z",
+            SPAN.remedy()
         ))
     };
     let time = match span(text) {
@@ -300,15 +344,15 @@ fn parse_metadata(json: &str) -> Result<Option<Metadata>, Error> {
 struct Revoke {
     id: Id,
     now: Time,
-    /// What there was to revoke, and since when it is revoked.
-    found: Option<(String, Time)>,
+    /// What there was to revoke, and since when it was revoked before.
+    found: Option<(String, Option<Time>)>,
 }
 
 impl Change for Revoke {
     fn key(&mut self, record: &mut Record) -> bool {
         if record.id() == self.id {
-            let since = *record.revoked.get_or_insert(self.now);
-            self.found = Some((described(record), since));
+            self.found = Some((described(record), record.revoked));
+            record.revoked.get_or_insert(self.now);
         }
         true
     }
@@ -319,6 +363,10 @@ impl Change for Revoke {
             .map(|_| Vec::new())
             .ok_or(Error::NoSuchKey(self.id))
     }
+
+    fn is_changed(&self) -> bool {
+        !matches!(self.found, Some((_, Some(_))))
+    }
 }
 
 fn revoke(path: &Path, id: Id) -> Result<(), Error> {
@@ -328,8 +376,12 @@ fn revoke(path: &Path, id: Id) -> Result<(), Error> {
         found: None,
     };
     edit(path, false, &mut change)?;
-    if let Some((described, since)) = change.found {
-        eprintln!("revoked={since} {described}");
+    match change.found {
+        Some((described, Some(since))) => {
+            eprintln!("unchanged, it was revoked already: revoked={since} {described}");
+        }
+        Some((described, None)) => eprintln!("revoked={} {described}", change.now),
+        None => {}
     }
     Ok(())
 }
@@ -422,7 +474,8 @@ impl Change for Rotate {
 fn rotate(path: &Path, id: Id, overlap: &str) -> Result<(), Error> {
     let overlap = span(overlap).ok_or_else(|| {
         Error::Usage(format!(
-            "--overlap: {overlap:?} is not a span; write one such as 24h, 30m, or 0s for none"
+            "--overlap: {overlap:?} is not a span; {}; 0s is none",
+            SPAN.remedy()
         ))
     })?;
     let mut change = Rotate {
@@ -454,7 +507,7 @@ impl Change for Remove {
 
     fn added(&mut self, _: &Ids) -> Result<Vec<Record>, Error> {
         if self.count == 0 {
-            return Err(no_keys_of(&self.consumer));
+            return Err(Error::NoKeysOf(self.consumer.clone()));
         }
         Ok(Vec::new())
     }

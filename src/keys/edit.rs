@@ -21,6 +21,11 @@ pub(super) trait Change {
     /// The keys to add at the end. Their ids must not be among `taken`. An error leaves the
     /// file as it is.
     fn added(&mut self, taken: &Ids) -> Result<Vec<Record>, Error>;
+
+    /// Whether the file is to be replaced, once all of it has been looked at.
+    fn is_changed(&self) -> bool {
+        true
+    }
 }
 
 /// Makes `change` to the file at `path`. `create` makes the file where there is none.
@@ -41,6 +46,9 @@ pub(super) fn edit(path: &Path, create: bool, change: &mut dyn Change) -> Result
     let unwritten = |error: io::Error| Error::system(locked.path(), "replaced", error);
     let mut temp = locked.temp_file(source.as_ref())?;
     copy(&locked, source, &mut temp, change)?;
+    if !change.is_changed() {
+        return Ok(());
+    }
     temp.replace().map_err(unwritten)
 }
 

@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::Id;
+use super::mistaken::Mistaken;
 use super::rate::RateError;
 use super::use_file::UseFileError;
 use crate::private_file::OpenError;
@@ -32,6 +33,13 @@ pub enum Error {
     NotCounted(PathBuf),
     /// No key has this id.
     NoSuchKey(Id),
+    /// What was written in the place of an id is none. It is not shown, because it may be a
+    /// key.
+    NotAnId,
+    /// This consumer has no key.
+    NoKeysOf(String),
+    /// A consumer's name stands where an id must be, or the other way round.
+    Mistaken(Mistaken),
     /// There is no such key, or the key is not good.
     Key(String),
     /// The system denied something; what it was comes first.
@@ -43,7 +51,7 @@ impl Error {
     #[must_use]
     pub fn status(&self) -> u8 {
         match self {
-            Self::Usage(_) => 64,
+            Self::Usage(_) | Self::NotAnId | Self::Mistaken(_) => 64,
             Self::File(_) | Self::Faulty(..) => 78,
             Self::Open(error) if !error.is_from_the_system() => 78,
             Self::Replace(error) => error.status(),
@@ -52,6 +60,7 @@ impl Error {
             | Self::Uses(_)
             | Self::NotCounted(_)
             | Self::NoSuchKey(_)
+            | Self::NoKeysOf(_)
             | Self::Key(_)
             | Self::System(..) => 1,
         }
@@ -101,6 +110,15 @@ impl fmt::Display for Error {
                 to,
                 "no key has the id {id}; `origin-guard keys list` shows them"
             ),
+            Self::NotAnId => to.write_str(
+                "that is not a key's id, which has ten characters; `origin-guard keys list` shows \
+                 them",
+            ),
+            Self::NoKeysOf(consumer) => write!(
+                to,
+                "{consumer:?} has no key; `origin-guard keys list` shows who has"
+            ),
+            Self::Mistaken(error) => error.fmt(to),
             Self::System(what, error) => write!(to, "{what}: {error}"),
         }
     }
@@ -125,6 +143,7 @@ impl std::error::Error for Error {
             Self::Open(error) => Some(error),
             Self::Uses(error) => Some(error),
             Self::Replace(error) => Some(error),
+            Self::Mistaken(error) => Some(error),
             Self::System(_, error) => Some(error),
             _ => None,
         }

@@ -70,6 +70,10 @@ impl Change for Import {
         }
         Ok(records.into_iter().map(|(_, record)| record).collect())
     }
+
+    fn is_changed(&self) -> bool {
+        !self.ids.is_empty()
+    }
 }
 
 /// Reads keys on stdin, one a line, and stores their digests, all or none.

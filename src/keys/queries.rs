@@ -17,7 +17,7 @@ use super::{Error, Id, KeyVerdict, Keys, Opened};
 use crate::private_file::{self, PrivateFile};
 
 /// A key's state in one word.
-fn state(record: &Record, now: Time) -> &'static str {
+pub(super) fn state(record: &Record, now: Time) -> &'static str {
     if record.revoked.is_some() {
         "revoked"
     } else if now < record.created {
@@ -133,6 +133,14 @@ fn read_each(
         ReadError::Writing(error) => unprinted(error),
         other => other.at(path),
     })
+}
+
+/// Passes every key of the file to `each`, and warns of nothing.
+pub(super) fn read_all(
+    path: &Path,
+    each: &mut dyn FnMut(Record) -> io::Result<()>,
+) -> Result<(), Error> {
+    read_each(path, private_file::open(path)?.file, each)
 }
 
 fn unprinted(error: io::Error) -> Error {

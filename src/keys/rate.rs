@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Instant;
 
 use super::time::span;
+use crate::decimal::decimal;
+use crate::notations::RATE;
 
 /// So many requests in a span of time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -39,13 +41,21 @@ pub enum RateError {
 impl fmt::Display for RateError {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotARate => to.write_str("is not a rate; write one such as 100/1m or 5/1s"),
+            Self::NotARate => write!(to, "is not a rate; {}", RATE.remedy()),
             Self::Bounds => write!(
                 to,
-                "is out of bounds; write 1 to {MOST} requests in 1s to 1d"
+                "is out of bounds, 1 to {MOST} requests; {}",
+                RATE.remedy()
             ),
-            Self::TooFine => to.write_str("has too odd a count; round it to hundreds"),
-            Self::Burst => write!(to, "has a burst that is out of bounds; write 1 to {MOST}"),
+            Self::TooFine => write!(
+                to,
+                "has too odd a count; round it to hundreds ({})",
+                RATE.remedy()
+            ),
+            Self::Burst => write!(
+                to,
+                "has no burst from 1 to {MOST}; write it in digits alone, such as 20"
+            ),
         }
     }
 }
@@ -120,9 +130,7 @@ impl Rate {
 }
 
 fn number(text: &str) -> Option<u32> {
-    let number = text.parse().ok()?;
-    let is_plain = text.bytes().all(|byte| byte.is_ascii_digit());
-    (is_plain && (1..=MOST).contains(&number)).then_some(number)
+    decimal(text).filter(|number| (1..=MOST).contains(number))
 }
 
 fn greatest_common_divisor(mut one: u64, mut other: u64) -> u64 {

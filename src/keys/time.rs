@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
+use crate::decimal::decimal;
+
 const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;
 const DAY: u64 = 24 * HOUR;
@@ -87,7 +89,7 @@ impl fmt::Display for Time {
     }
 }
 
-/// Reads a span such as `90d`, digits and one of `s`, `m`, `h`, `d`, `w`; returns seconds.
+/// Reads a [span](crate::notations::SPAN) such as `90d`; returns seconds.
 #[must_use]
 pub fn span(text: &str) -> Option<u64> {
     let unit = match text.as_bytes().last()? {
@@ -98,11 +100,7 @@ pub fn span(text: &str) -> Option<u64> {
         b'w' => 7 * DAY,
         _ => return None,
     };
-    let count = &text[..text.len() - 1];
-    let digits = !count.is_empty() && count.bytes().all(|byte| byte.is_ascii_digit());
-    digits
-        .then(|| count.parse::<u64>().ok())??
-        .checked_mul(unit)
+    decimal::<u64>(&text[..text.len() - 1])?.checked_mul(unit)
 }
 
 #[cfg(test)]

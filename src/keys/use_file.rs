@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 use super::Id;
 use super::time::Time;
 use super::use_counts::KeyUse;
+use crate::decimal::decimal;
 use crate::private_file::{self, OpenError};
 
 /// The variable by which systemd names the folder that it makes for `StateDirectory=`
@@ -226,9 +227,7 @@ fn parse(line: &str) -> Option<KeyUse> {
     let mut words = line.split(' ');
     let id = Id::parse(words.next()?)?;
     let last = Time::parse(words.next()?)?;
-    let count = words.next()?;
-    let is_number = count.bytes().all(|byte| byte.is_ascii_digit());
-    let count = count.parse().ok().filter(|_| is_number)?;
+    let count = decimal(words.next()?)?;
     words.next().is_none().then_some(KeyUse { id, last, count })
 }
 

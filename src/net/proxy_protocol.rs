@@ -4,6 +4,8 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use crate::decimal::decimal;
+
 /// Longest header of version 1 with its end, in bytes (section 2.1).
 const LONGEST_V1: usize = 107;
 const BEGIN_V1: &[u8] = b"PROXY ";
@@ -110,9 +112,7 @@ fn read_v1(bytes: &[u8]) -> Read {
     address("destination")?;
     let mut port = |part| {
         let text = words.next().unwrap_or_default();
-        let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
-        let port = text.parse::<u16>().ok().filter(|_| is_number);
-        port.ok_or(Malformed::Part(part))
+        decimal::<u16>(text).ok_or(Malformed::Part(part))
     };
     let source_port = port("source port")?;
     port("destination port")?;

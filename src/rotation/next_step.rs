@@ -1,12 +1,12 @@
 //! The commands that a step names for the next one, to be copied into a shell.
 
-use std::borrow::Cow;
 use std::ffi::OsString;
 use std::fmt;
 use std::path::Path;
 
 use super::ADMIN;
 use crate::admin_client;
+use crate::shell::word;
 
 /// How the guard is named in a command: `--admin ADDRESS`, with the address where it is
 /// known, or nothing where the command finds the guard by itself.
@@ -38,15 +38,6 @@ impl fmt::Display for GuardName {
             None => Ok(()),
         }
     }
-}
-
-/// A word as a shell reads it: in quotes where it holds what a shell gives a meaning.
-fn word(text: &str) -> Cow<'_, str> {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/.:,_-+@%".contains(&byte);
-    if !text.is_empty() && text.bytes().all(is_plain) {
-        return text.into();
-    }
-    format!("'{}'", text.replace('\'', r"'\''")).into()
 }
 
 #[cfg(test)]
