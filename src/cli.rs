@@ -1,21 +1,20 @@
-//! Commands and help.
+//! The command line.
 
 use std::error::Error;
-use std::fmt::{self, Write as _};
+use std::fmt;
 
 use lexopt::Arg::{Long, Short, Value};
 use lexopt::ValueExt as _;
 
 use crate::check;
-use crate::config::variables;
 use crate::demo_backend;
 use crate::deploy::{Print, PrintFault, UnknownFile};
+use crate::documents;
 use crate::keys::cli::{self as keys, KeysArgs};
 use crate::net::Address;
-use crate::probe::{self, ProbeArgs, ProbeUsageError};
+use crate::probe::{self, ProbeArgs};
 use crate::rotation::cli::{self as secret, SecretArgs};
-use crate::usage::UsageError;
-use crate::{documents, usage};
+use crate::usage::{self, Parsed, UsageError};
 
 /// What the command line asks for.
 #[derive(Clone, Debug)]
@@ -40,124 +39,46 @@ pub enum Command {
     Secret(SecretArgs),
     /// `health`, with what each `--admin` names
     Health(Vec<String>),
-    /// `--help`
-    Help,
+    /// `--help`, of this command or group; of the whole program where it is empty
+    Help(&'static str),
     /// `--version`
     Version,
-}
-
-/// The width of `--help`, in bytes.
-const WIDTH: usize = 88;
-
-/// What `print NAME` takes.
-const OPTIONS: [&str; 6] = ["backend", "name", "cert", "key", "socket", "role"];
-
-/// What `--help` prints.
-#[must_use]
-pub fn help() -> String {
-    let mut text = format!("origin-guard - {}\n\nusage:\n", usage::PURPOSE);
-    for usage in usage::COMMANDS {
-        let command = format!("{} {}", usage.command, usage.arguments);
-        line(&mut text, 2, &command, usage.help);
-        for option in usage.options {
-            line(&mut text, 4, &usage::shown(option), option.help);
-        }
-    }
-    for flag in usage::FLAGS {
-        line(&mut text, 2, &usage::shown(flag), flag.help);
-    }
-    for paragraph in usage::SERVED {
-        text.push('\n');
-        wrap(&mut text, paragraph);
-    }
-    text.push_str("\nvariables, and their defaults:\n");
-    text.push_str(&variables::help());
-    text.push_str("\nexit status:\n");
-    for (status, meaning) in usage::EXIT_STATUS {
-        line(&mut text, 2, &status.to_string(), meaning);
-    }
-    text
-}
-
-/// A name, indented, and beside it what it means.
-fn line(text: &mut String, indent: usize, name: &str, meaning: &str) {
-    let name = format!("{:indent$}{}", "", name.trim_end());
-    // Writing to a string cannot fail.
-    let _ = writeln!(text, "{name:<24} {meaning}");
-}
-
-fn wrap(text: &mut String, paragraph: &str) {
-    let mut width = 0;
-    for word in paragraph.split(' ') {
-        if width + 1 + word.len() > WIDTH {
-            text.push('\n');
-            width = 0;
-        } else if width > 0 {
-            text.push(' ');
-            width += 1;
-        }
-        text.push_str(word);
-        width += word.len();
-    }
-    text.push('\n');
 }
 
 /// What is wrong with the command line.
 #[derive(Debug)]
 pub enum CliError {
-    /// It cannot be read.
-    Arguments(lexopt::Error),
-    /// There is no such command.
-    UnknownCommand(String),
-    /// There is more than one command.
-    TwoCommands,
-    /// What should be an address is none.
-    Address(String),
+    /// It asks for what there is not, or lacks something.
+    Usage(UsageError),
     /// There is no such file to print.
     File(UnknownFile),
     /// The file to print does not take this.
     Print(PrintFault),
-    /// What follows `keys` or `secret` is wrong.
-    Group(UsageError),
-    /// What follows `probe` is wrong.
-    Probe(ProbeUsageError),
 }
 
 impl fmt::Display for CliError {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Arguments(error) => error.fmt(to)?,
-            Self::UnknownCommand(word) => write!(to, "unknown command {word:?}")?,
-            Self::TwoCommands => to.write_str("more than one command")?,
-            Self::Address(text) => write!(
-                to,
-                "{text:?} is no address; write one such as {}",
-                demo_backend::ADDRESS
-            )?,
-            // These four name their remedy.
-            Self::File(error) => return error.fmt(to),
-            Self::Print(error) => return error.fmt(to),
-            Self::Group(error) => return error.fmt(to),
-            Self::Probe(error) => error.fmt(to)?,
+            Self::Usage(error) => error.fmt(to),
+            Self::File(error) => error.fmt(to),
+            Self::Print(error) => error.fmt(to),
         }
-        to.write_str("; see origin-guard --help")
     }
 }
 
 impl Error for CliError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
-            Self::Arguments(error) => error.source(),
-            Self::Group(error) => Some(error),
-            Self::Probe(error) => Some(error),
-            _ => None,
+            Self::Usage(error) => Some(error),
+            Self::File(error) => Some(error),
+            Self::Print(error) => Some(error),
         }
     }
 }
 
-impl From<lexopt::Error> for CliError {
-    fn from(error: lexopt::Error) -> Self {
-        Self::Arguments(error)
+impl From<UsageError> for CliError {
+    fn from(error: UsageError) -> Self {
+        Self::Usage(error)
     }
 }
 
@@ -167,67 +88,107 @@ impl From<lexopt::Error> for CliError {
 ///
 /// What is wrong with it, and where help is.
 pub fn parse(mut arguments: lexopt::Parser) -> Result<Command, CliError> {
-    let mut command = None;
-    while let Some(argument) = arguments.next()? {
-        let next = match argument {
-            Short('h') | Long("help") => Command::Help,
-            Value(word) if command.is_none() && word == "help" => Command::Help,
-            Value(word) if command.is_none() && word == "version" => Command::Version,
-            Short('V') | Long("version") => Command::Version,
-            Value(word) if word == "serve" => Command::Serve,
-            Value(word) if word == "check" => check(&mut arguments)?,
-            Value(word) if word == "keygen" => Command::Keygen,
-            Value(word) if word == "demo-backend" => demo_backend(&mut arguments)?,
-            Value(word) if word == "print" => print(&mut arguments)?,
-            Value(word) if word == "health" => health(&mut arguments)?,
-            Value(word) if word == "secret" => {
-                let secret = secret::parse(&mut arguments);
-                secret
-                    .map_err(CliError::Group)?
-                    .map_or(Command::Help, Command::Secret)
-            }
-            Value(word) if word == "keys" => {
-                let keys = keys::parse(&mut arguments);
-                keys.map_err(CliError::Group)?
-                    .map_or(Command::Help, Command::Keys)
-            }
-            Value(word) if word == "probe" => {
-                let probe = probe::parse(&mut arguments);
-                probe
-                    .map_err(CliError::Probe)?
-                    .map_or(Command::Help, Command::Probe)
-            }
-            Value(word) => {
-                let word = word.to_string_lossy().into_owned();
-                return Err(CliError::UnknownCommand(word));
-            }
-            flag => return Err(flag.unexpected().into()),
-        };
-        match command {
-            None => command = Some(next),
-            Some(Command::Help | Command::Version) => {}
-            Some(_) if matches!(next, Command::Help) => command = Some(next),
-            Some(_) => return Err(CliError::TwoCommands),
+    let fault = |error: lexopt::Error| UsageError::of_arguments("", &error);
+    let first = match arguments.next().map_err(fault)? {
+        None => return Ok(Command::Serve),
+        Some(Short('h') | Long("help")) => return help(&mut arguments),
+        Some(Short('V') | Long("version")) => return version(&mut arguments),
+        Some(Value(word)) => word.to_string_lossy().into_owned(),
+        Some(flag) => return Err(fault(flag.unexpected()).into()),
+    };
+    let arguments = &mut arguments;
+    match first.as_str() {
+        "help" => help(arguments),
+        "version" => version(arguments),
+        "serve" => alone(arguments, "serve", Command::Serve),
+        "keygen" => alone(arguments, "keygen", Command::Keygen),
+        "check" => check(arguments),
+        "demo-backend" => demo_backend(arguments),
+        "print" => print(arguments),
+        "health" => health(arguments),
+        "secret" => Ok(command(secret::parse(arguments)?, Command::Secret)),
+        "keys" => Ok(command(keys::parse(arguments)?, Command::Keys)),
+        "probe" => Ok(command(probe::parse(arguments)?, Command::Probe)),
+        unknown => Err(UsageError::unknown_command("", unknown).into()),
+    }
+}
+
+fn command<T>(parsed: Parsed<T>, make: fn(T) -> Command) -> Command {
+    match parsed {
+        Parsed::Help(command) => Command::Help(command),
+        Parsed::Command(arguments) => make(arguments),
+    }
+}
+
+/// `help`, with the command that comes next, if one does.
+fn help(arguments: &mut lexopt::Parser) -> Result<Command, CliError> {
+    let mut words = Vec::new();
+    while let Some(argument) = arguments.next().map_err(|error| fault("", &error))? {
+        match argument {
+            Value(word) => words.push(word.to_string_lossy().into_owned()),
+            Short('h' | 'V') | Long("help" | "version") => {}
+            flag => return Err(fault("", &flag.unexpected())),
         }
     }
-    Ok(command.unwrap_or(Command::Serve))
+    let command = words.join(" ");
+    match usage::known(&command) {
+        Some(command) => Ok(Command::Help(command)),
+        None if words.is_empty() => Ok(Command::Help("")),
+        None => {
+            let group = words.first().filter(|word| usage::known(word).is_some());
+            let (group, word) = match group {
+                Some(group) => (group.as_str(), words[1..].join(" ")),
+                None => ("", command),
+            };
+            Err(UsageError::unknown_command(group, &word).into())
+        }
+    }
+}
+
+fn version(arguments: &mut lexopt::Parser) -> Result<Command, CliError> {
+    while let Some(argument) = arguments.next().map_err(|error| fault("", &error))? {
+        match argument {
+            Short('h' | 'V') | Long("help" | "version") => {}
+            other => return Err(fault("", &other.unexpected())),
+        }
+    }
+    Ok(Command::Version)
+}
+
+/// What the reader of arguments says of those of `command`.
+fn fault(command: &str, error: &lexopt::Error) -> CliError {
+    UsageError::of_arguments(command, error).into()
+}
+
+/// A command that takes nothing.
+fn alone(
+    arguments: &mut lexopt::Parser,
+    name: &'static str,
+    command: Command,
+) -> Result<Command, CliError> {
+    match arguments.next().map_err(|error| fault(name, &error))? {
+        None => Ok(command),
+        Some(Short('h') | Long("help")) => Ok(Command::Help(name)),
+        Some(other) => Err(fault(name, &other.unexpected())),
+    }
 }
 
 /// `check` with its options.
 fn check(arguments: &mut lexopt::Parser) -> Result<Command, CliError> {
+    let fault = |error: lexopt::Error| fault("check", &error);
     let mut options = check::Options::default();
-    while let Some(argument) = arguments.next()? {
+    while let Some(argument) = arguments.next().map_err(fault)? {
         match argument {
             Long("local") => options.local = true,
             Long("strict") => options.strict = true,
             Long("json") => options.json = true,
             Long("within-unit") => options.within_unit = true,
             Long("unit") => {
-                let unit = arguments.value()?.to_string_lossy().into_owned();
-                options.unit = Some(unit);
+                let unit = arguments.value().map_err(fault)?;
+                options.unit = Some(unit.to_string_lossy().into_owned());
             }
-            Short('h') | Long("help") => return Ok(Command::Help),
-            argument => return Err(argument.unexpected().into()),
+            Short('h') | Long("help") => return Ok(Command::Help("check")),
+            argument => return Err(fault(argument.unexpected())),
         }
     }
     Ok(Command::Check(options))
@@ -235,30 +196,44 @@ fn check(arguments: &mut lexopt::Parser) -> Result<Command, CliError> {
 
 /// `demo-backend` with the address that comes next, or its own.
 fn demo_backend(arguments: &mut lexopt::Parser) -> Result<Command, CliError> {
-    let address = match arguments.next()? {
-        None => demo_backend::ADDRESS,
-        Some(Value(address)) => {
-            let text = address.to_string_lossy();
-            let path = text.strip_prefix("unix:");
-            let unix = path.filter(|path| path.starts_with('/'));
-            let tcp = || text.parse().ok().map(Address::Tcp);
-            let address = unix.map(|path| Address::Unix(path.into())).or_else(tcp);
-            address.ok_or_else(|| CliError::Address(text.into_owned()))?
+    let fault = |error: lexopt::Error| fault("demo-backend", &error);
+    let mut address = None;
+    while let Some(argument) = arguments.next().map_err(fault)? {
+        match argument {
+            Value(text) if address.is_none() => {
+                address = Some(text.to_string_lossy().into_owned());
+            }
+            Short('h') | Long("help") => return Ok(Command::Help("demo-backend")),
+            other => return Err(fault(other.unexpected())),
         }
-        Some(Short('h') | Long("help")) => return Ok(Command::Help),
-        Some(flag) => return Err(flag.unexpected().into()),
+    }
+    let Some(text) = address else {
+        return Ok(Command::DemoBackend(demo_backend::ADDRESS));
     };
+    let path = text.strip_prefix("unix:");
+    let unix = path.filter(|path| path.starts_with('/'));
+    let tcp = || text.parse().ok().map(Address::Tcp);
+    let address = unix.map(|path| Address::Unix(path.into())).or_else(tcp);
+    let address = address.ok_or_else(|| {
+        let example = demo_backend::ADDRESS;
+        let what = format!("{text:?} is no address; write one such as {example} or unix:/path");
+        UsageError::new("demo-backend", &what)
+    })?;
     Ok(Command::DemoBackend(address))
 }
 
 /// `health` with the guards that it names.
 fn health(arguments: &mut lexopt::Parser) -> Result<Command, CliError> {
+    let fault = |error: lexopt::Error| fault("health", &error);
     let mut admin = Vec::new();
-    while let Some(argument) = arguments.next()? {
+    while let Some(argument) = arguments.next().map_err(fault)? {
         match argument {
-            Long("admin") => admin.push(arguments.value()?.string()?),
-            Short('h') | Long("help") => return Ok(Command::Help),
-            argument => return Err(argument.unexpected().into()),
+            Long("admin") => {
+                let value = arguments.value().map_err(fault)?;
+                admin.push(value.string().map_err(fault)?);
+            }
+            Short('h') | Long("help") => return Ok(Command::Help("health")),
+            argument => return Err(fault(argument.unexpected())),
         }
     }
     Ok(Command::Health(admin))
@@ -266,25 +241,42 @@ fn health(arguments: &mut lexopt::Parser) -> Result<Command, CliError> {
 
 /// `print` with the file whose name and options come next.
 fn print(arguments: &mut lexopt::Parser) -> Result<Command, CliError> {
-    let mut print = None;
-    while let Some(argument) = arguments.next()? {
-        print = Some(match (argument, print) {
-            (Value(name), None) => {
+    let fault = |error: lexopt::Error| fault("print", &error);
+    let options = usage::find("print").map_or(&[][..], |usage| usage.options);
+    let is_option = |name: &str| options.iter().any(|option| option.name == name);
+    let mut print: Option<Print> = None;
+    let mut document = None;
+    while let Some(argument) = arguments.next().map_err(fault)? {
+        match argument {
+            Short('h') | Long("help") => return Ok(Command::Help("print")),
+            Value(name) if print.is_none() && document.is_none() => {
                 let name = name.to_string_lossy();
-                if let Some(document) = documents::find(&name) {
-                    return Ok(Command::Document(document));
+                document = documents::find(&name);
+                if document.is_none() {
+                    print = Some(Print::new(&name).map_err(CliError::File)?);
                 }
-                Print::new(&name).map_err(CliError::File)?
             }
-            (Long(option), Some(print)) if OPTIONS.contains(&option) => {
+            Long(option) if is_option(option) => {
                 let option = option.to_owned();
-                let value = arguments.value()?;
+                if print.is_none() {
+                    let what = match document {
+                        Some(_) => {
+                            format!("--{option}: this file is fitted to nothing; leave it out")
+                        }
+                        None => format!("name the file before --{option}"),
+                    };
+                    return Err(UsageError::new("print", &what).into());
+                }
+                let value = arguments.value().map_err(fault)?;
                 let value = value.to_string_lossy();
-                Print::with(print, &option, &value).map_err(CliError::Print)?
+                let with = print.take().map(|print| print.with(&option, &value));
+                print = with.transpose().map_err(CliError::Print)?;
             }
-            (Short('h') | Long("help"), _) => return Ok(Command::Help),
-            (argument, _) => return Err(argument.unexpected().into()),
-        });
+            argument => return Err(fault(argument.unexpected())),
+        }
+    }
+    if let Some(document) = document {
+        return Ok(Command::Document(document));
     }
     let checked = print.map(Print::checked).transpose();
     checked.map(Command::Print).map_err(CliError::Print)

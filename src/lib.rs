@@ -33,6 +33,7 @@ pub mod rotation;
 pub mod server;
 mod shell;
 pub mod signals;
+mod spelling;
 pub mod status;
 pub mod systemd;
 pub mod usage;

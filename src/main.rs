@@ -46,7 +46,7 @@ fn main() -> ExitCode {
             }
         }
         Ok(Command::Health(named)) => health(named),
-        Ok(Command::Help) => print(&cli::help()),
+        Ok(Command::Help(command)) => print(&documents::help::of(command)),
         Ok(Command::Version) => print(concat!("origin-guard ", env!("CARGO_PKG_VERSION"), "\n")),
         Err(fault) => fail(EX_USAGE, &fault),
     }

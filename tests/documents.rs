@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use origin_guard::config::variables::VARIABLES;
+use origin_guard::notations::NOTATIONS;
 use origin_guard::usage::COMMANDS;
 use support::folder::Folder;
 use support::{command, installed};
@@ -48,6 +49,9 @@ fn the_man_page_is_good_roff_and_names_everything() {
         for option in usage.options {
             assert!(shown.contains(&format!("--{}", option.name)), "{shown}");
         }
+    }
+    for notation in NOTATIONS {
+        assert!(shown.contains(notation.rule), "{}", notation.name);
     }
     for variable in VARIABLES {
         assert!(

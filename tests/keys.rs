@@ -648,7 +648,7 @@ fn a_faulty_command_line_is_a_64() {
     assert_eq!(file.files(), [""; 0]);
     let help = file.run(&["add", "--help"]);
     assert!(
-        help.status == Some(0) && help.out.contains("keys rotate"),
+        help.status == Some(0) && help.out.contains("keys add CONSUMER"),
         "{help:?}"
     );
 }

@@ -1,6 +1,7 @@
 //! Variables that look like ours and are not.
 
 use super::variables::VARIABLES;
+use crate::spelling::{LETTERS, distance};
 
 /// systemd's own (`sd_listen_fds(3)`), and what many programs call their key.
 const FOREIGN: [&str; 5] = [
@@ -12,8 +13,6 @@ const FOREIGN: [&str; 5] = [
 ];
 /// What others call what is LISTEN here.
 const ADDRESSES: [&str; 3] = ["_ADDRESS", "_ADDR", "_BIND"];
-/// How many letters may be wrong.
-const LETTERS: usize = 2;
 
 /// The variable that `name` is likely meant to be: one from which it differs in two
 /// letters at most, of which it is the beginning, with which it begins, or which has LISTEN
@@ -55,33 +54,6 @@ fn stem(name: &str) -> &str {
     let endings = ["IES", "Y", "S"].iter();
     let mut stems = endings.filter_map(|ending| name.strip_suffix(ending));
     stems.next().unwrap_or(name)
-}
-
-/// How many letters must be changed, added, left out, or swapped with the next one, to
-/// make `from` into `to` (optimal string alignment).
-fn distance(from: &[u8], to: &[u8]) -> usize {
-    if from.len().abs_diff(to.len()) > LETTERS {
-        return LETTERS + 1;
-    }
-    let width = to.len() + 1;
-    let mut two_above = vec![0; width];
-    let mut above: Vec<usize> = (0..width).collect();
-    for (row, letter) in from.iter().enumerate() {
-        let mut current = vec![row + 1; width];
-        for (column, wanted) in to.iter().enumerate() {
-            let mut least = (above[column] + usize::from(letter != wanted))
-                .min(above[column + 1] + 1)
-                .min(current[column] + 1);
-            let swapped =
-                row > 0 && column > 0 && from[row - 1] == *wanted && to[column - 1] == *letter;
-            if swapped {
-                least = least.min(two_above[column - 1] + 1);
-            }
-            current[column + 1] = least;
-        }
-        two_above = std::mem::replace(&mut above, current);
-    }
-    above[to.len()]
 }
 
 #[cfg(test)]

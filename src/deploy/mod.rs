@@ -17,6 +17,8 @@ use socket::{ROLES, SocketRole};
 use unit::UnitBackend;
 use values::{HostName, Unfit};
 
+use crate::spelling::nearest;
+
 /// A file that the binary carries.
 #[derive(Debug, PartialEq, Eq)]
 pub struct File {
@@ -392,7 +394,10 @@ fn meant(name: &str) -> Option<String> {
         .map(|file| file.name)
         .filter(|known| lower.len() > 2 && (known.contains(&lower) || lower.contains(known)))
         .collect();
-    (!near.is_empty()).then(|| near.join(" or "))
+    if near.is_empty() {
+        return nearest(&lower, names()).map(str::to_owned);
+    }
+    Some(near.join(" or "))
 }
 
 /// The names of all files.

@@ -3,39 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::deploy;
-use crate::usage::{COMMANDS, FLAGS, Usage};
-
-/// First words that others follow, and what these are about.
-const GROUPS: [(&str, &str); 2] = [("keys", "API keys"), ("secret", "the shared secret")];
-
-/// First words, each once, and what they do.
-fn first_words() -> Vec<(&'static str, &'static str)> {
-    let mut words: Vec<(&str, &str)> = Vec::new();
-    for usage in COMMANDS {
-        let (first, help) = match usage.command.split_once(' ') {
-            Some((first, _)) => (first, about(first)),
-            None => (usage.command, usage.help),
-        };
-        if !words.iter().any(|(known, _)| *known == first) {
-            words.push((first, help));
-        }
-    }
-    words
-}
-
-fn about(first: &str) -> &'static str {
-    let mut groups = GROUPS.iter();
-    let found = groups.find(|(group, _)| *group == first);
-    found.map_or("", |(_, about)| about)
-}
-
-/// Second words of a group, with what they do.
-fn second_words(group: &str) -> impl Iterator<Item = (&'static str, &'static Usage)> {
-    COMMANDS.iter().filter_map(move |usage| {
-        let (first, second) = usage.command.split_once(' ')?;
-        (first == group).then_some((second, usage))
-    })
-}
+use crate::usage::{COMMANDS, FLAGS, GROUPS, Usage, first_words, second_words};
 
 fn files() -> String {
     let names: Vec<_> = deploy::names().chain(super::names()).collect();

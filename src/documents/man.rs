@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 
 use crate::config::variables::VARIABLES;
-use crate::usage::{COMMANDS, EXIT_STATUS, FLAGS, PURPOSE, SERVED, Usage, shown};
+use crate::notations::{NOTATIONS, Notation};
+use crate::usage::{COMMANDS, EXIT_STATUS, FLAGS, PURPOSE, SERVED, Usage, shown, synopsis};
 
 /// What is said of no table.
 const FILES_AND_SIGNALS: &str = "\
@@ -39,7 +40,7 @@ pub(super) fn page() -> String {
             command, arguments, ..
         } = usage;
         let options = usage.options.iter();
-        let options = options.map(|option| format!(" [{}]", shown(option)));
+        let options = options.map(|option| format!(" {}", synopsis(option)));
         let rest = format!("{arguments}{}", options.collect::<String>());
         // Writing to a string cannot fail.
         let _ = writeln!(
@@ -72,6 +73,17 @@ pub(super) fn page() -> String {
             variable.help, variable.form, variable.default
         );
         entry(&mut page, variable.name, &meaning);
+    }
+    page.push_str(".SH VALUES\nThese are written as follows.\n");
+    for Notation {
+        name, rule, taken, ..
+    } in NOTATIONS
+    {
+        entry(
+            &mut page,
+            name,
+            &format!("{rule}; such as {}", taken.join(", ")),
+        );
     }
     page.push_str(".SH EXIT STATUS\n");
     for (status, meaning) in EXIT_STATUS {

@@ -1,7 +1,8 @@
-//! What `print` makes from the tables of commands and variables: the man page, completions
+//! What is made from the tables of commands and variables: help, the man page, completions
 //! for shells, docs/configuration.md.
 
 mod completions;
+pub mod help;
 mod man;
 
 use crate::config::variables;

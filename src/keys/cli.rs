@@ -5,7 +5,9 @@ use std::path::PathBuf;
 
 use lexopt::Arg::{Long, Short, Value};
 
-use crate::usage::UsageError;
+use crate::usage::{self, Parsed, UsageError};
+
+const GROUP: &str = "keys";
 
 /// What `origin-guard keys` is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,11 +88,6 @@ pub struct RateText {
     pub burst: Option<String>,
 }
 
-const USAGE: &str = "\
-add CONSUMER [--expires 90d|DATE] [--metadata JSON] [--rate 100/1m [--burst 20]], \
-limit CONSUMER --rate 100/1m|none [--burst 20], import --consumer CONSUMER, \
-list [--unused 90d] [--json], show ID [--json], revoke ID, rotate ID --overlap 24h, rm CONSUMER, verify; each with [--file PATH]";
-
 /// The options and words behind `keys`.
 #[derive(Default)]
 struct Options {
@@ -106,22 +103,32 @@ struct Options {
     json: bool,
 }
 
-/// Reads what follows `keys`; `None` where it asks for help.
+/// Reads what follows `keys`.
 ///
 /// # Errors
 ///
-/// What is wrong with it, and what would be right.
-pub fn parse(arguments: &mut lexopt::Parser) -> Result<Option<KeysArgs>, UsageError> {
+/// What is wrong with it, and where help is.
+pub fn parse(arguments: &mut lexopt::Parser) -> Result<Parsed<KeysArgs>, UsageError> {
     let mut given = Options::default();
-    while let Some(argument) = arguments.next().map_err(|error| usage(&error))? {
+    loop {
+        let command = given.command_name();
+        let fault = |error: lexopt::Error| UsageError::of_arguments(command, &error);
+        let Some(argument) = arguments.next().map_err(fault)? else {
+            break;
+        };
         let (name, slot) = match argument {
-            Short('h') | Long("help") => return Ok(None),
+            Short('h') | Long("help") => {
+                return match given.words.first() {
+                    Some(word) if command == GROUP => Err(UsageError::unknown_command(GROUP, word)),
+                    _ => Ok(Parsed::Help(command)),
+                };
+            }
             Long("json") => {
                 given.json = true;
                 continue;
             }
             Value(word) => {
-                given.words.push(text("an argument", word)?);
+                given.words.push(text(command, "an argument", word)?);
                 continue;
             }
             Long("file") => ("--file", &mut given.file),
@@ -132,31 +139,43 @@ pub fn parse(arguments: &mut lexopt::Parser) -> Result<Option<KeysArgs>, UsageEr
             Long("consumer") => ("--consumer", &mut given.consumer),
             Long("overlap") => ("--overlap", &mut given.overlap),
             Long("unused") => ("--unused", &mut given.unused),
-            flag => return Err(usage(&flag.unexpected())),
+            flag => return Err(fault(flag.unexpected())),
         };
-        let value = arguments.value().map_err(|error| usage(&error))?;
-        if slot.replace(text(name, value)?).is_some() {
-            return Err(usage(&format!("{name} is there twice")));
+        let value = arguments.value().map_err(fault)?;
+        if slot.replace(text(command, name, value)?).is_some() {
+            return Err(UsageError::new(
+                command,
+                &format!("{name} is there twice; name it once"),
+            ));
         }
     }
-    given.command().map(Some)
+    given.command().map(Parsed::Command)
 }
 
 impl Options {
+    /// The command that is named so far; `keys` where none is.
+    fn command_name(&self) -> &'static str {
+        let named = self.words.first();
+        let found = named.and_then(|word| usage::find(&format!("{GROUP} {word}")));
+        found.map_or(GROUP, |usage| usage.command)
+    }
+
     fn command(mut self) -> Result<KeysArgs, UsageError> {
+        let name = self.command_name();
+        let fault = |what: &dyn fmt::Display| UsageError::new(name, what);
         let file = self.file.take().map(PathBuf::from);
         let mut words = std::mem::take(&mut self.words).into_iter();
         let Some(command) = words.next() else {
-            return Err(usage(&"a command is missing"));
+            return Err(UsageError::no_command(GROUP));
         };
         let mut word = |what: &str| {
             words
                 .next()
-                .ok_or_else(|| usage(&format!("keys {command} needs {what}")))
+                .ok_or_else(|| fault(&format!("{name} needs {what}")))
         };
         let burst = self.burst.take();
         if self.rate.is_none() && burst.is_some() {
-            return Err(usage(&"--burst needs --rate"));
+            return Err(fault(&"--burst needs --rate, such as 100/1m"));
         }
         let mut rate = self.rate.take().map(|rate| RateText { rate, burst });
         let action = match command.as_str() {
@@ -170,13 +189,13 @@ impl Options {
                 consumer: word("a consumer's name")?,
                 rate: rate
                     .take()
-                    .ok_or_else(|| usage(&"keys limit needs --rate, such as 100/1m, or none"))?,
+                    .ok_or_else(|| fault(&"keys limit needs --rate, such as 100/1m, or none"))?,
             },
             "import" => Action::Import {
                 consumer: self
                     .consumer
                     .take()
-                    .ok_or_else(|| usage(&"keys import needs --consumer, whose keys they are"))?,
+                    .ok_or_else(|| fault(&"keys import needs --consumer, whose keys they are"))?,
             },
             "list" => Action::List {
                 json: std::mem::take(&mut self.json),
@@ -194,17 +213,17 @@ impl Options {
                 overlap: self
                     .overlap
                     .take()
-                    .ok_or_else(|| usage(&"keys rotate needs --overlap, such as 24h"))?,
+                    .ok_or_else(|| fault(&"keys rotate needs --overlap, such as 24h"))?,
             },
             "rm" => Action::Remove {
                 consumer: word("a consumer's name")?,
             },
             "verify" => Action::Verify,
-            unknown => return Err(usage(&format!("unknown command \"keys {unknown}\""))),
+            unknown => return Err(UsageError::unknown_command(GROUP, unknown)),
         };
         if words.next().is_some() {
             // The argument is not shown, because it may be a key.
-            return Err(usage(&format!("keys {command} has too many arguments")));
+            return Err(fault(&format!("{name} has too many arguments")));
         }
         let left = [
             ("--expires", self.expires.is_some()),
@@ -215,19 +234,15 @@ impl Options {
             ("--unused", self.unused.is_some()),
             ("--json", self.json),
         ];
-        if let Some((name, _)) = left.iter().find(|(_, is_left)| *is_left) {
-            return Err(usage(&format!("keys {command} does not take {name}")));
+        if let Some((option, _)) = left.iter().find(|(_, is_left)| *is_left) {
+            return Err(fault(&format!("{name} does not take {option}")));
         }
         Ok(KeysArgs { file, action })
     }
 }
 
-fn text(what: &str, value: std::ffi::OsString) -> Result<String, UsageError> {
+fn text(command: &str, what: &str, value: std::ffi::OsString) -> Result<String, UsageError> {
     value
         .into_string()
-        .map_err(|_| usage(&format!("{what} is not UTF-8")))
-}
-
-fn usage(what: &dyn fmt::Display) -> UsageError {
-    UsageError::new("keys", USAGE, what)
+        .map_err(|_| UsageError::new(command, &format!("{what} is not UTF-8")))
 }

@@ -8,6 +8,8 @@ use lexopt::Arg::{Long, Short, Value};
 
 use super::plan::MOST_PORTS;
 use super::target::{Target, TargetError};
+use crate::decimal::decimal;
+use crate::usage::{Parsed, UsageError};
 
 const HTTP_PORT: u16 = 80;
 
@@ -51,8 +53,6 @@ impl ProbeArgs {
 /// What is wrong with the command line.
 #[derive(Debug)]
 pub enum ProbeUsageError {
-    /// It cannot be read.
-    Arguments(lexopt::Error),
     /// No URL is named.
     NoUrl,
     /// Two are.
@@ -74,13 +74,15 @@ pub enum ProbeUsageError {
 impl fmt::Display for ProbeUsageError {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Arguments(error) => error.fmt(to),
             Self::NoUrl => to.write_str("probe needs a URL such as https://origin.example/orders"),
             Self::TwoUrls => to.write_str("probe asks one origin at a time; name one URL"),
             Self::Url(error) => error.fmt(to),
             Self::Repeated(option) => write!(to, "{option} is there twice; name it once"),
             Self::Port(option, text) => {
-                write!(to, "{option}: {text:?} is not a port from 1 to 65535")
+                write!(
+                    to,
+                    "{option}: {text:?} is not a port; write 1 to 65535, in digits alone"
+                )
             }
             Self::Place(text) => write!(
                 to,
@@ -102,66 +104,70 @@ impl fmt::Display for ProbeUsageError {
 impl std::error::Error for ProbeUsageError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Arguments(error) => Some(error),
             Self::Url(error) => Some(error),
             _ => None,
         }
     }
 }
 
-impl From<lexopt::Error> for ProbeUsageError {
-    fn from(error: lexopt::Error) -> Self {
-        Self::Arguments(error)
+impl From<ProbeUsageError> for UsageError {
+    fn from(error: ProbeUsageError) -> Self {
+        Self::new("probe", &error)
     }
 }
 
-/// Reads what follows `probe`; `None` where it asks for help.
+/// Reads what follows `probe`.
 ///
 /// # Errors
 ///
 /// What is wrong with it, and what would be right.
-pub fn parse(arguments: &mut lexopt::Parser) -> Result<Option<ProbeArgs>, ProbeUsageError> {
+pub fn parse(arguments: &mut lexopt::Parser) -> Result<Parsed<ProbeArgs>, UsageError> {
+    let fault = |error: lexopt::Error| UsageError::of_arguments("probe", &error);
     let (mut target, mut secret_file, mut header) = (None, None, None);
     let (mut ca_file, mut resolve) = (None, None);
     let (mut backend_ports, mut http_port, mut json) = (None, None, false);
-    while let Some(argument) = arguments.next()? {
+    while let Some(argument) = arguments.next().map_err(fault)? {
         match argument {
-            Short('h') | Long("help") => return Ok(None),
+            Short('h') | Long("help") => return Ok(Parsed::Help("probe")),
             Long("json") => json = true,
             Long("secret-file") => {
-                let path = PathBuf::from(arguments.value()?);
+                let path = PathBuf::from(arguments.value().map_err(fault)?);
                 once("--secret-file", &mut secret_file, path)?;
             }
             Long("ca-file") => {
-                let path = PathBuf::from(arguments.value()?);
+                let path = PathBuf::from(arguments.value().map_err(fault)?);
                 once("--ca-file", &mut ca_file, path)?;
             }
             Long("resolve") => {
-                let text = arguments.value()?;
+                let text = arguments.value().map_err(fault)?;
                 let place = place(&text.to_string_lossy())?;
                 once("--resolve", &mut resolve, place)?;
             }
             Long("header") => {
-                let name = arguments.value()?.to_string_lossy().into_owned();
+                let name = arguments
+                    .value()
+                    .map_err(fault)?
+                    .to_string_lossy()
+                    .into_owned();
                 once("--header", &mut header, name)?;
             }
             Long("backend-ports") => {
-                let list = arguments.value()?;
+                let list = arguments.value().map_err(fault)?;
                 let ports = ports(&list.to_string_lossy())?;
                 once("--backend-ports", &mut backend_ports, ports)?;
             }
             Long("http-port") => {
-                let text = arguments.value()?;
+                let text = arguments.value().map_err(fault)?;
                 let port = port("--http-port", &text.to_string_lossy())?;
                 once("--http-port", &mut http_port, port)?;
             }
             Value(url) => {
                 let url = Target::parse(&url.to_string_lossy()).map_err(ProbeUsageError::Url)?;
                 if target.replace(url).is_some() {
-                    return Err(ProbeUsageError::TwoUrls);
+                    return Err(ProbeUsageError::TwoUrls.into());
                 }
             }
-            flag => return Err(flag.unexpected().into()),
+            flag => return Err(fault(flag.unexpected())),
         }
     }
     let target = target.ok_or(ProbeUsageError::NoUrl)?;
@@ -176,9 +182,9 @@ pub fn parse(arguments: &mut lexopt::Parser) -> Result<Option<ProbeArgs>, ProbeU
         json,
     };
     if args.backend_ports.contains(&args.port()) {
-        return Err(ProbeUsageError::OwnPort(args.port()));
+        return Err(ProbeUsageError::OwnPort(args.port()).into());
     }
-    Ok(Some(args))
+    Ok(Parsed::Command(args))
 }
 
 /// An address, or one with a port.
@@ -216,7 +222,6 @@ fn ports(list: &str) -> Result<Vec<u16>, ProbeUsageError> {
 }
 
 fn port(option: &'static str, text: &str) -> Result<u16, ProbeUsageError> {
-    let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
-    let port = text.parse().ok().filter(|&port| port > 0 && is_number);
+    let port = decimal(text).filter(|&port| port > 0);
     port.ok_or_else(|| ProbeUsageError::Port(option, text.to_owned()))
 }

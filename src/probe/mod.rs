@@ -17,6 +17,6 @@ mod run;
 mod target;
 mod tells;
 
-pub use args::{ProbeArgs, ProbeUsageError, parse};
+pub use args::{ProbeArgs, parse};
 pub use report::Report;
 pub use run::{ProbeError, run};

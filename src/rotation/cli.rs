@@ -1,14 +1,16 @@
 //! The command line of `origin-guard secret`.
 
 use std::ffi::OsString;
-use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use lexopt::Arg::{Long, Short, Value};
 
 use crate::keys::time::span;
-use crate::usage::UsageError;
+use crate::notations::SPAN;
+use crate::usage::{self, Parsed, UsageError};
+
+const GROUP: &str = "secret";
 
 /// How long nobody must have used a previous secret before it goes.
 const QUIET_FOR: Duration = Duration::from_secs(3600);
@@ -48,15 +50,6 @@ pub enum Action {
     },
 }
 
-const USAGE: &str = "\
-rotate [FILE] [--print] [--stdin] [--force], status [FILE] [--admin ADDRESS], \
-finish [FILE] [--admin ADDRESS] [--quiet-for 1h] [--force]; FILE is a file of secrets or the \
-folder of a credential";
-
-fn usage(what: &dyn fmt::Display) -> UsageError {
-    UsageError::new("secret", USAGE, what)
-}
-
 /// The words and options behind `secret`.
 #[derive(Default)]
 struct Given {
@@ -67,50 +60,74 @@ struct Given {
     switches: Vec<&'static str>,
 }
 
-/// Reads what follows `secret`; `None` where it asks for help.
+/// Reads what follows `secret`.
 ///
 /// # Errors
 ///
-/// What is wrong with it, and what would be right.
-pub fn parse(arguments: &mut lexopt::Parser) -> Result<Option<SecretArgs>, UsageError> {
+/// What is wrong with it, and where help is.
+pub fn parse(arguments: &mut lexopt::Parser) -> Result<Parsed<SecretArgs>, UsageError> {
     let mut given = Given::default();
-    while let Some(argument) = arguments.next().map_err(|error| usage(&error))? {
+    loop {
+        let command = given.command_name();
+        let fault = |error: lexopt::Error| UsageError::of_arguments(command, &error);
+        let Some(argument) = arguments.next().map_err(fault)? else {
+            break;
+        };
         match argument {
-            Short('h') | Long("help") => return Ok(None),
+            Short('h') | Long("help") => {
+                return match given.words.first() {
+                    Some(word) if command == GROUP => {
+                        Err(UsageError::unknown_command(GROUP, &word.to_string_lossy()))
+                    }
+                    _ => Ok(Parsed::Help(command)),
+                };
+            }
             Value(word) => given.words.push(word),
             Long("print") => given.switches.push("--print"),
             Long("stdin") => given.switches.push("--stdin"),
             Long("force") => given.switches.push("--force"),
-            Long("admin") => given.admin.push(text("--admin", arguments)?),
+            Long("admin") => given.admin.push(text(command, "--admin", arguments)?),
             Long("quiet-for") => {
-                let span = text("--quiet-for", arguments)?;
+                let span = text(command, "--quiet-for", arguments)?;
                 if given.quiet_for.replace(span).is_some() {
-                    return Err(usage(&"--quiet-for is there twice"));
+                    let what = "--quiet-for is there twice; name it once";
+                    return Err(UsageError::new(command, &what));
                 }
             }
-            flag => return Err(usage(&flag.unexpected())),
+            flag => return Err(fault(flag.unexpected())),
         }
     }
-    given.command().map(Some)
+    given.command().map(Parsed::Command)
 }
 
-fn text(name: &str, arguments: &mut lexopt::Parser) -> Result<String, UsageError> {
-    let value = arguments.value().map_err(|error| usage(&error))?;
-    let text = value.into_string();
-    text.map_err(|_| usage(&format!("{name} is not UTF-8")))
+fn text(command: &str, name: &str, arguments: &mut lexopt::Parser) -> Result<String, UsageError> {
+    let fault = |error: lexopt::Error| UsageError::of_arguments(command, &error);
+    let text = arguments.value().map_err(fault)?.into_string();
+    text.map_err(|_| UsageError::new(command, &format!("{name} is not UTF-8")))
 }
 
 impl Given {
+    /// The command that is named so far; `secret` where none is.
+    fn command_name(&self) -> &'static str {
+        let named = self.words.first().map(|word| word.to_string_lossy());
+        let found = named.and_then(|word| usage::find(&format!("{GROUP} {word}")));
+        found.map_or(GROUP, |usage| usage.command)
+    }
+
     fn command(mut self) -> Result<SecretArgs, UsageError> {
+        let name = self.command_name();
         let mut words = std::mem::take(&mut self.words).into_iter();
         let Some(command) = words.next() else {
-            return Err(usage(&"a command is missing"));
+            return Err(UsageError::no_command(GROUP));
         };
         let command = command.to_string_lossy().into_owned();
         let file = words.next().map(PathBuf::from);
         if words.next().is_some() {
             // It is not shown, because it may be a secret.
-            return Err(usage(&format!("secret {command} has too many arguments")));
+            return Err(UsageError::new(
+                name,
+                &format!("{name} has too many arguments"),
+            ));
         }
         let mut takes = |name| {
             let before = self.switches.len();
@@ -132,15 +149,18 @@ impl Given {
                 force: takes("--force"),
                 quiet_for: self.quiet_for.take(),
             },
-            unknown => return Err(usage(&format!("unknown command \"secret {unknown}\""))),
+            unknown => return Err(UsageError::unknown_command(GROUP, unknown)),
         };
         let left = [
             self.switches.first().copied(),
             self.quiet_for.is_some().then_some("--quiet-for"),
             (!asks && !self.admin.is_empty()).then_some("--admin"),
         ];
-        if let Some(name) = left.into_iter().flatten().next() {
-            return Err(usage(&format!("secret {command} does not take {name}")));
+        if let Some(option) = left.into_iter().flatten().next() {
+            return Err(UsageError::new(
+                name,
+                &format!("{name} does not take {option}"),
+            ));
         }
         Ok(SecretArgs {
             file,
@@ -156,8 +176,7 @@ pub(super) fn quiet_for(text: Option<&str>) -> Result<Duration, UsageError> {
         return Ok(QUIET_FOR);
     };
     span(text).map(Duration::from_secs).ok_or_else(|| {
-        usage(&format!(
-            "--quiet-for: {text:?} is not a span; write one such as 1h, 30m or 2d"
-        ))
+        let what = format!("--quiet-for: {text:?} is not a span; {}", SPAN.remedy());
+        UsageError::new("secret finish", &what)
     })
 }

@@ -1,7 +1,11 @@
 //! The table of commands, from which `--help`, the man page and the completions are made.
 
-use std::error::Error;
-use std::fmt;
+mod error;
+
+pub use error::UsageError;
+pub(crate) use error::known;
+
+use crate::notations::{Notation, RATE, SPAN};
 
 /// A command.
 pub struct Usage {
@@ -16,6 +20,7 @@ pub struct Usage {
 }
 
 /// An option, such as `--name HOST`.
+#[derive(Clone, Copy)]
 pub struct Opt {
     /// Its name without the hyphens.
     pub name: &'static str,
@@ -23,10 +28,41 @@ pub struct Opt {
     pub value: &'static str,
     /// What it does.
     pub help: &'static str,
+    /// How its value is written, where that has units.
+    pub form: Option<&'static Notation>,
+    /// Whether the command needs it.
+    pub is_required: bool,
 }
 
 const fn option(name: &'static str, value: &'static str, help: &'static str) -> Opt {
-    Opt { name, value, help }
+    Opt {
+        name,
+        value,
+        help,
+        form: None,
+        is_required: false,
+    }
+}
+
+const fn required(option: Opt) -> Opt {
+    Opt {
+        is_required: true,
+        ..option
+    }
+}
+
+const fn span(name: &'static str, help: &'static str) -> Opt {
+    Opt {
+        form: Some(&SPAN),
+        ..option(name, "SPAN", help)
+    }
+}
+
+const fn rate(help: &'static str) -> Opt {
+    Opt {
+        form: Some(&RATE),
+        ..option("rate", "RATE", help)
+    }
 }
 
 const KEYS_FILE: Opt = option(
@@ -41,16 +77,53 @@ const ADMIN: Opt = option(
     "a running guard's ADMIN_LISTEN; once for each guard",
 );
 
-const RATE: Opt = option(
-    "rate",
-    "100/1m",
-    "requests in a span of time; none removes it (limit only)",
+const BURST: Opt = option(
+    "burst",
+    "NUMBER",
+    "requests at once, such as 20; else the rate's count",
 );
-const BURST: Opt = option("burst", "20", "requests at once; else the rate's count");
 const JSON: Opt = option("json", "", "as JSON");
 
 /// What the program is.
 pub const PURPOSE: &str = "lets an origin accept traffic from its gateway alone";
+
+/// First words that others follow, and what these are about.
+pub const GROUPS: [(&str, &str); 2] = [("keys", "API keys"), ("secret", "the shared secret")];
+
+/// Words that other programs have for these commands.
+pub const OTHER_WORDS: &[(&str, &str)] = &[
+    ("keys create", "keys add"),
+    ("keys new", "keys add"),
+    ("keys make", "keys add"),
+    ("keys generate", "keys add"),
+    (
+        "keys delete",
+        "keys revoke, or keys rm for all of a consumer's",
+    ),
+    (
+        "keys remove",
+        "keys revoke, or keys rm for all of a consumer's",
+    ),
+    ("keys disable", "keys revoke"),
+    ("keys ls", "keys list"),
+    ("keys get", "keys show"),
+    ("keys info", "keys show"),
+    ("keys check", "keys verify"),
+    ("keys renew", "keys rotate"),
+    ("keys roll", "keys rotate"),
+    ("keys rate", "keys limit"),
+    ("keys update", "keys limit"),
+    ("secret new", "secret rotate, or keygen to print one"),
+    ("secret generate", "secret rotate, or keygen to print one"),
+    ("secret show", "secret status"),
+    ("secret remove", "secret finish"),
+    ("run", "serve"),
+    ("start", "serve"),
+    ("test", "check"),
+    ("validate", "check"),
+    ("generate", "keygen"),
+    ("status", "health"),
+];
 
 /// All commands.
 pub const COMMANDS: &[Usage] = &[
@@ -103,7 +176,10 @@ pub const COMMANDS: &[Usage] = &[
         help: "remove the previous secrets, if nobody uses them any more",
         options: &[
             ADMIN,
-            option("quiet-for", "1h", "since when nobody must have used them"),
+            span(
+                "quiet-for",
+                "since when nobody must have used them; else 1h",
+            ),
             option("force", "", "ask no guard"),
         ],
     },
@@ -162,8 +238,8 @@ pub const COMMANDS: &[Usage] = &[
             ),
             option(
                 "http-port",
-                "80",
-                "where plain HTTP may be open beside https",
+                "PORT",
+                "where plain HTTP may be open beside https; else 80",
             ),
             option("json", "", "as JSON"),
         ],
@@ -179,13 +255,16 @@ pub const COMMANDS: &[Usage] = &[
         arguments: "CONSUMER",
         help: "make an API key and print it, once",
         options: &[
-            option(
-                "expires",
-                "WHEN",
-                "90d, 12h, 30m; in UTC 2027-01-31 or 2027-01-31T12:00:00Z",
-            ),
+            Opt {
+                form: Some(&SPAN),
+                ..option(
+                    "expires",
+                    "WHEN",
+                    "a span, or in UTC 2027-01-31 or 2027-01-31T12:00:00Z",
+                )
+            },
             option("metadata", "JSON", "an object, sent as X-Consumer-Metadata"),
-            RATE,
+            rate("how many requests the consumer may send, by all its keys"),
             BURST,
             KEYS_FILE,
         ],
@@ -194,20 +273,27 @@ pub const COMMANDS: &[Usage] = &[
         command: "keys limit",
         arguments: "CONSUMER",
         help: "set how many requests the consumer may send, by all its keys",
-        options: &[RATE, BURST, KEYS_FILE],
+        options: &[
+            required(rate("how many they are; none removes the limit")),
+            BURST,
+            KEYS_FILE,
+        ],
     },
     Usage {
         command: "keys import",
         arguments: "",
         help: "take in keys that a consumer has, one a line on standard input",
-        options: &[option("consumer", "CONSUMER", "whose they are"), KEYS_FILE],
+        options: &[
+            required(option("consumer", "CONSUMER", "whose they are")),
+            KEYS_FILE,
+        ],
     },
     Usage {
         command: "keys list",
         arguments: "",
         help: "print id, state, times, last use and consumer of each key",
         options: &[
-            option("unused", "90d", "only keys not used for so long"),
+            span("unused", "only keys not used for so long"),
             JSON,
             KEYS_FILE,
         ],
@@ -229,7 +315,10 @@ pub const COMMANDS: &[Usage] = &[
         arguments: "ID",
         help: "make and print a key in its place, made to be good as long",
         options: &[
-            option("overlap", "24h", "how long the old one is good too"),
+            required(span(
+                "overlap",
+                "how long the old one is good too, such as 24h",
+            )),
             KEYS_FILE,
         ],
     },
@@ -249,7 +338,7 @@ pub const COMMANDS: &[Usage] = &[
 
 /// What every command line may hold.
 pub const FLAGS: &[Opt] = &[
-    option("help", "", "print this"),
+    option("help", "", "print help; after a command, that command's"),
     option("version", "", "print the version"),
 ];
 
@@ -281,6 +370,16 @@ pub const EXIT_STATUS: &[(u8, &str)] = &[
     ),
 ];
 
+/// `[--name VALUE]`, without brackets where the command needs it.
+#[must_use]
+pub fn synopsis(option: &Opt) -> String {
+    if option.is_required {
+        shown(option)
+    } else {
+        format!("[{}]", shown(option))
+    }
+}
+
 /// `--name VALUE`.
 #[must_use]
 pub fn shown(option: &Opt) -> String {
@@ -290,39 +389,48 @@ pub fn shown(option: &Opt) -> String {
     }
 }
 
-/// What is wrong with what follows a first word such as `keys`. Displays with what would
-/// be right.
-#[derive(Debug, PartialEq, Eq)]
-pub struct UsageError {
-    command: &'static str,
-    takes: &'static str,
-    what: String,
+/// The command of these words, such as `keys add`.
+#[must_use]
+pub fn find(command: &str) -> Option<&'static Usage> {
+    COMMANDS.iter().find(|usage| usage.command == command)
 }
 
-impl UsageError {
-    /// `takes` is what may follow `command`.
-    #[must_use]
-    pub fn new(command: &'static str, takes: &'static str, what: &dyn fmt::Display) -> Self {
-        Self {
-            command,
-            takes,
-            what: what.to_string(),
+/// The second words of the commands whose first one is `group`, with the commands.
+pub fn second_words(group: &str) -> impl Iterator<Item = (&'static str, &'static Usage)> {
+    COMMANDS.iter().filter_map(move |usage| {
+        let (first, second) = usage.command.split_once(' ')?;
+        (first == group).then_some((second, usage))
+    })
+}
+
+/// First words, each once, and what they do.
+#[must_use]
+pub fn first_words() -> Vec<(&'static str, &'static str)> {
+    let mut words: Vec<(&str, &str)> = Vec::new();
+    for usage in COMMANDS {
+        let (first, help) = match usage.command.split_once(' ') {
+            Some((first, _)) => (first, about(first)),
+            None => (usage.command, usage.help),
+        };
+        if !words.iter().any(|(known, _)| *known == first) {
+            words.push((first, help));
         }
     }
+    words
 }
 
-impl fmt::Display for UsageError {
-    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            command,
-            takes,
-            what,
-        } = self;
-        write!(
-            to,
-            "{what}; origin-guard {command} takes {takes}; see origin-guard --help"
-        )
-    }
+/// What the commands are about whose first word is `group`.
+fn about(group: &str) -> &'static str {
+    let mut groups = GROUPS.iter();
+    let found = groups.find(|(known, _)| *known == group);
+    found.map_or("", |(_, about)| about)
 }
 
-impl Error for UsageError {}
+/// What follows a first word: a command, or a question for help.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Parsed<T> {
+    /// Help is asked for: of this command, or of the group of this name.
+    Help(&'static str),
+    /// What the command is to do.
+    Command(T),
+}
