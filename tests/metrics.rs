@@ -246,6 +246,8 @@ fn connections_are_counted_by_the_reason_of_their_end() {
     to_the_end(guard.connect(), "GET /");
     to_the_end(guard.connect(), "");
     watched.wait_for(&closed("head_timeout"), 2.0);
+    // Where nothing came, no request is counted.
+    watched.wait_for(&requests("bad_request", 408), 1.0);
     to_the_end(guard.connect(), "GET / HTTP/1.1\r\n\r\n");
     watched.wait_for(&closed("refused"), 1.0);
     to_the_end(
@@ -314,6 +316,16 @@ fn reloads_are_counted_by_result() {
     watched.wait_for("reloads_total{result=\"failure\"}", 1.0);
     std::fs::remove_file(&file).expect("removed");
     watched.guard.assert_serves();
+}
+
+#[test]
+fn a_reload_of_what_cannot_change_is_counted_as_ignored() {
+    let watched = Watched::with(&[]);
+    watched.wait_for("reloads_total{result=\"ignored\"}", 0.0);
+    watched.guard.signal(Signal::HUP);
+    watched.wait_for("reloads_total{result=\"ignored\"}", 1.0);
+    watched.wait_for("reloads_total{result=\"success\"}", 0.0);
+    watched.wait_for("reloads_total{result=\"failure\"}", 0.0);
 }
 
 #[test]

@@ -15,6 +15,7 @@ use std::process::Command;
 use network::Network;
 use server::{Says, Zone};
 use support::folder::Folder;
+use support::metrics::wait_for;
 use support::{Guard, SECRET, granted_request, installed};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_origin-guard");
@@ -56,6 +57,7 @@ fn start(network: &Network, root: &Folder, backends: &str) -> Guard {
             .env_clear()
             .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
             .env("LISTEN", "127.0.0.1:0")
+            .env("ADMIN_LISTEN", "127.0.0.1:0")
             .env("SHARED_SECRET", SECRET)
             .env("BACKEND", backends);
         Guard::spawn(&mut command)
@@ -156,6 +158,8 @@ fn a_name_is_a_502_until_it_resolves_and_each_address_is_tried() {
     let guard = start(&network, &root, "http://app.test:3001");
     let ask = || network.within(|| guard.ask(granted_request()));
     assert_eq!(ask().status, 502);
+    let counted = "backend_failures_total{backend=\"app.test:3001\",reason=\"unresolved\"} 1";
+    network.within(|| wait_for(guard.second_address(), &[counted.to_owned()]));
     // Nothing listens at the first two.
     let addresses = ips(&["127.0.0.8", "127.0.0.9", "::1"]);
     let says = Says::Addresses(addresses);

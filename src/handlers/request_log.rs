@@ -283,3 +283,25 @@ pub(super) fn refuse(refusal: &RequestError, peer: Peer, trusted: &TrustedProxie
     );
     reply::refused(refusal)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::{self, Totals};
+    use crate::net::UNIX_PEER;
+
+    /// No request to the real binary makes a handler panic.
+    #[test]
+    fn a_handler_that_panics_is_counted() {
+        metrics::register(counters::TABLE);
+        // A thread sees what was registered before it first counted.
+        let refused = std::thread::spawn(|| {
+            let error = RequestError::new(500, "panic");
+            refuse(&error, UNIX_PEER, &TrustedProxies::default()).status_code()
+        });
+        assert_eq!(refused.join().expect("it ends").0, 500);
+        let series = "origin_guard_requests_total{verdict=\"failed\",status=\"500\"} 1\n";
+        let text = Totals::now().text();
+        assert!(text.contains(series), "{text}");
+    }
+}

@@ -1,5 +1,6 @@
 //! What is counted of forwarded requests, by backend.
 
+use super::failure::Failure;
 use crate::metrics::{
     self, Counter, Family, Gauge, Histogram, LONG, SHORT, Series, Totals, declare_counters, labels,
 };
@@ -60,19 +61,27 @@ declare_counters! {
     BODY_MALFORMED = ENDED r#"reason="malformed_body""#;
 }
 
-/// What counts an exchange that broke for a reason other than the backend's.
-pub(super) fn broken(reason: &str) -> &'static Counter {
-    match reason {
-        "body_timeout" => &BODY_TIMEOUT,
-        "incomplete_body" => &BODY_INCOMPLETE,
-        "body_too_large" => &BODY_TOO_LARGE,
-        "write_timeout" => &WRITE_TIMEOUT,
-        "client_gone" => &CLIENT_GONE,
-        "tunnel_idle" => &TUNNEL_IDLE,
-        "full" => &FULL,
+/// What counts an exchange that broke for a reason other than the backend's, whose failures
+/// are counted by backend.
+pub(super) fn broken(failure: Failure) -> Option<&'static Counter> {
+    Some(match failure {
+        Failure::BodyTimeout => &BODY_TIMEOUT,
+        Failure::BodyIncomplete => &BODY_INCOMPLETE,
+        Failure::BodyTooLarge => &BODY_TOO_LARGE,
+        Failure::WriteTimeout => &WRITE_TIMEOUT,
+        Failure::ClientGone => &CLIENT_GONE,
+        Failure::TunnelIdle => &TUNNEL_IDLE,
+        Failure::Full => &FULL,
         // Each fault of a chunked body has a reason of its own.
-        _ => &BODY_MALFORMED,
-    }
+        Failure::BodyMalformed(_) => &BODY_MALFORMED,
+        Failure::Refused
+        | Failure::Unresolved
+        | Failure::ConnectTimeout
+        | Failure::Timeout
+        | Failure::Reset
+        | Failure::Tls(_)
+        | Failure::Malformed(_) => return None,
+    })
 }
 
 pub(super) static OPEN: Gauge = Gauge::new();
@@ -88,12 +97,13 @@ static LEVELS: &[Series] = &[
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 /// The reason where an origin answers 401 to the gateway's secret.
 pub(super) const SECRET_REFUSED: &str = "secret_refused";
-const REASONS: [&str; 7] = [
+const REASONS: [&str; 8] = [
     "refused",
     "unresolved",
     "connect_timeout",
     "timeout",
     "reset",
+    "tls",
     "malformed",
     SECRET_REFUSED,
 ];
@@ -127,6 +137,7 @@ impl BackendCounters {
         self.responses[class - 1].increment();
     }
 
+    /// Counts a failure of the backend, by one of `REASONS`.
     pub(super) fn failure(&self, reason: &str) {
         if let Some(counter) = self.of_reason(reason) {
             counter.increment();
@@ -180,6 +191,35 @@ impl RelayCounters {
             secret_refused: counters
                 .of_reason(SECRET_REFUSED)
                 .map_or(0, |counter| totals.of(counter)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_failure_is_counted_in_one_place() {
+        for failure in [
+            Failure::Refused,
+            Failure::Unresolved,
+            Failure::Full,
+            Failure::ConnectTimeout,
+            Failure::Timeout,
+            Failure::Reset,
+            Failure::Tls("unknown_issuer"),
+            Failure::Malformed("bare_lf"),
+            Failure::BodyTimeout,
+            Failure::BodyMalformed("bare_lf"),
+            Failure::BodyIncomplete,
+            Failure::BodyTooLarge,
+            Failure::WriteTimeout,
+            Failure::ClientGone,
+            Failure::TunnelIdle,
+        ] {
+            let by_backend = REASONS.contains(&failure.reason());
+            assert_ne!(by_backend, broken(failure).is_some(), "{failure}");
         }
     }
 }

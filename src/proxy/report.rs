@@ -101,10 +101,10 @@ impl Report {
             // The attempt to connect reports it, of each backend that it tries.
             End::Whole
             | End::Failed(Failure::Refused | Failure::Unresolved | Failure::ConnectTimeout) => {}
-            End::Failed(failure) if failure.is_backends() => {
-                backend_failed(relay, backend, failure, failure.detail());
-            }
-            End::Failed(failure) => broken(failure.reason()).increment(),
+            End::Failed(failure) => match broken(failure) {
+                Some(counter) => counter.increment(),
+                None => backend_failed(relay, backend, failure, failure.detail()),
+            },
             End::Closed => CLOSED.increment(),
         }
         if let Some(entry) = self.entry.take() {

@@ -45,9 +45,7 @@ impl Drop for PanicsWhenDropped {
 
 impl Handler for Panics {
     fn decide(&self, _: &RequestHead<'_, '_>, _: Peer) -> Decision {
-        let body = Cursor::new(b"fine".to_vec());
-        let reply = Response::new(200.into(), Vec::new(), body, Some(4), None);
-        Decision::Respond(reply.into())
+        Decision::Respond(status(200).into())
     }
 
     fn refuse(&self, _: &RequestError, _: Peer) -> Reply {
@@ -64,7 +62,34 @@ impl Handler for Panics {
     }
 }
 
-fn serve(handler: Panics) -> SocketAddr {
+/// Panics where it decides on a request for `/panic`.
+struct PanicsInDecision;
+
+impl Handler for PanicsInDecision {
+    fn decide(&self, head: &RequestHead<'_, '_>, _: Peer) -> Decision {
+        if head.target.path() == b"/panic" {
+            panic_any("decided");
+        }
+        Decision::Respond(status(200).into())
+    }
+
+    fn refuse(&self, refusal: &RequestError, _: Peer) -> Reply {
+        status(refusal.status)
+    }
+
+    fn tls_failed(&self, _: &TlsError, _: Peer) {}
+
+    fn failed(&self, _: u16) -> Reply {
+        unreachable!("nothing is forwarded");
+    }
+}
+
+fn status(status: u16) -> Reply {
+    let body = Cursor::new(b"fine".to_vec());
+    Response::new(status.into(), Vec::new(), body, Some(4), None)
+}
+
+fn serve(handler: impl Handler + 'static) -> SocketAddr {
     let group = ListenerGroup {
         addresses: vec![Address::Tcp(([127, 0, 0, 1], 0).into())],
         access: SocketAccess::default(),
@@ -116,6 +141,20 @@ fn a_panic_in_a_session_ends_that_session_alone() {
         assert_eq!(ask(&mut connect(), b"bad\r\n\r\n"), "");
         assert!(ask(&mut kept, GOOD).starts_with("HTTP/1.1 200 "));
         assert!(ask(&mut connect(), GOOD).starts_with("HTTP/1.1 200 "));
+    }
+}
+
+#[test]
+fn a_panic_in_a_decision_is_a_500_and_the_connection_goes_on() {
+    let address = serve(PanicsInDecision);
+    let mut stream = TcpStream::connect(address).expect("connects");
+    for (path, wanted) in [("/panic", 500), ("/", 200), ("/panic", 500), ("/", 200)] {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n");
+        let answer = ask(&mut stream, request.as_bytes());
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {wanted} ")),
+            "{answer}"
+        );
     }
 }
 

@@ -4,6 +4,7 @@ use crate::authority::{Authority, Key};
 use crate::both::{self, gateway, request};
 use crate::scripted::{Backend, ok};
 use crate::support::keys::KeyFile;
+use crate::support::metrics::wait_for;
 use crate::support::{Guard, SECRET};
 use crate::tls_server::TlsServer;
 
@@ -29,7 +30,9 @@ fn an_origin_whose_certificate_is_not_believed_gets_nothing_of_a_request() {
         (expired, "expired_certificate"),
     ] {
         let server = TlsServer::start(&issued, None);
-        let gateway = toward(&keys, &server, &good, &[]);
+        let watched = [("ADMIN_LISTEN", "127.0.0.1:0")];
+        let mut gateway = toward(&keys, &server, &good, &watched);
+        let admin = gateway.admin_before_gateway();
         for line in ["GET /", "POST /"] {
             let answer = gateway.ask(request(line, &key, "Content-Length: 0\r\n"));
             assert_eq!(answer.status, 502, "{reason}: {answer:?}");
@@ -38,6 +41,10 @@ fn an_origin_whose_certificate_is_not_believed_gets_nothing_of_a_request() {
         let line = gateway.wait_for_log(|line| line.contains("backend_failed"));
         assert!(line.contains("reason=tls"), "{line}");
         assert!(line.contains(&format!("detail=\"{reason}\"")), "{line}");
+        let url = server.url();
+        let origin = url.strip_prefix("https://").expect("a scheme");
+        let counted = format!("backend_failures_total{{backend=\"{origin}\",reason=\"tls\"}} 2");
+        wait_for(admin, &[counted]);
         assert!(server.connections() > 0 && server.received().is_empty());
     }
     // Or nothing would have come anyway.

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::net::TcpStream;
 
 use crate::peers::{assert_granted, assert_taken, raise_file_limit};
+use crate::support::metrics::wait_for;
 use crate::support::{Answer, Guard, SECRET, granted_request};
 
 /// `MAX_HEAD_BYTES`, unless it is set.
@@ -53,6 +54,7 @@ fn past_the_budget_the_largest_goes_and_of_equal_ones_the_one_that_began_first()
         ("SHARED_SECRET", SECRET),
         ("WORKERS", "1"),
         ("HEAD_TIMEOUT", "600"),
+        ("ADMIN_LISTEN", "127.0.0.1:0"),
     ]);
     let rest = |stream: &mut TcpStream, from: usize| {
         let _ = stream.write_all(&long_request(LONGEST)[from..]);
@@ -83,6 +85,9 @@ fn past_the_budget_the_largest_goes_and_of_equal_ones_the_one_that_began_first()
         "{statuses:?}"
     );
     assert_eq!(rest(&mut small, 1000), Some(200));
+    drop(large);
+    let closed = format!("connections_closed_total{{reason=\"memory\"}} {gone}");
+    wait_for(guard.second_address(), &[closed]);
 }
 
 /// Several times the budget, held in heads of `length` bytes.

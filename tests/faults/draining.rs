@@ -11,6 +11,7 @@ use crate::peers::{
     HALF_HEAD, assert_ends, assert_granted, eventually, raise_file_limit, read_granted,
     rest_of_head,
 };
+use crate::support::metrics::Watch;
 use crate::support::port::HeldPort;
 use crate::support::{Answer, Guard, PATIENCE, SECRET, granted_request};
 
@@ -163,7 +164,9 @@ fn a_half_head_at_sigterm_is_answered_once_it_is_whole_and_idle_ones_are_closed(
         ("DRAIN_TIMEOUT", "600"),
         ("HEAD_TIMEOUT", "600"),
         ("WORKERS", "1"),
+        ("ADMIN_LISTEN", "127.0.0.1:0"),
     ]);
+    let operator = Watch::begin(guard.second_address());
     let mut idle = guard.connect();
     assert_granted(&mut idle);
     let mut silent = guard.connect();
@@ -179,6 +182,9 @@ fn a_half_head_at_sigterm_is_answered_once_it_is_whole_and_idle_ones_are_closed(
         TcpStream::connect(guard.address).is_err()
     });
     assert!(guard.is_running(), "it waits for the half-sent head");
+    let counted = operator.end();
+    let closed = "origin_guard_connections_closed_total{reason=\"drain\"} 2\n";
+    assert!(counted.contains(closed), "{counted}");
     half.write_all(rest_of_head().as_bytes()).expect("sent");
     let answer = read_granted(&mut half);
     assert_eq!(answer.header("connection"), Some("close"));

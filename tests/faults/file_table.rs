@@ -10,6 +10,7 @@ use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use crate::peers::{
     HALF_HEAD, assert_ends, assert_granted, cpu_ticks, open_files, read_granted, rest_of_head,
 };
+use crate::support::metrics::wait_for;
 use crate::support::{Answer, Guard, SECRET, granted_request};
 
 fn asked(guard: &Guard) -> TcpStream {
@@ -56,6 +57,7 @@ fn for_four() -> Guard {
         ("SHARED_SECRET", SECRET),
         ("MAX_CONNECTIONS", "4"),
         ("WORKERS", "1"),
+        ("ADMIN_LISTEN", "127.0.0.1:0"),
     ])
 }
 
@@ -108,6 +110,8 @@ fn where_none_is_idle_the_new_one_is_turned_away_until_one_is() {
     for stream in &mut streams[1..] {
         assert_granted(stream);
     }
+    let closed = "connections_closed_total{reason=\"full\"} 200".to_owned();
+    wait_for(guard.second_address(), &[closed]);
 }
 
 #[test]

@@ -9,6 +9,7 @@ use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use crate::peers::{assert_ends, assert_granted, eventually, resident_kib};
+use crate::support::metrics::wait_for;
 use crate::support::{self, Answer, Guard, PATIENCE, SECRET, granted_request};
 
 /// Sends requests and reads nothing until the guard takes no more of them, or closes.
@@ -61,7 +62,11 @@ fn readers_that_never_read_cost_bounded_memory_and_nobody_else_an_answer() {
 
 #[test]
 fn write_timeout_closes_a_reader_that_never_reads() {
-    let guard = Guard::with(&[("SHARED_SECRET", SECRET), ("WRITE_TIMEOUT", "0.5")]);
+    let guard = Guard::with(&[
+        ("SHARED_SECRET", SECRET),
+        ("WRITE_TIMEOUT", "0.5"),
+        ("ADMIN_LISTEN", "127.0.0.1:0"),
+    ]);
     let mut reader = guard.connect();
     reader.set_write_timeout(Some(PATIENCE)).expect("set");
     let request = granted_request();
@@ -73,6 +78,8 @@ fn write_timeout_closes_a_reader_that_never_reads() {
     };
     assert!(is_end(error.kind()), "{error}");
     guard.assert_serves();
+    let closed = "connections_closed_total{reason=\"write_timeout\"} 1".to_owned();
+    wait_for(guard.second_address(), &[closed]);
 }
 
 #[test]

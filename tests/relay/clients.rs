@@ -1,6 +1,7 @@
 //! Clients that go, and clients that have said all.
 
-use crate::scripted::{client, get, granted, noise, ok, pair};
+use crate::scripted::{WATCHED, broken, client, get, granted, noise, ok, pair};
+use crate::support::metrics::wait_for;
 
 #[test]
 fn a_client_that_resets_ends_the_exchange() {
@@ -80,7 +81,7 @@ fn a_client_that_half_closes_behind_several_requests_gets_all_answers() {
 
 #[test]
 fn a_client_that_half_closes_within_its_body_is_told() {
-    let (backend, guard) = pair(&[]);
+    let (backend, guard) = pair(&[WATCHED]);
     for fields in ["Content-Length: 5\r\n", "Transfer-Encoding: chunked\r\n"] {
         let mut client = client(&guard);
         client.send(granted("POST / HTTP/1.1", fields));
@@ -91,6 +92,25 @@ fn a_client_that_half_closes_within_its_body_is_told() {
         // The backend must not take the part for the whole.
         peer.ends();
     }
+    wait_for(guard.second_address(), &[broken("incomplete_body", 2)]);
+}
+
+#[test]
+fn a_chunk_that_is_none_ends_the_exchange() {
+    let (backend, guard) = pair(&[WATCHED]);
+    let faults = ["x\r\n", "1\r\naa\r\n", "1\na\r\n"];
+    for fault in faults {
+        let mut client = client(&guard);
+        client.send(granted("POST / HTTP/1.1", "Transfer-Encoding: chunked\r\n") + "1\r\na\r\n");
+        let (mut peer, _) = backend.accept_head();
+        assert_eq!(peer.take(6), b"1\r\na\r\n");
+        client.send(fault);
+        let answer = client.answered(400);
+        assert_eq!(answer.head.field("connection"), Some("close"));
+        let (rest, _) = peer.rest();
+        assert!(!rest.ends_with(b"0\r\n\r\n"), "{}", rest.escape_ascii());
+    }
+    wait_for(guard.second_address(), &[broken("malformed_body", 3)]);
 }
 
 /// What a client still sends behind its last request does not reset the answer to it.

@@ -2,8 +2,9 @@
 
 use rustix::process::Signal;
 
-use crate::scripted::{client, get, granted, noise, ok, pair};
+use crate::scripted::{WATCHED, broken, client, get, granted, noise, ok, pair};
 use crate::support::Guard;
+use crate::support::metrics::Watch;
 
 fn assert_stops(guard: &mut Guard) {
     guard.wait_for_log(|line| line.contains("stopped"));
@@ -77,7 +78,8 @@ fn pipelined_requests_that_have_come_are_answered() {
 
 #[test]
 fn tunnels_and_event_streams_are_closed_at_once() {
-    let (backend, mut guard) = pair(&[("DRAIN_TIMEOUT", "600")]);
+    let (backend, mut guard) = pair(&[("DRAIN_TIMEOUT", "600"), WATCHED]);
+    let operator = Watch::begin(guard.second_address());
     let mut tunnel = client(&guard);
     let fields = "Connection: Upgrade\r\nUpgrade: websocket\r\n";
     tunnel.send(granted("GET / HTTP/1.1", fields));
@@ -110,6 +112,8 @@ fn tunnels_and_event_streams_are_closed_at_once() {
     // One that begins in the drain is closed, too.
     late_peer.send(stream);
     late_peer.rest();
+    let counted = operator.end();
+    assert!(counted.contains(&broken("closed", 3)), "{counted}");
     assert_stops(&mut guard);
 }
 

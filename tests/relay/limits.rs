@@ -4,8 +4,11 @@ use std::time::{Duration, Instant};
 
 use rustix::net::sockopt::set_socket_recv_buffer_size;
 
-use crate::scripted::{End, Silent, client, get, granted, guard_for, noise, ok, pair};
+use crate::scripted::{
+    End, Silent, WATCHED, broken, client, get, granted, guard_for, noise, ok, pair,
+};
 use crate::support::PATIENCE;
+use crate::support::metrics::wait_for;
 
 const BAD_GATEWAY_TIMEOUT: &str = r#"{"error":"Gateway timeout"}"#;
 
@@ -15,7 +18,7 @@ fn text(body: &[u8]) -> &str {
 
 #[test]
 fn a_body_that_is_too_long_is_a_413() {
-    let (backend, guard) = pair(&[("MAX_BODY_BYTES", "10")]);
+    let (backend, guard) = pair(&[("MAX_BODY_BYTES", "10"), WATCHED]);
     let length = |length: u64| granted("POST / HTTP/1.1", &format!("Content-Length: {length}\r\n"));
     let mut exact = client(&guard);
     exact.send(length(10) + "0123456789");
@@ -56,11 +59,16 @@ fn a_body_that_is_too_long_is_a_413() {
     chunked.ends();
     let (rest, _) = peer.rest();
     assert_eq!(text(&rest), "", "it is not ended as if whole");
+    let refused = "requests_total{verdict=\"bad_request\",status=\"413\"} 1".to_owned();
+    wait_for(
+        guard.second_address(),
+        &[refused, broken("body_too_large", 1)],
+    );
 }
 
 #[test]
 fn a_body_that_stops_is_a_408() {
-    let (backend, guard) = pair(&[("BODY_TIMEOUT", "0.5")]);
+    let (backend, guard) = pair(&[("BODY_TIMEOUT", "0.5"), WATCHED]);
     let mut client = client(&guard);
     client.send(granted("POST / HTTP/1.1", "Content-Length: 5\r\n"));
     let (mut peer, _) = backend.accept_head();
@@ -74,6 +82,7 @@ fn a_body_that_stops_is_a_408() {
     assert_eq!(answer.head.field("connection"), Some("close"));
     assert_eq!(client.ends(), End::Closed);
     peer.ends();
+    wait_for(guard.second_address(), &[broken("body_timeout", 1)]);
 }
 
 /// `BODY_TIMEOUT` stands still while the backend does not read.
@@ -102,7 +111,7 @@ fn a_backend_that_reads_slowly_is_no_fault_of_the_client() {
 #[test]
 fn a_backend_that_takes_no_connection_is_a_504() {
     let silent = Silent::new();
-    let limits = [("BACKEND_CONNECT_TIMEOUT", "0.5")];
+    let limits = [("BACKEND_CONNECT_TIMEOUT", "0.5"), WATCHED];
     let guard = guard_for(&silent.url(), &limits);
     let mut client = client(&guard);
     client.send(get("/"));
@@ -110,6 +119,15 @@ fn a_backend_that_takes_no_connection_is_a_504() {
     assert_eq!(text(&answer.body), BAD_GATEWAY_TIMEOUT);
     assert_eq!(answer.head.field("content-type"), Some("application/json"));
     assert_eq!(answer.head.field("connection"), None);
+    let url = silent.url();
+    let backend = url.strip_prefix("http://").expect("a scheme");
+    let failures = |reason: &str, count: u32| {
+        format!("backend_failures_total{{backend=\"{backend}\",reason=\"{reason}\"}} {count}")
+    };
+    wait_for(
+        guard.second_address(),
+        &[failures("connect_timeout", 1), failures("timeout", 0)],
+    );
 }
 
 #[test]
@@ -198,7 +216,7 @@ fn a_client_that_pauses_gets_the_whole_answer() {
 
 #[test]
 fn a_client_that_reads_nothing_is_given_up() {
-    let (backend, guard) = pair(&[("WRITE_TIMEOUT", "0.5")]);
+    let (backend, guard) = pair(&[("WRITE_TIMEOUT", "0.5"), WATCHED]);
     let mut client = client(&guard);
     client.send(get("/"));
     let (mut peer, _) = backend.accept_head();
@@ -211,6 +229,11 @@ fn a_client_that_reads_nothing_is_given_up() {
     let (rest, end) = client.rest();
     assert!(rest.len() < length);
     assert_eq!(end, End::Reset);
+    let closed = "connections_closed_total{reason=\"write_timeout\"} 1".to_owned();
+    wait_for(
+        guard.second_address(),
+        &[closed, broken("write_timeout", 1)],
+    );
 }
 
 /// What is left of an answer when the backend is done has the time of what is forwarded,
@@ -249,7 +272,7 @@ fn a_client_that_pauses_before_the_end_gets_it() {
 #[test]
 fn without_a_file_for_the_backend_it_is_a_503() {
     use rustix::process::{Pid, Resource, Rlimit, prlimit};
-    let (backend, guard) = pair(&[]);
+    let (backend, guard) = pair(&[WATCHED]);
     let mut client = client(&guard);
     client.send(get("/"));
     let (mut peer, _) = backend.accept_head();
@@ -274,4 +297,5 @@ fn without_a_file_for_the_backend_it_is_a_503() {
     let (mut peer, _) = backend.accept_head();
     peer.send(ok("a"));
     client.answered_with("a");
+    wait_for(guard.second_address(), &[broken("full", 1)]);
 }

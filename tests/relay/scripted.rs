@@ -432,6 +432,14 @@ pub(crate) fn guard_for(urls: &str, more: &[(&str, &str)]) -> Guard {
     Guard::with(&variables)
 }
 
+/// What a guard needs so that its `/metrics` can be read, at its second address.
+pub(crate) const WATCHED: (&str, &str) = ("ADMIN_LISTEN", "127.0.0.1:0");
+
+/// The line of `/metrics` that counts exchanges that ended for this reason.
+pub(crate) fn broken(reason: &str, count: u32) -> String {
+    format!("exchanges_broken_total{{reason=\"{reason}\"}} {count}")
+}
+
 /// A backend with a guard in front of it.
 pub(crate) fn pair(more: &[(&str, &str)]) -> (Backend, Guard) {
     let backend = Backend::new();

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::scripted::{End, Peer, client, get, granted, ok, pair};
+use crate::scripted::{End, Peer, WATCHED, broken, client, get, granted, ok, pair};
+use crate::support::metrics::{metrics, wait_for};
 
 const SWITCH: &str = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nX-A: 1\r\n\r\n";
 
@@ -133,7 +134,8 @@ fn an_upgrade_that_is_refused_is_an_answer_like_others() {
 
 #[test]
 fn a_tunnel_is_closed_when_nothing_passes_and_not_before() {
-    let (mut client, mut peer, _guard) = tunnel(&[
+    let (mut client, mut peer, guard) = tunnel(&[
+        WATCHED,
         ("TUNNEL_IDLE_TIMEOUT", "0.6"),
         ("BACKEND_TIMEOUT", "0.2"),
         ("BODY_TIMEOUT", "0.2"),
@@ -151,6 +153,11 @@ fn a_tunnel_is_closed_when_nothing_passes_and_not_before() {
     }
     client.ends();
     peer.ends();
+    let closed = "connections_closed_total{reason=\"idle\"} 1".to_owned();
+    let admin = guard.second_address();
+    wait_for(admin, &[closed, broken("tunnel_idle", 1)]);
+    let counted = metrics(admin);
+    assert!(counted.contains("class=\"1xx\"} 1\n"), "{counted}");
 }
 
 #[test]

@@ -21,6 +21,31 @@ pub fn get(admin: SocketAddr, path: &str) -> String {
     String::from_utf8(answer.body).expect("UTF-8")
 }
 
+/// A question that has begun: the guard waits for its end, also in a drain, in which it takes
+/// no other one.
+pub struct Watch(TcpStream);
+
+impl Watch {
+    /// Sends half of a request to the listener at `admin`.
+    pub fn begin(admin: SocketAddr) -> Self {
+        let mut stream = TcpStream::connect(admin).expect("connects");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        // The answer to the first one proves that the second one has come.
+        let both = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\nGET /metrics HTTP/1.1\r\n";
+        stream.write_all(both.as_bytes()).expect("sent");
+        Answer::read(&mut stream, false).expect("an answer");
+        Self(stream)
+    }
+
+    /// What `/metrics` says now.
+    pub fn end(mut self) -> String {
+        let rest = "Host: localhost\r\nConnection: close\r\n\r\n";
+        self.0.write_all(rest.as_bytes()).expect("sent");
+        let answer = Answer::read(&mut self.0, false).expect("an answer");
+        String::from_utf8(answer.body).expect("UTF-8")
+    }
+}
+
 /// Waits until `/metrics` has each of these lines, without their prefix.
 pub fn wait_for(admin: SocketAddr, lines: &[String]) {
     let since = Instant::now();

@@ -9,6 +9,7 @@ use crate::authority::{Authority, Issued, Key};
 use crate::backend::Backend;
 use crate::client::{TlsClient, config};
 use crate::guard;
+use crate::support::metrics::wait_for;
 use crate::support::{Answer, Guard, SECRET, command, complaints, granted_request};
 
 const BOTH: [&SupportedProtocolVersion; 2] = [&rustls::version::TLS12, &rustls::version::TLS13];
@@ -181,6 +182,9 @@ fn require_certificate_lets_the_secret_be_missing_and_not_wrong() {
             let answer: Answer = client.ask(head);
             assert_eq!(answer.status, status, "{field} {backend:?}");
         }
+        let counts = [("none", 2), ("current", 1), ("previous", 0)]
+            .map(|(secret, count)| format!("secret_used_total{{secret=\"{secret}\"}} {count}"));
+        wait_for(guard.second_address(), &counts);
         let mut client = TlsClient::plain(&guard, &setup.authority);
         ask(&mut client).expect_err("refused without a certificate");
     }

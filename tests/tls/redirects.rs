@@ -6,6 +6,7 @@ use std::process::Command;
 
 use crate::authority::{Authority, Key};
 use crate::guard;
+use crate::support::metrics::wait_for;
 use crate::support::port::HeldPort;
 use crate::support::{Guard, SECRET, command, complaints, installed};
 
@@ -21,13 +22,14 @@ impl Setup {
         let issued = authority.issue(Key::EcdsaPkcs8, &["one.test", "*.two.test"]);
         let port = HeldPort::new();
         let listen = format!("tls:{},redirect:127.0.0.1:0", port.address);
-        let guard = guard(&issued, &[&[("LISTEN", &*listen)], more].concat());
+        let variables = [("LISTEN", &*listen), ("ADMIN_LISTEN", "127.0.0.1:0")];
+        let guard = guard(&issued, &[&variables, more].concat());
         Self { guard, _port: port }
     }
 
     fn ask(&self, request: &str) -> crate::support::Answer {
         use std::io::Write as _;
-        let address = self.guard.second_address();
+        let address = self.guard.address_of(2);
         let mut stream = std::net::TcpStream::connect(address).expect("connects");
         stream
             .set_read_timeout(Some(crate::support::PATIENCE))
@@ -35,6 +37,14 @@ impl Setup {
         stream.write_all(request.as_bytes()).expect("sent");
         let is_head = request.starts_with("HEAD");
         crate::support::Answer::read(&mut stream, is_head).expect("an answer")
+    }
+
+    /// Waits until so many requests are counted under each verdict and status.
+    fn wait_for_counts(&self, counts: &[(&str, u16, usize)]) {
+        let lines = counts.iter().map(|(verdict, status, count)| {
+            format!("requests_total{{verdict=\"{verdict}\",status=\"{status}\"}} {count}")
+        });
+        wait_for(self.guard.second_address(), &lines.collect::<Vec<_>>());
     }
 
     fn get(&self, host: &str, target: &str, fields: &str) -> crate::support::Answer {
@@ -49,6 +59,7 @@ fn who_asks_for_a_name_of_ours_is_sent_to_https_and_others_are_not() {
     let setup = Setup::new("redirect", &[]);
     let wanted = "address=redirect:127.0.0.1:";
     setup.guard.wait_for_log(|line| line.contains(wanted));
+    let (mut redirected, mut misdirected) = (0, 0);
     for (host, target, location) in [
         ("one.test", "/a?b=c", Some("https://one.test/a?b=c")),
         ("ONE.test:80", "/", Some("https://one.test/")),
@@ -73,7 +84,13 @@ fn who_asks_for_a_name_of_ours_is_sent_to_https_and_others_are_not() {
         let port = format!(":{}", setup.guard.address.port());
         let got = got.map(|got| got.replacen(&port, "", 1));
         assert_eq!(got.as_deref(), location, "{host} {target}");
-        let status = if location.is_some() { 308 } else { 421 };
+        let status = if location.is_some() {
+            redirected += 1;
+            308
+        } else {
+            misdirected += 1;
+            421
+        };
         assert_eq!(answer.status, status, "{host} {target}");
         assert_eq!(answer.header("content-type"), Some("application/json"));
     }
@@ -85,6 +102,11 @@ fn who_asks_for_a_name_of_ours_is_sent_to_https_and_others_are_not() {
         308,
         "nothing is served"
     );
+    setup.wait_for_counts(&[
+        ("redirected", 308, redirected + 2),
+        ("misdirected", 421, misdirected + 1),
+        ("leaked", 403, 0),
+    ]);
 }
 
 #[test]
@@ -107,6 +129,7 @@ fn a_credential_in_the_clear_is_refused_and_said() {
             .status,
         308
     );
+    setup.wait_for_counts(&[("leaked", 403, 1), ("redirected", 308, 1)]);
 }
 
 #[test]
@@ -144,6 +167,11 @@ fn challenges_are_served_from_the_webroot_and_nothing_else_is() {
     for path in ["/secret", "/.well-known/secret", "/../secret"] {
         assert_eq!(get(path).status, 421, "{path}");
     }
+    setup.wait_for_counts(&[
+        ("challenge", 200, 2),
+        ("challenge", 404, 8),
+        ("misdirected", 421, 3),
+    ]);
     drop(setup);
     let _ = fs::remove_dir_all(&webroot);
 }
