@@ -132,6 +132,7 @@ fn one(
         let Exchange {
             outcome,
             certificate,
+            ..
         } = answer::ask(address, session(), request.as_bytes(), true);
         match outcome {
             Err(Failure::Connect(error)) => {
@@ -251,7 +252,7 @@ fn ends(name: &str, facts: &Facts, redaction: &Redaction) -> Finding {
             "renew it at the origin",
         );
     }
-    let names = facts.names.join(" ");
+    let names = facts.names_shown();
     Finding::note(
         ORIGIN,
         format_args!(

@@ -4,6 +4,7 @@
 pub mod certificates;
 pub mod client;
 pub mod client_certificates;
+mod names;
 pub mod server;
 
 use std::cell::RefCell;
@@ -13,9 +14,10 @@ use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
 use rustls::unbuffered::{
     ConnectionState, EncodeError, EncryptError, InsufficientSizeError, UnbufferedStatus,
 };
-use rustls::{CommonState, Error};
+use rustls::{CertificateError, CommonState, Error};
 
 use super::socket::{Read, Socket, Write};
+use names::OtherName;
 
 /// Largest record with its header (RFC 8446, section 5.2), and room for more of them.
 const INCOMING: usize = 36 * 1024;
@@ -96,6 +98,14 @@ impl std::fmt::Display for TlsError {
                  plain HTTP",
             ),
             Self::Truncated => to.write_str("the connection ended without close_notify"),
+            Self::Rustls(Error::InvalidCertificate(CertificateError::NotValidForNameContext {
+                expected,
+                presented,
+            })) => OtherName {
+                expected,
+                presented,
+            }
+            .fmt(to),
             Self::Rustls(error) => error.fmt(to),
         }
     }
@@ -125,6 +135,12 @@ impl TlsError {
             Self::Rustls(Error::AlertReceived(_)) => "alert",
             Self::Rustls(_) => "protocol",
         }
+    }
+}
+
+impl From<CertificateError> for TlsError {
+    fn from(why: CertificateError) -> Self {
+        Self::Rustls(Error::InvalidCertificate(why))
     }
 }
 

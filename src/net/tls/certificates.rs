@@ -18,6 +18,7 @@ use x509_cert::ext::pkix::{BasicConstraints, SubjectAltName};
 use x509_cert::{Certificate, Version};
 use zeroize::Zeroizing;
 
+use super::names::listed;
 use crate::private_file::{self, OpenError};
 
 /// How long before a certificate ends it is time to renew it.
@@ -346,6 +347,12 @@ impl fmt::Display for Facts {
 }
 
 impl Facts {
+    /// The first few of its names, for one line: `a.example, b.example and 3 more`.
+    #[must_use]
+    pub fn names_shown(&self) -> String {
+        listed(self.names.iter().map(String::as_str))
+    }
+
     /// Reads a certificate.
     ///
     /// # Errors
