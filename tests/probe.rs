@@ -16,3 +16,5 @@ mod origins;
 #[path = "probe/recorder.rs"]
 mod recorder;
 mod support;
+#[path = "probe/words.rs"]
+mod words;

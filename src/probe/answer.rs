@@ -50,6 +50,19 @@ pub(crate) struct Exchange {
     pub(crate) outcome: Result<Answer, Failure>,
     /// What the certificate says, where it was verified.
     pub(crate) certificate: Option<Facts>,
+    /// Whether the whole request was sent.
+    pub(crate) is_sent: bool,
+}
+
+impl Exchange {
+    /// One that has failed before a request was sent.
+    pub(crate) fn failed(failure: Failure) -> Self {
+        Self {
+            outcome: Err(failure),
+            certificate: None,
+            is_sent: false,
+        }
+    }
 }
 
 /// Sends `request` over a connection of its own, and reads the answer.
@@ -61,10 +74,7 @@ pub(crate) fn ask(
 ) -> Exchange {
     match Connection::open(address, session) {
         Ok(connection) => ask_over(connection, request, is_head),
-        Err(failure) => Exchange {
-            outcome: Err(failure),
-            certificate: None,
-        },
+        Err(failure) => Exchange::failed(failure),
     }
 }
 
@@ -76,6 +86,7 @@ pub(crate) fn ask_over(mut connection: Connection, request: &[u8], is_head: bool
     Exchange {
         outcome,
         certificate: connection.certificate(),
+        is_sent: connection.is_sent(),
     }
 }
 

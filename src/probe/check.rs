@@ -77,6 +77,11 @@ impl Check {
         matches!(self, Self::Right | Self::RightAgain)
     }
 
+    /// Whether it says nothing where the header's name has no hyphen.
+    pub(super) fn needs_hyphen(self) -> bool {
+        matches!(self, Self::Underscores | Self::Dots)
+    }
+
     pub(super) fn is_head(self) -> bool {
         self == Self::NothingInHead
     }

@@ -34,11 +34,6 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
-    /// Whether no byte of a request was sent.
-    pub(crate) fn is_before_request(&self) -> bool {
-        matches!(self, Self::Connect(_)) || self.is_unverifiable()
-    }
-
     /// Whether the certificate cannot be verified.
     pub(crate) fn is_unverifiable(&self) -> bool {
         matches!(
@@ -56,6 +51,7 @@ pub(crate) struct Connection {
     deadline: Instant,
     /// What came before all had been sent.
     early: Vec<u8>,
+    is_sent: bool,
 }
 
 impl Connection {
@@ -74,6 +70,7 @@ impl Connection {
             transport,
             deadline: Instant::now() + CONNECT,
             early: Vec::new(),
+            is_sent: false,
         };
         connection.connect()?;
         if let Some(session) = session {
@@ -126,7 +123,10 @@ impl Connection {
                 failed @ Write::Failed(_) => failed,
             };
             match written {
-                Write::Bytes(count) => sent += count,
+                Write::Bytes(count) => {
+                    sent += count;
+                    self.is_sent = sent == request.len() && self.transport.unflushed() == 0;
+                }
                 // The other side may have said why before it closed.
                 Write::Failed(_)
                     if self.transport.tls().is_none_or(|tls| tls.error().is_none()) =>
@@ -136,7 +136,7 @@ impl Connection {
                 }
                 Write::Failed(error) => return Err(self.failure(error)),
             }
-            if sent == request.len() && self.transport.unflushed() == 0 {
+            if self.is_sent {
                 return Ok(());
             }
             match self.transport.read(&mut bytes) {
@@ -147,6 +147,12 @@ impl Connection {
                 Read::Failed(error) => return Err(self.failure(error)),
             }
         }
+    }
+
+    /// Whether the whole of a request has left this process, after the handshake where
+    /// there is one.
+    pub(crate) fn is_sent(&self) -> bool {
+        self.is_sent
     }
 
     /// Reads once, and waits for it. `Ok(0)` is the end.

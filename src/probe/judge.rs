@@ -1,13 +1,15 @@
 //! Outcomes -> verdicts.
 
-use std::time::{Duration, SystemTime};
+use std::io::{self, ErrorKind};
 
-use rustls::{AlertDescription, CertificateError, Error as RustlsError};
+use rustls::{AlertDescription, Error as RustlsError};
 
 use super::answer::Answer;
+use super::certificate::{Certificate, remedy};
 use super::check::Check;
 use super::connection::Failure;
-use super::report::{Finding, Verdict};
+use super::report::Finding;
+use super::rules::Rule;
 use crate::net::tls::TlsError;
 
 /// What a check has come to.
@@ -31,11 +33,11 @@ pub(super) fn judge(asked: &[Asked], header: &str, is_here: bool) -> Vec<Finding
         ..Judge::new(asked)
     };
     let finding = |asked: &Asked| {
-        let (verdict, detail) = judge.verdict(asked);
+        let (rule, detail) = judge.verdict(asked);
         Finding {
             check: asked.check.label(header),
             answer: shown(&asked.outcome),
-            verdict,
+            verdict: rule.verdict(),
             detail,
         }
     };
@@ -88,134 +90,142 @@ impl Judge {
         }
     }
 
-    fn verdict(&self, asked: &Asked) -> (Verdict, String) {
+    fn verdict(&self, asked: &Asked) -> (Rule, String) {
         match (&asked.outcome, asked.check) {
             (_, check) if check.is_right() => self.right(asked),
             (Ok(answer), Check::PlainHttp(_)) => self.plain(answer),
             (Ok(answer), Check::Backend(_)) => backend(answer, self.is_here),
-            (Err(failure), Check::PlainHttp(_) | Check::Backend(_)) => other_port(failure),
+            (Err(failure), Check::PlainHttp(_)) => {
+                other_port(failure, Rule::PlainClosed, Rule::PlainUnknown)
+            }
+            (Err(failure), Check::Backend(_)) => {
+                other_port(failure, Rule::BackendClosed, Rule::BackendUnknown)
+            }
             (Ok(answer), check) => self.denial(check, answer.status),
             (Err(failure), _) => self.no_answer(failure),
         }
     }
 
     /// What is to be let in.
-    fn right(&self, asked: &Asked) -> (Verdict, String) {
-        let (verdict, detail) = of_right_secret(&asked.outcome);
-        if asked.check == Check::RightAgain && self.granted.is_some() && verdict != Verdict::Ok {
-            return (Verdict::Inconclusive, SHUT_OUT.into());
+    fn right(&self, asked: &Asked) -> (Rule, String) {
+        let (rule, detail) = of_right_secret(&asked.outcome);
+        let is_at_end = asked.check == Check::RightAgain;
+        if is_at_end && self.granted.is_some() && rule != Rule::GatewayLetIn {
+            return (Rule::GatewayUnknown, SHUT_OUT.into());
         }
-        (verdict, detail)
+        (rule, detail)
     }
 
     /// What is to be denied, and was answered with `status`.
-    fn denial(&self, check: Check, status: u16) -> (Verdict, String) {
-        let verdict = |verdict, detail: String| (verdict, detail);
+    fn denial(&self, check: Check, status: u16) -> (Rule, String) {
+        let unknown = |why: &str| (Rule::DenialUnknown, why.to_owned());
         let same = self.granted == Some(status);
         match status {
-            401 => verdict(Verdict::Ok, "denied".into()),
+            401 => (Rule::Denied, "denied".into()),
             403 if self.granted.is_some() && self.still_listens => {
-                verdict(Verdict::Ok, "denied".into())
+                (Rule::DeniedOtherwise, "denied".into())
             }
-            403 if self.granted.is_some() => verdict(Verdict::Inconclusive, SHUT_OUT.into()),
-            403 if self.has_secret => verdict(
-                Verdict::Inconclusive,
+            403 if self.granted.is_some() => unknown(SHUT_OUT),
+            403 if self.has_secret => unknown(
                 "403 with the secret too, so it may be this address that is refused; ask from the \
-                 gateway's address"
-                    .into(),
+                 gateway's address",
             ),
-            403 => verdict(
-                Verdict::Inconclusive,
-                "it may be this address that is refused; name the secret by --secret-file".into(),
+            403 => {
+                unknown("it may be this address that is refused; name the secret by --secret-file")
+            }
+            429 => unknown(SHUT_OUT),
+            200..=299 => (Rule::GotThrough, let_in(check).into()),
+            500..=599 => unknown(
+                "the origin failed, so nobody can tell whether it was let in; look at its log",
             ),
-            429 => verdict(Verdict::Inconclusive, SHUT_OUT.into()),
-            200..=299 => verdict(Verdict::Hole, let_in(check).into()),
-            500..=599 => verdict(
-                Verdict::Inconclusive,
-                "the origin failed, so nobody can tell whether it was let in".into(),
-            ),
-            _ if same => verdict(
-                Verdict::Inconclusive,
-                format!(
-                    "{status} with the secret too; probe a path that answers 200 with the secret"
-                ),
-            ),
-            _ if self.granted.is_some() => verdict(Verdict::Ok, "denied".into()),
-            _ if self.has_secret => verdict(
-                Verdict::Inconclusive,
-                format!(
-                    "{status}, and the right secret is not let in either; probe a path that \
-                     answers 200 with the secret"
-                ),
-            ),
-            _ => verdict(
-                Verdict::Inconclusive,
-                format!("{status} may come from the application; name the secret by --secret-file"),
-            ),
+            _ if same => unknown(&format!(
+                "{status} with the secret too; probe a path that answers 200 with the secret"
+            )),
+            _ if self.granted.is_some() => (Rule::DeniedOtherwise, "denied".into()),
+            _ if self.has_secret => unknown(&format!(
+                "{status}, and the right secret is not let in either; probe a path that answers \
+                 200 with the secret"
+            )),
+            _ => unknown(&format!(
+                "{status} may come from the application; name the secret by --secret-file"
+            )),
         }
     }
 
-    fn no_answer(&self, failure: &Failure) -> (Verdict, String) {
+    fn no_answer(&self, failure: &Failure) -> (Rule, String) {
         match failure {
-            Failure::Closed if self.granted.is_some() && self.still_listens => {
-                (Verdict::Ok, "denied by closing the connection".into())
-            }
+            Failure::Closed if self.granted.is_some() && self.still_listens => (
+                Rule::DeniedOtherwise,
+                "denied by closing the connection".into(),
+            ),
             Failure::Closed | Failure::Connect(_) | Failure::Late if self.granted.is_some() => {
-                (Verdict::Inconclusive, SHUT_OUT.into())
+                (Rule::DenialUnknown, SHUT_OUT.into())
             }
-            _ => (Verdict::Inconclusive, explained(failure)),
+            _ => (Rule::DenialUnknown, explained(failure)),
         }
     }
 
     /// What plain HTTP beside https answers without a secret.
-    fn plain(&self, answer: &Answer) -> (Verdict, String) {
+    fn plain(&self, answer: &Answer) -> (Rule, String) {
         match answer.status {
-            300..=399 if leads_to_https(answer) => (Verdict::Ok, "sends to https".into()),
+            300..=399 if leads_to_https(answer) => (Rule::PlainToHttps, "sends to https".into()),
             401 | 403 => (
-                Verdict::Warning,
+                Rule::PlainAsks,
                 "it asks for the secret without TLS: who sends it there shows it to everybody \
                  on the way; answer 308 to https there, or close the port"
                     .into(),
             ),
             200..=299 => (
-                Verdict::Hole,
-                "let in over plain HTTP without a secret".into(),
+                Rule::PlainOpen,
+                "let in over plain HTTP without a secret; answer 308 to https there, or close the \
+                 port"
+                    .into(),
             ),
-            status if self.granted.is_some_and(|granted| granted != status) && status < 429 => {
-                (Verdict::Ok, "not served there".into())
+            status if self.granted.is_some_and(|granted| granted != status) && is_told(status) => {
+                (Rule::PlainNotServed, "not served there".into())
             }
-            status => self.denial(Check::Nothing, status),
+            status => {
+                let (_, why) = self.denial(Check::Nothing, status);
+                (Rule::PlainUnknown, why)
+            }
         }
     }
 }
 
+/// Whether a status tells of the path, not of the server or of who asks.
+fn is_told(status: u16) -> bool {
+    status != 429 && status < 500
+}
+
 /// What the answer to the right secret tells.
-pub(super) fn of_right_secret(outcome: &Result<Answer, Failure>) -> (Verdict, String) {
-    let (verdict, detail) = match outcome {
-        Err(failure) => return (Verdict::Inconclusive, explained(failure)),
-        Ok(answer) if is_let_in(answer.status) => (Verdict::Ok, "let in"),
+pub(super) fn of_right_secret(outcome: &Result<Answer, Failure>) -> (Rule, String) {
+    let (rule, detail) = match outcome {
+        Err(failure) => return (Rule::GatewayUnknown, explained(failure)),
+        Ok(answer) if is_let_in(answer.status) => (Rule::GatewayLetIn, "let in"),
         Ok(answer) => match answer.status {
             401 => (
-                Verdict::Fault,
+                Rule::GatewayRefused,
                 "the secret is refused; is it the one that the gateway sends, in this header?",
             ),
             403 => (
-                Verdict::Inconclusive,
-                "the secret is refused, or this address is, by ALLOW_FROM, a firewall or a ban",
+                Rule::GatewayUnknown,
+                "the secret is refused, or this address is, by ALLOW_FROM, a firewall or a ban; \
+                 ask from the gateway's address",
             ),
-            429 => (Verdict::Inconclusive, SHUT_OUT),
+            429 => (Rule::GatewayUnknown, SHUT_OUT),
             400 => (
-                Verdict::Inconclusive,
+                Rule::GatewayUnknown,
                 "the request is refused as a bad one, by whoever came to it; probe a path that \
                  answers 200 with the secret",
             ),
             _ => (
-                Verdict::Inconclusive,
-                "the origin failed, so nobody can tell whether it let the secret in",
+                Rule::GatewayUnknown,
+                "the origin failed, so nobody can tell whether it let the secret in; look at its \
+                 log",
             ),
         },
     };
-    (verdict, detail.to_owned())
+    (rule, detail.to_owned())
 }
 
 /// What has got through, and how to mend it.
@@ -230,42 +240,42 @@ fn let_in(check: Check) -> &'static str {
         Check::Underscores | Check::Dots => {
             "let in by another name; remove this header before the application sees it"
         }
-        _ => "let in without the right secret",
+        _ => "let in without the right secret; have the origin check it on this path, too",
     }
 }
 
 /// What a backend answers that is asked directly, without a secret.
-fn backend(answer: &Answer, is_here: bool) -> (Verdict, String) {
+fn backend(answer: &Answer, is_here: bool) -> (Rule, String) {
     match answer.status {
-        401 => (Verdict::Ok, "it asks for credentials itself".into()),
-        300..=399 if leads_to_https(answer) => (Verdict::Ok, "sends to https".into()),
+        401 => (Rule::BackendDenies, "it asks for credentials itself".into()),
+        300..=399 if leads_to_https(answer) => (Rule::BackendDenies, "sends to https".into()),
         400 | 403 | 429 | 500..=599 => (
-            Verdict::Inconclusive,
+            Rule::BackendUnknown,
             format!(
                 "{} tells neither that it serves nor that it denies; close the port to others",
                 answer.status
             ),
         ),
         _ if is_here => (
-            Verdict::Inconclusive,
+            Rule::BackendReachedHere,
             "it answers this machine, as it must; ask from another one to learn whether others \
              reach it"
                 .into(),
         ),
         _ => (
-            Verdict::Hole,
+            Rule::BackendReached,
             "reached around the guard; bind it to 127.0.0.1".into(),
         ),
     }
 }
 
 /// What is wrong at a port that is best closed.
-fn other_port(failure: &Failure) -> (Verdict, String) {
+fn other_port(failure: &Failure, closed: Rule, unknown: Rule) -> (Rule, String) {
     match failure {
-        Failure::Connect(_) => (Verdict::Ok, "closed".into()),
-        Failure::Closed => (Verdict::Ok, "nothing is served there".into()),
+        Failure::Connect(_) => (closed, "closed".into()),
+        Failure::Closed => (closed, "nothing is served there".into()),
         _ => (
-            Verdict::Inconclusive,
+            unknown,
             format!("the port is open, and {}", explained(failure)),
         ),
     }
@@ -283,14 +293,16 @@ fn leads_to_https(answer: &Answer) -> bool {
     scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case("https://"))
 }
 
-/// Why there is no answer, for the operator.
+/// Why there is no answer, for the operator, and what to do.
 pub(super) fn explained(failure: &Failure) -> String {
     match failure {
-        Failure::Connect(error) => format!("no connection can be made: {error}"),
-        Failure::Tls(TlsError::Rustls(RustlsError::InvalidCertificate(why))) => unverified(why),
+        Failure::Connect(error) => format!("no connection can be made: {error}; {}", way(error)),
+        Failure::Tls(TlsError::Rustls(RustlsError::InvalidCertificate(why))) => {
+            format!("{}; {}", Certificate(why), remedy(why))
+        }
         Failure::Tls(TlsError::Truncated) => {
             "it ends the connection in the handshake: this port speaks no TLS, or this address is \
-             refused, as by ALLOW_FROM"
+             refused, as by ALLOW_FROM; look at the port, or ask from the gateway's address"
                 .into()
         }
         Failure::Tls(TlsError::Rustls(RustlsError::AlertReceived(
@@ -301,32 +313,35 @@ pub(super) fn explained(failure: &Failure) -> String {
         Failure::Tls(TlsError::Rustls(RustlsError::InvalidMessage(_))) => {
             "what answers there is no TLS; is it the port of https?".into()
         }
-        Failure::Tls(error) => format!("TLS fails: {error}"),
-        Failure::Closed => "it ends the connection without an answer".into(),
-        Failure::Malformed(reason) => format!("what it answers is not HTTP ({reason})"),
-        Failure::Late => "it answers nothing in ten seconds".into(),
-        Failure::System(error) => format!("this machine denies it: {error}"),
+        Failure::Tls(error) => {
+            format!("TLS fails: {error}; look at it with: openssl s_client -connect HOST:PORT")
+        }
+        Failure::Closed => {
+            "it ends the connection without an answer; look at the origin's log, or ask from the \
+             gateway's address"
+                .into()
+        }
+        Failure::Malformed(reason) => {
+            format!("what it answers is not HTTP ({reason}); is it the port of the origin?")
+        }
+        Failure::Late => {
+            "it answers nothing in ten seconds; look at the origin's log, or probe another path"
+                .into()
+        }
+        Failure::System(error) => {
+            format!("this machine denies it: {error}; look at its limits and its firewall")
+        }
     }
 }
 
-/// Why a certificate cannot be verified, and what to do.
-fn unverified(why: &CertificateError) -> String {
-    match why {
-        CertificateError::ExpiredContext { not_after, .. } => {
-            let end = SystemTime::UNIX_EPOCH + Duration::from_secs(not_after.as_secs());
-            format!("it ended {}; renew it", httpdate::fmt_http_date(end))
+/// What to do where no connection can be made.
+fn way(error: &io::Error) -> &'static str {
+    match error.kind() {
+        ErrorKind::ConnectionRefused => "does the origin run, and is this its port?",
+        ErrorKind::TimedOut => {
+            "is it the right address? A firewall may let the gateway in alone: ask from its address"
         }
-        CertificateError::Expired => "it has ended; renew it".into(),
-        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-            "it is not valid yet; look at both clocks".into()
-        }
-        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-            "it is for another name than the URL's".into()
-        }
-        CertificateError::UnknownIssuer => "its issuer is not trusted; serve the whole chain, or \
-                                            name the file of its authority by --ca-file"
-            .into(),
-        other => format!("it cannot be verified: {other}"),
+        _ => "look at the address, and at the way there",
     }
 }
 
@@ -336,7 +351,10 @@ mod tests {
 
     #[test]
     fn a_backend_that_answers_this_machine_alone_is_no_hole() {
-        for (is_here, wanted) in [(true, Verdict::Inconclusive), (false, Verdict::Hole)] {
+        for (is_here, wanted) in [
+            (true, Rule::BackendReachedHere),
+            (false, Rule::BackendReached),
+        ] {
             assert_eq!(backend(&Answer::of(200), is_here).0, wanted);
         }
     }

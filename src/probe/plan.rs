@@ -11,16 +11,14 @@ pub(super) const MOST_PORTS: usize = MOST_REQUESTS - AT_URL_AND_BESIDE;
 
 /// What is asked at the URL itself. The right secret comes first and last: whatever is
 /// denied in between is denied for what it is, not because the origin has had enough of us.
-pub(super) fn at_url(header: &str, has_secret: bool) -> Vec<Check> {
+pub(super) fn at_url(has_secret: bool) -> Vec<Check> {
     use Check::{
         Dots, Empty, Nothing, NothingAgain, NothingInHead, Right, RightAgain, RightAndMore,
         RightThenWrong, Underscores, Wrong, WrongThenRight,
     };
     let mut checks = vec![Right, Nothing, NothingInHead, Empty, Wrong];
     checks.extend([RightThenWrong, WrongThenRight, RightAndMore]);
-    if header.contains('-') {
-        checks.extend([Underscores, Dots]);
-    }
+    checks.extend([Underscores, Dots]);
     checks.push(if has_secret { RightAgain } else { NothingAgain });
     checks
 }
@@ -40,7 +38,7 @@ mod tests {
     fn there_are_never_more_requests_than_promised() {
         let ports: Vec<_> = (1..=18).collect();
         assert_eq!(ports.len(), MOST_PORTS);
-        let all = at_url("X-Shared-Secret", true).len() + elsewhere(Some(80), &ports).len();
+        let all = at_url(true).len() + elsewhere(Some(80), &ports).len();
         assert_eq!(all, MOST_REQUESTS);
     }
 }

@@ -26,7 +26,17 @@ pub(super) enum Verdict {
 }
 
 impl Verdict {
-    fn name(self) -> &'static str {
+    /// The exit status of a report in which nothing is worse: 0 where all is denied that must
+    /// be, 1 where something got through or is at fault, 2 where it cannot be told.
+    pub(super) fn status(self) -> u8 {
+        match self {
+            Self::Hole | Self::Fault => 1,
+            Self::Inconclusive => 2,
+            Self::Note | Self::Skipped | Self::Ok | Self::Warning => 0,
+        }
+    }
+
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::Note => "note",
             Self::Skipped => "skipped",
@@ -58,9 +68,11 @@ pub struct Report {
     /// The address that was asked.
     pub(super) address: Option<String>,
     pub(super) header: String,
+    /// What was announced.
+    pub(super) forecast: usize,
     /// How many requests were sent.
     pub(super) requests: usize,
-    /// How many of them were meant to be denied.
+    /// How many of them were answered with 401, 403 or 429.
     pub(super) denials: usize,
     pub(super) findings: Vec<Finding>,
     pub(super) json: bool,
@@ -72,15 +84,10 @@ impl Report {
         verdicts.max().unwrap_or(Verdict::Inconclusive)
     }
 
-    /// The exit status of the command: 0 where all is denied that must be, 1 where
-    /// something got through or is at fault, 2 where it cannot be told.
+    /// The exit status of the command.
     #[must_use]
     pub fn status(&self) -> u8 {
-        match self.worst() {
-            Verdict::Hole | Verdict::Fault => 1,
-            Verdict::Inconclusive => 2,
-            _ => 0,
-        }
+        self.worst().status()
     }
 
     /// What is printed.
@@ -89,11 +96,32 @@ impl Report {
         if self.json { self.json() } else { self.table() }
     }
 
-    fn summary(&self) -> String {
-        let count = |verdict| {
-            let of = |finding: &&Finding| finding.verdict == verdict;
-            self.findings.iter().filter(of).count()
+    fn count(&self, verdict: Verdict) -> usize {
+        let of = |finding: &&Finding| finding.verdict == verdict;
+        self.findings.iter().filter(of).count()
+    }
+
+    /// `11 requests sent, 9 of them denied (401, 403 or 429); 3 checks skipped`.
+    fn counts(&self) -> String {
+        let plural = |count, one: &str| match count {
+            1 => format!("1 {one}"),
+            count => format!("{count} {one}s"),
         };
+        let requests = plural(self.requests, "request");
+        // Writing to a string cannot fail.
+        let mut text = format!("{requests} sent");
+        if self.requests > 0 {
+            let _ = write!(text, ", {} of them denied (401, 403 or 429)", self.denials);
+        }
+        let skipped = self.count(Verdict::Skipped);
+        if skipped > 0 {
+            let _ = write!(text, "; {} skipped", plural(skipped, "check"));
+        }
+        text
+    }
+
+    fn summary(&self) -> String {
+        let count = |verdict| self.count(verdict);
         let counts = [
             Verdict::Hole,
             Verdict::Fault,
@@ -124,14 +152,7 @@ impl Report {
         let address = self.address.as_deref().unwrap_or("no address");
         // Writing to a string cannot fail.
         let mut text = String::new();
-        let _ = writeln!(
-            text,
-            "{} ({address}), header {}, {} request{}\n",
-            self.url,
-            self.header,
-            self.requests,
-            if self.requests == 1 { "" } else { "s" }
-        );
+        let _ = writeln!(text, "{} ({address}), header {}\n", self.url, self.header);
         for finding in &self.findings {
             let line = format!(
                 "{:<verdict$}  {:<check$}  {:<answer$}  {}",
@@ -142,7 +163,7 @@ impl Report {
             );
             let _ = writeln!(text, "{}", Printable(line.trim_end()));
         }
-        let _ = writeln!(text, "\n{}", self.summary());
+        let _ = writeln!(text, "\n{}\n{}", self.counts(), self.summary());
         text
     }
 
@@ -164,8 +185,9 @@ impl Report {
             "url": self.url,
             "address": self.address,
             "header": self.header,
+            "requests_at_most": self.forecast,
             "requests": self.requests,
-            "denials_expected": self.denials,
+            "denials": self.denials,
             "result": result.name(),
             "findings": findings,
         });
@@ -188,6 +210,7 @@ mod tests {
             url: "http://127.0.0.1:1".to_owned(),
             address: None,
             header: "X-Shared-Secret".to_owned(),
+            forecast: 1,
             requests: 1,
             denials: 1,
             findings: verdicts.iter().map(finding).collect(),

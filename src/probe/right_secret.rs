@@ -4,7 +4,7 @@ use super::answer::{Answer, Exchange, ask_over};
 use super::check::{Check, Request};
 use super::connection::{Connection, Failure};
 use super::judge::of_right_secret;
-use super::report::Verdict;
+use super::rules::Rule;
 use crate::auth::secrets::Text;
 use crate::http1::names::is_own_challenge;
 
@@ -45,26 +45,23 @@ impl RightSecret<'_> {
         };
         match request.bytes(Check::Right) {
             Some(bytes) => ask_over(connection, &bytes, false),
-            None => Exchange {
-                outcome: Err(Failure::Malformed("no_secret")),
-                certificate: None,
-            },
+            None => Exchange::failed(Failure::Malformed("no_secret")),
         }
     }
 }
 
 /// What the answer tells, and why where it tells nothing.
 pub(crate) fn taken(outcome: &Result<Answer, Failure>) -> (Taken, String) {
-    let (verdict, why) = of_right_secret(outcome);
+    let (rule, why) = of_right_secret(outcome);
     let by_guard = || {
         let answer = outcome.as_ref().ok();
         let challenge = answer.and_then(|answer| answer.field("www-authenticate"));
         challenge.is_some_and(|challenge| is_own_challenge(challenge.as_bytes()))
     };
-    let taken = match verdict {
-        Verdict::Ok => Taken::Yes,
-        Verdict::Fault if by_guard() => Taken::No,
-        Verdict::Fault => Taken::Unauthorized,
+    let taken = match rule {
+        Rule::GatewayLetIn => Taken::Yes,
+        Rule::GatewayRefused if by_guard() => Taken::No,
+        Rule::GatewayRefused => Taken::Unauthorized,
         _ => Taken::Unknown,
     };
     (taken, why)

@@ -9,12 +9,13 @@ use std::time::SystemTime;
 
 use rustls::pki_types::ServerName;
 
-use super::answer::{Exchange, ask};
+use super::answer::{Answer, Exchange, ask};
 use super::args::ProbeArgs;
 use super::check::{Check, Request};
 use super::connection::Failure;
 use super::judge::{Asked, explained, judge};
-use super::report::{Finding, Report, Verdict};
+use super::report::{Finding, Report};
+use super::rules::Rule;
 use super::target::Target;
 use super::{plan, tells};
 use crate::auth::keygen;
@@ -24,6 +25,7 @@ use crate::auth::secrets::Text;
 use crate::config::{ValueError, field_name};
 use crate::http1::names::SHARED_SECRET;
 use crate::net::Address;
+use crate::net::resolve::ResolveError;
 use crate::net::tls::TlsError;
 use crate::net::tls::certificates::{Facts, RENEWAL};
 use crate::net::tls::client::{TlsClient, TlsClientError};
@@ -84,7 +86,6 @@ pub fn run(
     announce: impl FnOnce(&str),
 ) -> Result<Report, ProbeError> {
     let mut probe = Probe::new(args, variable)?;
-    announce(&probe.announcement());
     let found = match args.resolve {
         Some(place) => Ok(vec![place.ip]),
         None => args.target.addresses(),
@@ -92,17 +93,19 @@ pub fn run(
     let addresses = match found {
         Ok(addresses) => addresses,
         Err(error) => {
-            probe.find("address", "-", Verdict::Inconclusive, error.to_string());
+            probe.has_no_address(&error);
             return Ok(probe.report(None, &[]));
         }
     };
+    announce(&probe.announcement(&addresses));
     let (address, mut asked) = probe.ask_at_url(&addresses);
     if addresses.len() > 1 {
         let count = addresses.len();
-        let detail = format!("one of {count} addresses of this name; probe the others by address");
-        probe.find("address", "-", Verdict::Note, detail);
+        let detail = format!("one of {count} addresses of this name; ask the others by --resolve");
+        probe.find("address", Rule::SeveralAddresses, detail);
     }
     asked.extend(probe.ask_elsewhere(address.ip()));
+    probe.skip_what_is_not_asked_for();
     Ok(probe.report(Some(address), &asked))
 }
 
@@ -115,6 +118,8 @@ struct Probe<'a> {
     random: String,
     /// For https.
     tls: Option<(TlsClient, ServerName<'static>)>,
+    /// How many requests are announced.
+    forecast: usize,
     requests: usize,
     denials: usize,
     /// Where a request was not answered in time, so that no other is to wait there.
@@ -137,9 +142,7 @@ impl<'a> Probe<'a> {
             None => Loaded::default(),
             Some(path) => Loaded::from_file("--secret-file", path).map_err(ProbeError::Secret)?,
         };
-        let host = args.target.host();
-        let name = ServerName::try_from(host).ok();
-        let tls = match name.filter(|_| args.target.is_https()) {
+        let tls = match args.target.tls_name() {
             None => None,
             Some(name) => {
                 let path = |name: &str| {
@@ -153,7 +156,7 @@ impl<'a> Probe<'a> {
                 };
                 let authority = args.ca_file.clone().or_else(|| path("ORIGIN_CA"));
                 let client = TlsClient::new(authority.as_deref(), own.as_ref());
-                Some((client.map_err(ProbeError::Tls)?, name))
+                Some((client.map_err(ProbeError::Tls)?, name.clone()))
             }
         };
         let random = keygen::secret().map_err(ProbeError::Random)?;
@@ -164,6 +167,7 @@ impl<'a> Probe<'a> {
             secret: loaded.current,
             random: random.trim_end().to_owned(),
             tls,
+            forecast: 0,
             requests: 0,
             denials: 0,
             silent: Vec::new(),
@@ -175,20 +179,23 @@ impl<'a> Probe<'a> {
         &self.args.target
     }
 
-    fn find(&mut self, check: &str, answer: &str, verdict: Verdict, detail: String) {
+    /// What is found apart from the answer to a check.
+    fn find(&mut self, check: &str, rule: Rule, detail: String) {
         self.findings.push(Finding {
             check: check.to_owned(),
-            answer: answer.to_owned(),
-            verdict,
+            answer: "-".to_owned(),
+            verdict: rule.verdict(),
             detail,
         });
     }
 
+    fn skip(&mut self, check: Check, why: &str) {
+        let label = check.label(&self.header);
+        self.find(&label, Rule::LeftOut, why.to_owned());
+    }
+
     fn at_url(&self) -> Vec<Check> {
-        let has_secret = self.secret.is_some();
-        let mut checks = plan::at_url(&self.header, has_secret);
-        checks.retain(|check| has_secret || !check.needs_secret());
-        checks
+        plan::at_url(self.secret.is_some())
     }
 
     fn elsewhere(&self) -> Vec<Check> {
@@ -196,19 +203,69 @@ impl<'a> Probe<'a> {
         plan::elsewhere(beside, &self.args.backend_ports)
     }
 
-    fn announcement(&self) -> String {
-        let all = self.at_url().into_iter().chain(self.elsewhere());
+    /// What is about to be sent, and how many of it may count against this address. More is
+    /// never sent; less is, where a port is closed or the origin has had enough of it.
+    fn announcement(&mut self, addresses: &[IpAddr]) -> String {
+        let first = addresses.first().map(|&ip| (ip, self.args.port()).into());
+        let is_safe = first.is_some_and(|address| self.may_send_secret(address));
+        let at_url = self.at_url().into_iter();
+        let at_url = at_url.filter(|&check| self.left_out(check, is_safe).is_none());
+        let all = at_url.chain(self.elsewhere());
         let (right, denied): (Vec<_>, Vec<_>) = all.partition(|check| check.is_right());
+        let forecast = right.len() + denied.len();
         let place = self.args.resolve;
         let place = place.map_or_else(String::new, |place| format!(" at {}", place.ip));
+        let denials = match right.len() {
+            0 => "all of them may be denied".to_owned(),
+            _ => format!(
+                "at most {} of them are denied, or all if the origin refuses the secret",
+                denied.len()
+            ),
+        };
+        self.forecast = forecast;
         format!(
-            "probing {}{place}: {} requests, of which {} are meant to be denied; each is a 401 or \
-             the like in the origin's log, and fail2ban, if it reads that log, may ban this \
-             address",
+            "probing {}{place}: at most {forecast} requests; {denials}. A denial is a 401 or the \
+             like in the origin's log, and fail2ban, if it reads that log, may ban this address",
             self.target().text(),
-            right.len() + denied.len(),
-            denied.len()
         )
+    }
+
+    /// Nothing can be asked.
+    fn has_no_address(&mut self, error: &ResolveError) {
+        let detail = format!(
+            "{error}; look at the name, or give the origin's address: --resolve 203.0.113.7"
+        );
+        self.find("address", Rule::NoAddress, detail);
+        for check in self.at_url().into_iter().chain(self.elsewhere()) {
+            self.skip(check, "no address");
+        }
+        self.skip_what_is_not_asked_for();
+    }
+
+    /// What the command line or the URL leaves out. What is asked at the URL and left out is
+    /// among its checks.
+    fn skip_what_is_not_asked_for(&mut self) {
+        let skip = |check: &str, why: &str| (check.to_owned(), why.to_owned());
+        let mut skipped = Vec::new();
+        if !self.target().is_https() {
+            skipped.push(skip(
+                "plain HTTP beside https",
+                "the URL is plain HTTP itself",
+            ));
+            skipped.push(skip("certificate", "the URL is plain HTTP"));
+        } else if !self
+            .findings
+            .iter()
+            .any(|finding| finding.check == "certificate")
+        {
+            skipped.push(skip("certificate", "no certificate was verified"));
+        }
+        if self.args.backend_ports.is_empty() {
+            skipped.push(skip("backend ports", "none is named by --backend-ports"));
+        }
+        for (check, why) in skipped {
+            self.find(&check, Rule::LeftOut, why);
+        }
     }
 
     /// Asks at the URL, at the first of `addresses` that takes a connection. Returns that
@@ -222,7 +279,7 @@ impl<'a> Probe<'a> {
         let mut asked: Vec<Asked> = Vec::new();
         let mut certificate = None;
         let mut stop: Option<&str> = None;
-        for check in plan::at_url(&self.header, self.secret.is_some()) {
+        for check in self.at_url() {
             if let Some(why) = stop.or_else(|| self.left_out(check, is_safe)) {
                 self.skip(check, why);
                 continue;
@@ -244,18 +301,15 @@ impl<'a> Probe<'a> {
             match &exchange.outcome {
                 Err(failure) if failure.is_unverifiable() => {
                     let why = "the certificate cannot be verified, so nothing is sent there";
-                    self.find("certificate", "-", Verdict::Fault, explained(failure));
+                    let detail = explained(failure);
+                    let detail = self.redaction.shown(&detail).to_owned();
+                    self.find("certificate", Rule::CertificateFaulty, detail);
                     self.skip(check, why);
                     stop = Some(why);
                     continue;
                 }
                 Err(Failure::Connect(_) | Failure::Tls(_)) if asked.is_empty() => {
-                    // All others would come to the same.
-                    asked.push(Asked {
-                        check,
-                        outcome: exchange.outcome,
-                    });
-                    break;
+                    stop = Some("the first request got no answer");
                 }
                 Err(Failure::Connect(_)) => {
                     stop = Some("the origin takes no more connections of us");
@@ -275,7 +329,7 @@ impl<'a> Probe<'a> {
         }
         if !is_safe {
             let detail = "plain HTTP: whoever is on the way reads the secret; serve https";
-            self.find("transport", "-", Verdict::Fault, detail.into());
+            self.find("transport", Rule::PlainUrl, detail.into());
         }
         (address, asked)
     }
@@ -291,7 +345,12 @@ impl<'a> Probe<'a> {
     fn left_out(&self, check: Check, is_safe: bool) -> Option<&'static str> {
         match check.needs_secret() {
             true if self.secret.is_none() => Some("needs --secret-file"),
-            true if !is_safe => Some("the right secret goes over https alone"),
+            true if !is_safe => {
+                Some("the secret goes over https, or to loopback in the URL, alone")
+            }
+            _ if check.needs_hyphen() && !self.header.contains('-') => {
+                Some("the name of the header has no hyphen")
+            }
             _ => None,
         }
     }
@@ -325,7 +384,7 @@ impl<'a> Probe<'a> {
         if is_silent {
             let label = check.label(&self.header);
             let detail = format!("not asked: {address} did not answer the request before");
-            self.find(&label, "-", Verdict::Inconclusive, detail);
+            self.find(&label, Rule::NotAsked, detail);
         }
         is_silent
     }
@@ -350,16 +409,11 @@ impl<'a> Probe<'a> {
         is_https: bool,
         is_safe: bool,
     ) -> Exchange {
-        let failed = |failure| Exchange {
-            outcome: Err(failure),
-            certificate: None,
-        };
         let session = match self.tls.as_ref().filter(|_| is_https) {
             Some((client, name)) => match client.session(name) {
                 Ok(session) => Some(session),
-                Err(error) => return failed(Failure::Tls(TlsError::Rustls(error))),
+                Err(error) => return Exchange::failed(Failure::Tls(TlsError::Rustls(error))),
             },
-            None if is_https => return failed(Failure::Malformed("no_name_for_tls")),
             None => None,
         };
         let request = Request {
@@ -370,49 +424,41 @@ impl<'a> Probe<'a> {
             random: &self.random,
         };
         let Some(bytes) = request.bytes(check) else {
-            return failed(Failure::Malformed("no_secret"));
+            return Exchange::failed(Failure::Malformed("no_secret"));
         };
         let exchange = ask(&Address::Tcp(address), session, &bytes, check.is_head());
         if matches!(exchange.outcome, Err(Failure::Late)) {
             self.silent.push(address);
         }
-        let is_sent = match &exchange.outcome {
-            Err(failure) => !failure.is_before_request(),
-            Ok(_) => true,
-        };
-        self.requests += usize::from(is_sent);
-        self.denials += usize::from(is_sent && !check.is_right());
+        let is_denied = |answer: &Answer| matches!(answer.status, 401 | 403 | 429);
+        self.requests += usize::from(exchange.is_sent);
+        self.denials += usize::from(exchange.outcome.as_ref().is_ok_and(is_denied));
         exchange
-    }
-
-    fn skip(&mut self, check: Check, why: &str) {
-        let label = check.label(&self.header);
-        self.find(&label, "-", Verdict::Skipped, why.to_owned());
     }
 
     fn judge_certificate(&mut self, facts: &Facts) {
         let end = httpdate::fmt_http_date(facts.not_after);
-        let names = facts.names.join(" ");
+        let names = facts.names_shown();
         let names = self.redaction.shown(&names);
-        let (verdict, more) = if facts.not_after < SystemTime::now() + RENEWAL {
-            (Verdict::Warning, "; renew it")
+        let (rule, more) = if facts.not_after < SystemTime::now() + RENEWAL {
+            (Rule::CertificateEndsSoon, "; renew it")
         } else {
-            (Verdict::Ok, "")
+            (Rule::CertificateGood, "")
         };
         let detail = format!("for {names}, verified, ends {end}{more}");
-        self.find("certificate", "-", verdict, detail);
+        self.find("certificate", rule, detail);
     }
 
     fn report(mut self, address: Option<SocketAddr>, asked: &[Asked]) -> Report {
         let answers = asked.iter().filter_map(|asked| asked.outcome.as_ref().ok());
         for tell in tells::of(answers, &self.redaction) {
-            let (verdict, detail) = if tell.is_loose {
+            let (rule, detail) = if tell.is_loose {
                 let more = "it tells whoever looks for known faults where to begin";
-                (Verdict::Warning, format!("{}; {more}", tell.text))
+                (Rule::TellsVersion, format!("{}; {more}", tell.text))
             } else {
-                (Verdict::Note, tell.text)
+                (Rule::TellsName, tell.text)
             };
-            self.find(&format!("tells: {}", tell.place), "-", verdict, detail);
+            self.find(&format!("tells: {}", tell.place), rule, detail);
         }
         let is_here = address.is_some_and(|address| address.ip().to_canonical().is_loopback());
         let mut findings = judge(asked, &self.header, is_here);
@@ -421,6 +467,7 @@ impl<'a> Probe<'a> {
             url: self.target().text().to_owned(),
             address: address.map(|address| address.to_string()),
             header: self.header,
+            forecast: self.forecast,
             requests: self.requests,
             denials: self.denials,
             findings,

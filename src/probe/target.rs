@@ -3,6 +3,8 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
+use rustls::pki_types::ServerName;
+
 use crate::net::resolve::{ResolveError, Resolver};
 use crate::proxy::upstream::{BackendUrl, BackendUrlError};
 
@@ -14,15 +16,21 @@ pub(super) struct Target {
     text: String,
     /// Path and query, printable ASCII.
     path: String,
+    /// The name that the certificate must have, for https.
+    tls_name: Option<ServerName<'static>>,
 }
 
 /// Why a URL cannot be asked.
 #[derive(Debug)]
 pub enum TargetError {
-    /// Scheme, host or port.
-    Place(BackendUrlError),
+    /// Scheme, host or port; whether a scheme is there.
+    Place(BackendUrlError, bool),
     /// It names more than one host.
     Several,
+    /// It names none.
+    NoHost,
+    /// No certificate can be for this host.
+    Uncertifiable,
     /// A Unix socket, which nobody reaches from outside.
     Unix,
     /// The byte at this position cannot stand in a path.
@@ -32,19 +40,25 @@ pub enum TargetError {
 impl fmt::Display for TargetError {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         const FORM: &str = "write a URL such as https://origin.example/orders";
+        // The URL is not shown: it may hold a password.
         match self {
-            // A password is not shown.
-            Self::Place(error @ BackendUrlError::UserInfo(_)) => error.fmt(to),
-            Self::Place(_) => write!(
+            Self::Place(error, has_scheme) => {
+                write!(to, "the URL {}; {FORM}", fault(error, *has_scheme))
+            }
+            Self::NoHost => write!(to, "the URL names no host; {FORM}"),
+            Self::Several => write!(
                 to,
-                "the URL has no scheme https:// or http://, no host or no port; {FORM}"
+                "the URL holds a comma in its host, and one origin is asked at a time; {FORM}"
             ),
-            Self::Several => write!(to, "the URL holds a comma in its host; {FORM}"),
+            Self::Uncertifiable => write!(
+                to,
+                "the URL's host is a name that no certificate can be for; {FORM}"
+            ),
             Self::Unix => write!(to, "a Unix socket is not reached from outside; {FORM}"),
             Self::Byte(at) => write!(
                 to,
                 "the byte at position {at} of the URL cannot be sent in a path; write it \
-                 percent-encoded, and leave out what is behind a #"
+                 percent-encoded (%20 for a space), and leave out a # and what is behind it"
             ),
         }
     }
@@ -53,10 +67,32 @@ impl fmt::Display for TargetError {
 impl std::error::Error for TargetError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Place(error) => Some(error),
+            Self::Place(error, _) => Some(error),
             _ => None,
         }
     }
+}
+
+/// What is wrong with scheme, host or port, behind "the URL".
+fn fault(error: &BackendUrlError, has_scheme: bool) -> &'static str {
+    match error {
+        BackendUrlError::Empty => "is empty",
+        BackendUrlError::Scheme(_) if has_scheme => "has another scheme than https:// or http://",
+        BackendUrlError::Scheme(_) | BackendUrlError::Https(_) => {
+            "does not begin with https:// or http://"
+        }
+        BackendUrlError::UserInfo(_) => "holds a user's name before an @, which is not sent",
+        BackendUrlError::Port(_) => "has a port that is not from 1 to 65535",
+        _ => {
+            "has a host that is neither a name nor an address (one of IPv6 stands in brackets: \
+             https://[2001:db8::7]/)"
+        }
+    }
+}
+
+/// Whether nothing stands before the port; `::1` is an address without its brackets.
+fn is_hostless(authority: &str) -> bool {
+    authority.is_empty() || authority.starts_with(':') && !authority.starts_with("::")
 }
 
 impl Target {
@@ -65,11 +101,24 @@ impl Target {
         let authority = text.find("://").map_or(0, |at| at + 3);
         let path = text[authority..].find(['/', '?', '#']);
         let (place, path) = text.split_at(path.map_or(text.len(), |at| authority + at));
-        let mut urls = BackendUrl::parse_origins(place).map_err(TargetError::Place)?;
+        if place.contains(',') {
+            return Err(TargetError::Several);
+        }
+        let has_scheme = authority > 0;
+        let mut urls = BackendUrl::parse_origins(place).map_err(|error| match error {
+            BackendUrlError::Host(_) if is_hostless(&place[authority..]) => TargetError::NoHost,
+            BackendUrlError::Socket(_) => TargetError::Unix,
+            error => TargetError::Place(error, has_scheme),
+        })?;
         let url = urls.pop().filter(|_| urls.is_empty());
         let url = url.ok_or(TargetError::Several)?;
         if url.host_name().is_none() {
             return Err(TargetError::Unix);
+        }
+        let host = url.host_name().unwrap_or_default();
+        let tls_name = ServerName::try_from(host).ok().filter(|_| url.is_https());
+        if url.is_https() && tls_name.is_none() {
+            return Err(TargetError::Uncertifiable);
         }
         let can_be_sent = |byte: u8| byte.is_ascii_graphic() && byte != b'#';
         if let Some(at) = path.bytes().position(|byte| !can_be_sent(byte)) {
@@ -79,6 +128,7 @@ impl Target {
         Ok(Self {
             text: format!("{place}{slash}{path}"),
             path: format!("{slash}{path}"),
+            tls_name,
             url,
         })
     }
@@ -92,7 +142,12 @@ impl Target {
     }
 
     pub(super) fn is_https(&self) -> bool {
-        self.url.is_https()
+        self.tls_name.is_some()
+    }
+
+    /// The name that the certificate must have, for https.
+    pub(super) fn tls_name(&self) -> Option<&ServerName<'static>> {
+        self.tls_name.as_ref()
     }
 
     /// Whether the host is this machine whatever DNS says: `localhost`, or an address of

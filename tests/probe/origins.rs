@@ -120,7 +120,7 @@ fn a_guarded_origin_is_clean() {
         log.filter(|line| line.starts_with("denied ")).count()
     };
     let deadline = Instant::now() + PATIENCE;
-    while report.json["denials_expected"] != denied() {
+    while report.json["denials"] != denied() {
         assert!(Instant::now() < deadline, "{} {}", denied(), report.json);
     }
     // Without the secret the same is found out, as far as it can be.
@@ -361,7 +361,7 @@ fn a_certificate_that_cannot_be_verified_is_reported_and_nothing_is_sent() {
         (ended(&authority), "it ended Sat, 01 Feb 2025 00:00:00 GMT"),
         (
             authority.issue(Key::EcdsaPkcs8, &["another.example"]),
-            "it is for another name",
+            "the certificate is for another.example, and not for localhost",
         ),
         (
             other.issue(Key::EcdsaPkcs8, &["localhost"]),
@@ -407,7 +407,9 @@ fn a_plain_url_beyond_this_machine_gets_no_secret() {
             "rm -f log; ip link set lo up && ip address add 192.0.2.7/32 dev lo && \
              SHARED_SECRET={SECRET} LISTEN=192.0.2.7:8888 ACCESS_LOG=1 {guard} 2>log & \
              until grep -q listening log 2>/dev/null; do sleep 0.05; done; \
-             {guard} probe {asked} --secret-file {secret}",
+             {guard} probe {asked} --secret-file {secret}; status=$?; \
+             for _ in $(seq 600); do [ $(grep -c status= log) -ge 4 ] && break; sleep 0.05; done; \
+             exit $status",
             guard = env!("CARGO_BIN_EXE_origin-guard"),
             secret = secret.display()
         );
@@ -425,7 +427,15 @@ fn a_plain_url_beyond_this_machine_gets_no_secret() {
             "{said}"
         );
         assert!(
-            said.contains("the right secret goes over https alone"),
+            said.contains("the secret goes over https, or to loopback in the URL, alone"),
+            "{said}"
+        );
+        // What is left out is not announced, either.
+        let announced = "at most 4 requests; all of them may be denied";
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(errors.contains(announced), "{errors}");
+        assert!(
+            said.contains("\n4 requests sent, 4 of them denied"),
             "{said}"
         );
         let log = std::fs::read_to_string(folder.path.join("log")).expect("a log");
@@ -453,6 +463,7 @@ fn who_lets_the_gateway_s_addresses_in_alone_cannot_be_judged_from_elsewhere() {
     let report = probe(&url, Some(&authority.certificate), &[]);
     assert_eq!(report.status, Some(2), "{:#}", report.json);
     assert_eq!(report.json["result"], "inconclusive");
+    assert_eq!(report.requests(), 0, "no handshake has ended");
     let detail = report.of("right secret", "detail");
     assert!(
         detail.contains("ALLOW_FROM") || detail.contains("without an answer"),
@@ -554,12 +565,7 @@ fn who_cannot_be_asked_at_all_is_one_line() {
     let closed = HeldPort::new();
     let report = probe(&closed.url(), None, &[]);
     assert_eq!(report.status, Some(2), "{:#}", report.json);
-    assert_eq!(
-        report.json["findings"].as_array().map(Vec::len),
-        Some(1),
-        "{:#}",
-        report.json
-    );
+    assert_one_line_but_what_is_skipped(&report, &["right secret"]);
     let plain = std::net::TcpListener::bind("127.0.0.1:0").expect("bound");
     let port = plain.local_addr().expect("an address").port();
     std::thread::spawn(move || {
@@ -577,12 +583,29 @@ fn who_cannot_be_asked_at_all_is_one_line() {
     );
     assert_eq!(report.status, Some(2), "{:#}", report.json);
     assert_eq!(lines(&report, "TLS"), 1, "{:#}", report.json);
-    assert_eq!(
-        report.json["findings"].as_array().map(Vec::len),
-        Some(2),
-        "{:#}",
-        report.json
-    );
+    let plain_http = format!("plain HTTP at port {closed}");
+    assert_one_line_but_what_is_skipped(&report, &["right secret", &plain_http]);
+    // A handshake is no request.
+    assert_eq!(report.requests(), 0);
+}
+
+fn assert_one_line_but_what_is_skipped(report: &crate::asked::Report, told: &[&str]) {
+    let findings = report.json["findings"].as_array().expect("findings");
+    let others = findings
+        .iter()
+        .filter(|finding| finding["verdict"] != "skipped");
+    let others: Vec<_> = others.map(|finding| &finding["check"]).collect();
+    assert_eq!(others, told, "{:#}", report.json);
+    let skipped = report.with("skipped");
+    for check in [
+        "no secret",
+        "as X.Shared.Secret",
+        "right secret, at the end",
+    ] {
+        assert!(skipped.contains(&check.to_owned()), "{check}: {skipped:?}");
+        let why = report.of(check, "detail");
+        assert_eq!(why, "the first request got no answer");
+    }
 }
 
 #[test]
@@ -664,7 +687,10 @@ fn an_origin_behind_its_gateway_s_name_is_asked_at_its_own_address() {
     let report = probe("http://origin.invalid/protected", None, &["--resolve", &at]);
     assert_eq!(report.with("fault"), ["transport"], "{:#}", report.json);
     let detail = report.of("right secret", "detail");
-    assert_eq!(detail, "the right secret goes over https alone");
+    assert_eq!(
+        detail,
+        "the secret goes over https, or to loopback in the URL, alone"
+    );
 }
 
 #[test]
