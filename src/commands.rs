@@ -46,19 +46,27 @@ pub(crate) fn probe(args: &ProbeArgs) -> ExitCode {
     }
 }
 
-/// The one line goes to standard output, whatever it says: `docker inspect` shows it.
+/// A line for each guard goes to standard output, whatever it says: `docker inspect` shows
+/// it.
 pub(crate) fn health(named: Vec<String>) -> ExitCode {
     let guards = match rotation::guards(named, &|name: &str| std::env::var_os(name)) {
         Ok(guards) => guards,
         Err(fault) => return fail(fault.status(), &fault),
     };
-    match health::ask(&guards) {
-        Ok(line) => print(&line),
-        Err(unhealthy) => {
-            print(&format!("{unhealthy}\n"));
-            ExitCode::FAILURE
+    let mut ends = ExitCode::SUCCESS;
+    for guard in &guards {
+        let (line, is_healthy) = match health::ask(guard) {
+            Ok(line) => (line, true),
+            Err(unhealthy) => (unhealthy.to_string(), false),
+        };
+        let printed = print(&format!("{line}\n"));
+        if !is_healthy {
+            ends = ExitCode::FAILURE;
+        } else if ends == ExitCode::SUCCESS {
+            ends = printed;
         }
     }
+    ends
 }
 
 pub(crate) fn demo_backend(address: &Address) -> ExitCode {

@@ -1,11 +1,11 @@
-//! `origin-guard health`: whether a running guard answers and can do its work, in one line
+//! `origin-guard health`: whether running guards answer and can do their work, in a line each
 //! and an exit status, for HEALTHCHECK of an image and for scripts.
 
 use std::fmt::{self, Write as _};
 
 use serde_json::Value;
 
-use crate::admin_client::{self, AskError};
+use crate::admin_client::{self, StatusError};
 use crate::net::Address;
 use crate::printable::printable;
 
@@ -18,9 +18,7 @@ pub struct Unhealthy {
 
 #[derive(Debug)]
 enum Reason {
-    Ask(AskError),
-    Status(u16),
-    NoGuard,
+    Status(StatusError),
     /// It answers, and can let nobody in.
     NotOk(Vec<String>),
 }
@@ -29,9 +27,7 @@ impl fmt::Display for Unhealthy {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(to, "unhealthy: the guard at {} ", self.address)?;
         match &self.reason {
-            Reason::Ask(error) => error.fmt(to),
-            Reason::Status(status) => write!(to, "answers with status {status}"),
-            Reason::NoGuard => to.write_str("answers what no guard does"),
+            Reason::Status(error) => error.fmt(to),
             Reason::NotOk(problems) => write!(to, "answers: {}", problems.join(" ")),
         }
     }
@@ -40,13 +36,13 @@ impl fmt::Display for Unhealthy {
 impl std::error::Error for Unhealthy {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match &self.reason {
-            Reason::Ask(error) => Some(error),
-            _ => None,
+            Reason::Status(error) => Some(error),
+            Reason::NotOk(_) => None,
         }
     }
 }
 
-/// Asks the guard at each of these addresses, and tells how the first one does.
+/// Asks the guard at `address`, and returns the line that says how it does.
 ///
 /// Whoever listens there is believed; where it may not be a guard, the line says so. A
 /// backend that fails, an origin that refuses the secret, a file that cannot be read again
@@ -55,36 +51,26 @@ impl std::error::Error for Unhealthy {
 ///
 /// # Errors
 ///
-/// The first one that does not answer, or has no secret.
-pub fn ask(addresses: &[Address]) -> Result<String, Unhealthy> {
-    let mut said = String::new();
-    for address in addresses {
-        let line = ask_one(address).map_err(|reason| Unhealthy {
-            address: address.clone(),
-            reason,
-        })?;
-        if said.is_empty() {
-            said = line;
-        }
-    }
-    Ok(said)
+/// If it does not answer, or has no secret.
+pub fn ask(address: &Address) -> Result<String, Unhealthy> {
+    ask_for_line(address).map_err(|reason| Unhealthy {
+        address: address.clone(),
+        reason,
+    })
 }
 
-fn ask_one(address: &Address) -> Result<String, Reason> {
-    let answer = admin_client::get(address, "/status").map_err(Reason::Ask)?;
-    if answer.status != 200 {
-        return Err(Reason::Status(answer.status));
-    }
-    let status: Value = serde_json::from_slice(&answer.body).map_err(|_| Reason::NoGuard)?;
-    let problems = status["problems"].as_array().ok_or(Reason::NoGuard)?;
+fn ask_for_line(address: &Address) -> Result<String, Reason> {
+    let (status, whose) = admin_client::status(address).map_err(Reason::Status)?;
+    let no_guard = || Reason::Status(StatusError::NoGuard);
+    let problems = status["problems"].as_array().ok_or_else(no_guard)?;
     // Names of files may hold anything, and this is a line of a terminal.
     let problems = problems.iter().filter_map(Value::as_str);
     let problems: Vec<_> = problems.map(printable).collect();
     match status["ok"].as_bool() {
         Some(true) => {
-            let connections = status["connections_open"].as_u64().unwrap_or_default();
+            let connections = status["connections"]["open"].as_u64().unwrap_or_default();
             let mut line = format!("healthy: {address} answers, connections={connections}");
-            if let Some(doubt) = answer.whose.doubt(&[]) {
+            if let Some(doubt) = whose.doubt(&[]) {
                 // Writing to a string cannot fail.
                 let _ = write!(line, "; it {doubt}");
             }
@@ -92,9 +78,9 @@ fn ask_one(address: &Address) -> Result<String, Reason> {
                 line += "; ";
                 line += problem.trim_end_matches('.');
             }
-            Ok(line + "\n")
+            Ok(line)
         }
         Some(false) => Err(Reason::NotOk(problems)),
-        None => Err(Reason::NoGuard),
+        None => Err(no_guard()),
     }
 }

@@ -9,6 +9,7 @@ mod authority;
 mod scripted;
 mod support;
 
+use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
@@ -20,7 +21,7 @@ use serde_json::Value;
 use support::browser::{Browser, Scheme};
 use support::folder::Folder;
 use support::port::HeldPort;
-use support::{Answer, Guard, PATIENCE, SECRET, command, granted_request};
+use support::{Answer, Guard, PATIENCE, SECRET, command, granted_request, page};
 
 fn ask(admin: SocketAddr, request: &str) -> Answer {
     let mut stream = TcpStream::connect(admin).expect("connects");
@@ -147,6 +148,146 @@ fn status_tells_of_secrets_without_showing_one() {
             !shown.contains(SECRET) && !shown.contains(PREVIOUS),
             "{shown}"
         );
+    }
+}
+
+/// The paths of all members: `secrets.used[].requests`.
+fn paths(value: &Value, at: &str, found: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(members) => {
+            for (name, member) in members {
+                let dot = if at.is_empty() { "" } else { "." };
+                paths(member, &format!("{at}{dot}{name}"), found);
+            }
+        }
+        // Of what is not there nothing is told.
+        Value::Array(elements) if elements.is_empty() => {}
+        Value::Array(elements) if elements.iter().any(Value::is_object) => {
+            for element in elements {
+                paths(element, &format!("{at}[]"), found);
+            }
+        }
+        _ => {
+            found.insert(at.to_owned());
+        }
+    }
+}
+
+/// The same as the table in docs/operations.md has them.
+fn documented() -> BTreeSet<String> {
+    let section = page::commands("docs/operations.md", "### The same as JSON", "| `");
+    let mut found = BTreeSet::new();
+    for row in section {
+        let (names, text) = row.split_once(" | ").expect("two columns");
+        let names = names.trim_end_matches('`').split("`, `");
+        for name in names {
+            if name.ends_with("[]") {
+                let members = text.split('`').skip(1).step_by(2);
+                found.extend(members.map(|member| format!("{name}.{member}")));
+            } else {
+                found.insert(name.to_owned());
+            }
+        }
+    }
+    found
+}
+
+/// What stands behind each heading of the page is under this name in `/status`.
+const SECTIONS: [(&str, &str); 8] = [
+    ("Since the start", "requests"),
+    ("Requests a second", "rates"),
+    ("Shared secrets", "secrets"),
+    ("Backends", "backends"),
+    ("Certificates", "certificates"),
+    ("Verdicts", "verdicts"),
+    ("Denied clients", "denied_clients"),
+    ("Connections", "connections"),
+];
+
+#[test]
+fn status_has_all_that_the_page_shows_by_the_names_of_its_table() {
+    const PREVIOUS: &str = "previous-secret-0123456789abcdef";
+    let authority = Authority::new("status");
+    // It ends so soon that this is a problem.
+    let names = "DNS:origin.example,DNS:b.example";
+    let issued = authority.issue_as("soon", Key::EcdsaPkcs8, names, 5);
+    let backend = Backend::new();
+    let url = backend.url();
+    backend.serve(|mut peer| {
+        while peer.try_head().is_some() {
+            peer.send(ok("arrived"));
+        }
+    });
+    let guard = Guard::with(
+        &[
+            &[
+                ("SHARED_SECRET", SECRET),
+                ("SHARED_SECRET_PREVIOUS", PREVIOUS),
+                ("LISTEN", "127.0.0.1:0,tls:127.0.0.1:0"),
+                ("BACKEND", &*url),
+                ("ADMIN_LISTEN", "127.0.0.1:0"),
+            ],
+            &issued.variables()[..],
+        ]
+        .concat(),
+    );
+    let admin = guard.address_of(2);
+    let fields = format!("X-Shared-Secret: {PREVIOUS}\r\n");
+    assert_eq!(guard.ask(denied("/", &fields)).status, 200);
+    assert_eq!(guard.ask(denied("/guessed", "")).status, 401);
+    let since = Instant::now();
+    let (status, names) = loop {
+        let status: Value = serde_json::from_slice(&get(admin, "/status").body).expect("JSON");
+        let mut names = BTreeSet::new();
+        paths(&status, "", &mut names);
+        // A rate is between two samples, and a connection is closed once both sides say so.
+        if names == documented() {
+            break (status, names);
+        }
+        assert!(
+            since.elapsed() < PATIENCE,
+            "not documented or not there: {:#?}",
+            names
+                .symmetric_difference(&documented())
+                .collect::<Vec<_>>()
+        );
+    };
+    assert!(names.len() > 40, "{names:?}");
+    assert_eq!(status["verdicts"][0]["requests"], 1, "{status}");
+    assert_eq!(status["backends"][0]["answers"][0]["class"], "2xx");
+    assert_eq!(status["backends"][0]["answers"][0]["answers"], 1);
+    let certificate = &status["certificates"][0];
+    let names = serde_json::json!(["origin.example", "b.example"]);
+    assert_eq!(certificate["names"], names);
+    assert_eq!(
+        certificate["file"],
+        *issued.certificate.to_str().expect("UTF-8")
+    );
+    let left = certificate["ends_in_seconds"].as_f64().expect("a number");
+    assert!((4.0 * 86_400.0..6.0 * 86_400.0).contains(&left), "{left}");
+    let problem = status["problems"][0].as_str().expect("text");
+    assert!(problem.ends_with(". Renew it."), "{problem}");
+    let client = &status["denied_clients"][0];
+    assert_eq!(client["path"], "/guessed");
+    assert_eq!(client["reason"], "no_secret");
+    assert_eq!(client["client"], "127.0.0.1");
+    assert!(
+        status["connections"]["accepted"].as_u64() >= Some(2),
+        "{status}"
+    );
+    let page = html(admin);
+    let headings = page.split("<h2>").skip(1);
+    let headings: Vec<_> = headings
+        .map(|rest| rest.split("</h2>").next().expect("closed"))
+        .collect();
+    assert_eq!(headings.len(), SECTIONS.len(), "{headings:?}");
+    for heading in headings {
+        let section = SECTIONS.iter().find(|(shown, _)| *shown == heading);
+        let (_, name) = section.unwrap_or_else(|| panic!("{heading} is in no table"));
+        assert!(!status[name].is_null(), "{name}");
+    }
+    for held in [SECRET, PREVIOUS] {
+        assert!(!status.to_string().contains(held), "{status}");
     }
 }
 

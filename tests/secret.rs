@@ -592,6 +592,37 @@ fn health_tells_in_one_line_and_by_its_status() {
     let said = health(&[], &[]);
     assert_eq!(said.status, Some(64), "{said:?}");
     assert!(said.err.contains("ADMIN_LISTEN"), "{said:?}");
+    // Each guard that is named has its line, and one that is not well makes the end.
+    let first = guard.second_address();
+    let third = HeldPort::new();
+    let list = format!("{first},{of_keyless},{}", third.address);
+    let said = health(&["--admin", &list], &[]);
+    assert_eq!(said.status, Some(1), "{said:?}");
+    let lines: Vec<_> = said.out.lines().collect();
+    for (line, beginning) in lines.iter().zip([
+        format!("healthy: {first} answers, "),
+        format!("unhealthy: the guard at {of_keyless} answers: No file of API keys"),
+        format!(
+            "unhealthy: the guard at {} cannot be reached: ",
+            third.address
+        ),
+    ]) {
+        assert!(line.starts_with(&beginning), "{beginning}: {said:?}");
+    }
+    assert_eq!(lines.len(), 3, "{said:?}");
+    let by_variable = health(&[], &[("ADMIN_LISTEN", &list)]);
+    assert_eq!(by_variable.out.lines().count(), 3, "{by_variable:?}");
+    // Each says what to do.
+    for (line, remedy) in lines[1..].iter().zip([
+        "Set API_KEYS_FILE.",
+        "; look whether it runs (systemctl status origin-guard)",
+    ]) {
+        assert!(line.contains(remedy), "{remedy}: {line}");
+    }
+    let missing = health(&["--admin", "unix:/nowhere/admin.sock"], &[]);
+    unhealthy(missing, "whether its ADMIN_LISTEN has this address");
+    let clients = guard.address.to_string();
+    unhealthy(health(&["--admin", &clients], &[]), "; name that address");
     // What answers something else, or nothing.
     let backend = Backend::new();
     let url = backend.url();

@@ -1,18 +1,19 @@
 //! Asks a running guard at its `ADMIN_LISTEN`.
 
+mod status;
 mod whose;
 
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::http1::response::{Asked, ResponseBody, ResponseOutcome, read_response};
 use crate::http1::scan::Scan;
 use crate::net::Address;
 
+pub use status::{StatusError, status};
 pub(crate) use whose::listener;
 pub use whose::{Doubt, Whose};
 
@@ -26,16 +27,14 @@ pub const OF_UNIT: &str = "/run/origin-guard/admin.sock";
 
 /// What a guard answers.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Answer {
-    /// The status code.
-    pub status: u16,
-    /// The body.
-    pub body: Vec<u8>,
+struct Answer {
+    status: u16,
+    body: Vec<u8>,
     /// Whose process has answered.
-    pub whose: Whose,
+    whose: Whose,
 }
 
-/// Why a guard is not asked. Displays as what follows its address.
+/// Why a guard is not asked. Displays as what follows its address, with what to do.
 #[derive(Debug)]
 pub enum AskError {
     /// TLS is spoken there.
@@ -54,14 +53,29 @@ impl fmt::Display for AskError {
             Self::Tls => to.write_str(
                 "speaks TLS; add a Unix socket or a plain address of this machine to ADMIN_LISTEN",
             ),
-            Self::Connect(error) => write!(to, "cannot be reached: {error}"),
-            Self::Answer(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                write!(to, "does not answer within {} s", PATIENCE.as_secs())
+            // The unit's socket is in a folder that only root may enter.
+            Self::Connect(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                write!(to, "cannot be reached: {error}; run this as root")
             }
-            Self::Answer(error) => write!(to, "does not answer: {error}"),
-            Self::Malformed(reason) => {
-                write!(to, "is not a guard: its answer is faulty ({reason})")
-            }
+            Self::Connect(error) => write!(
+                to,
+                "cannot be reached: {error}; look whether it runs (systemctl status origin-guard), \
+                 and whether its ADMIN_LISTEN has this address"
+            ),
+            Self::Answer(error) if error.kind() == io::ErrorKind::WouldBlock => write!(
+                to,
+                "does not answer within {} s; look at its log (journalctl -u origin-guard), and \
+                 restart it if it hangs",
+                PATIENCE.as_secs()
+            ),
+            Self::Answer(error) => write!(
+                to,
+                "does not answer: {error}; look whether this is its ADMIN_LISTEN, and at its log"
+            ),
+            Self::Malformed(reason) => write!(
+                to,
+                "is not a guard: its answer is faulty ({reason}); name the ADMIN_LISTEN of a guard"
+            ),
         }
     }
 }
@@ -80,7 +94,7 @@ impl std::error::Error for AskError {
 /// # Errors
 ///
 /// If nothing listens there, or what does is not a guard that answers in time.
-pub fn get(address: &Address, path: &str) -> Result<Answer, AskError> {
+fn get(address: &Address, path: &str) -> Result<Answer, AskError> {
     let until = Instant::now() + PATIENCE;
     let ((status, body), whose) = match address {
         Address::Tcp(address) => {
@@ -96,7 +110,7 @@ pub fn get(address: &Address, path: &str) -> Result<Answer, AskError> {
             (said, Whose::of_tcp(before, listener(address)))
         }
         Address::Unix(path_of_socket) => {
-            let stream = connect_unix(path_of_socket).map_err(AskError::Connect)?;
+            let stream = UnixStream::connect(path_of_socket).map_err(AskError::Connect)?;
             let limit = |left| {
                 stream.set_write_timeout(left)?;
                 stream.set_read_timeout(left)
@@ -110,16 +124,6 @@ pub fn get(address: &Address, path: &str) -> Result<Answer, AskError> {
         status,
         body,
         whose,
-    })
-}
-
-/// The unit's socket is behind a folder that only root may enter, so it says who may.
-fn connect_unix(path: &Path) -> io::Result<UnixStream> {
-    UnixStream::connect(path).map_err(|error| match error.kind() {
-        io::ErrorKind::PermissionDenied => {
-            io::Error::new(error.kind(), format!("{error}; run this as root"))
-        }
-        _ => error,
     })
 }
 

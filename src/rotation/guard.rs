@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
 
-use crate::admin_client::{self, AskError, Doubt, Whose};
+use crate::admin_client::{self, Doubt, StatusError, Whose};
 use crate::auth::secret_file::SecretFile;
 use crate::net::Address;
 
@@ -40,47 +40,10 @@ pub(super) struct Used {
     pub(super) by_others: u64,
 }
 
-/// Why a guard does not tell. Displays as what follows its address.
-#[derive(Debug)]
-pub(super) enum GuardError {
-    Ask(AskError),
-    Status(u16),
-    Json,
-}
-
-impl fmt::Display for GuardError {
-    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Ask(error) => error.fmt(to),
-            Self::Status(404) => to.write_str(
-                "does not tell how its secrets are used: it is older, or this is not its \
-                 ADMIN_LISTEN",
-            ),
-            Self::Status(401) => to.write_str("answers with status 401: is this its ADMIN_LISTEN?"),
-            Self::Status(status) => write!(to, "answers with status {status}"),
-            Self::Json => to.write_str("answers what no guard does"),
-        }
-    }
-}
-
-impl std::error::Error for GuardError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Ask(error) => Some(error),
-            Self::Status(_) | Self::Json => None,
-        }
-    }
-}
-
 /// Asks the guard at `address`.
-pub(super) fn ask(address: &Address) -> Result<GuardStatus, GuardError> {
-    let answer = admin_client::get(address, "/status").map_err(GuardError::Ask)?;
-    if answer.status != 200 {
-        return Err(GuardError::Status(answer.status));
-    }
-    let json = serde_json::from_slice(&answer.body).ok();
-    let status = json.as_ref().and_then(|json| read(json, answer.whose));
-    status.ok_or(GuardError::Json)
+pub(super) fn ask(address: &Address) -> Result<GuardStatus, StatusError> {
+    let (json, whose) = admin_client::status(address)?;
+    read(&json, whose).ok_or(StatusError::NoGuard)
 }
 
 fn read(json: &Value, whose: Whose) -> Option<GuardStatus> {

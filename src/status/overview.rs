@@ -91,7 +91,7 @@ impl Overview {
         let pairs = self.tls.as_ref().map(|tls| tls.pairs()).unwrap_or_default();
         let certificates = pairs.into_iter().map(|pair| CertificateState {
             file: pair.path.display().to_string(),
-            names: pair.facts.names.join(", "),
+            names: pair.facts.names.clone(),
             not_after: pair.facts.not_after,
         });
         let mut closed = by_label(&totals, &connections::CLOSED, "reason");

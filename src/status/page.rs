@@ -283,7 +283,7 @@ fn certificates(html: &mut Html, snapshot: &Snapshot) {
     table(html, &["for", "#ends in"]);
     for certificate in &snapshot.certificates {
         html.markup("<tr><td>")
-            .text(&certificate.names)
+            .text(certificate.names.join(", "))
             .markup("<br><span class=\"quiet\">")
             .text(&certificate.file)
             .markup("<br>until ")

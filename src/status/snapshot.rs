@@ -63,7 +63,7 @@ pub(super) struct Backend {
 /// A certificate that is in use.
 pub(super) struct CertificateState {
     pub(super) file: String,
-    pub(super) names: String,
+    pub(super) names: Vec<String>,
     pub(super) not_after: SystemTime,
 }
 
@@ -96,11 +96,17 @@ impl Snapshot {
     pub(super) fn problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
         if self.secrets.used.is_empty() {
-            problems.push("No secret is configured: requests are answered with 500.".to_owned());
+            problems.push(
+                "No secret is configured: requests are answered with 500. Set SHARED_SECRET_FILE."
+                    .to_owned(),
+            );
         }
         if self.secrets.lacks_keys {
-            let what = "No file of API keys is configured: the gateway answers with 500.";
-            problems.push(what.to_owned());
+            problems.push(
+                "No file of API keys is configured: the gateway answers with 500. Set \
+                 API_KEYS_FILE."
+                    .to_owned(),
+            );
         }
         for file in &self.failed_reloads {
             problems.push(format!(
@@ -111,13 +117,13 @@ impl Snapshot {
             let left = certificate.left(self.now);
             if left.is_zero() {
                 problems.push(format!(
-                    "The certificate in {} has ended.",
+                    "The certificate in {} has ended. Renew it.",
                     certificate.file
                 ));
             } else if certificate.ends_soon(self.now) {
                 let left = words::span(left);
                 problems.push(format!(
-                    "The certificate in {} ends in {left}.",
+                    "The certificate in {} ends in {left}. Renew it.",
                     certificate.file
                 ));
             }
@@ -128,13 +134,15 @@ impl Snapshot {
                 BackendState::Works => {}
                 BackendState::Fails(since) => {
                     let since = words::span(since);
-                    problems.push(format!("The backend {name} has failed for {since}."));
+                    problems.push(format!(
+                        "The backend {name} has failed for {since}. See the log for the reason."
+                    ));
                 }
                 BackendState::LeftAlone(since, left) => {
                     let (since, left) = (words::span(since), words::left(left));
                     problems.push(format!(
                         "The backend {name} has failed for {since}, and is left alone for {left} \
-                         more."
+                         more. See the log for the reason."
                     ));
                 }
                 BackendState::ToBeTried(since) => {
@@ -145,12 +153,18 @@ impl Snapshot {
                     ));
                 }
                 BackendState::Unresolved => {
-                    problems.push(format!("The name of the backend {name} has no address."));
+                    problems.push(format!(
+                        "The name of the backend {name} has no address. Look at the name, and at \
+                         DNS."
+                    ));
                 }
             }
             if let Some(refused) = backend.refused {
                 let refused = words::refused(refused);
-                problems.push(format!("The origin {name} refuses the secret ({refused})."));
+                problems.push(format!(
+                    "The origin {name} refuses the secret ({refused}). Give both the same one: \
+                     the origin gets a new one first, then this gateway."
+                ));
             }
         }
         problems

@@ -186,7 +186,7 @@ pub const COMMANDS: &[Usage] = &[
     Usage {
         command: "health",
         arguments: "",
-        help: "ask the running guard how it is; status 0 or 1",
+        help: "ask each running guard how it is; status 0 or 1",
         options: &[ADMIN],
     },
     Usage {
