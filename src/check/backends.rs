@@ -1,13 +1,13 @@
 //! Whether backends and origins can be connected to, and what answers there. They are sent
-//! one HEAD without any secret. An origin that answers is then asked once whether it takes
-//! the gateway's secret.
+//! one HEAD without any secret. An origin that answers is then asked whether it takes the
+//! gateway's secret, and whether it needs it.
 
-use std::io::{self, ErrorKind};
 use std::time::SystemTime;
 
 use rustls::pki_types::ServerName;
 
 use super::surroundings::Surroundings;
+use super::unanswered::Place;
 use super::{exposure, origin_secret};
 use crate::auth::redaction::Redaction;
 use crate::config::{Config, Origin};
@@ -17,7 +17,7 @@ use crate::net::resolve::Resolver;
 use crate::net::tls::certificates::{Facts, RENEWAL};
 use crate::net::tls::client::TlsClient;
 use crate::net::tls::{TlsError, TlsSession};
-use crate::probe::answer::{self, Exchange};
+use crate::probe::answer::{self, Answer, Exchange};
 use crate::probe::connection::Failure;
 use crate::probe::right_secret::RightSecret;
 use crate::proxy::upstream::BackendUrl;
@@ -51,20 +51,37 @@ pub(super) fn look(
             found.push(no_network(variable, url.name()));
             return found;
         }
-        let session = || origin.and_then(|origin| session(origin, url));
+        let session = || origin.and_then(|origin| session(origin.tls.as_ref()?, origin, url));
         if origin.is_some() && url.is_https() && session().is_none() {
             // Nothing goes there in the clear. Why there is no TLS is a fault that is said.
             return found;
         }
-        let address = one(variable, url, &session, &redaction, &mut found);
-        if let (Some(address), Some(origin), Some(secret)) = (address, origin, secret) {
+        let place = Place {
+            variable,
+            url,
+            server_name: origin.and_then(|origin| server_name(origin, url)),
+            redaction: &redaction,
+        };
+        let answered = one(&place, &session, &mut found);
+        if let (Some((address, root)), Some(origin), Some(secret)) = (answered, origin, secret) {
             let authority = url.authority();
-            let right = RightSecret {
-                authority: origin.host.as_deref().unwrap_or(&authority),
-                header: &config.header,
-                secret,
+            let asked = origin_secret::Asked {
+                name: url.name(),
+                right: RightSecret {
+                    authority: origin.host.as_deref().unwrap_or(&authority),
+                    path: origin_secret::ROOT,
+                    header: &config.header,
+                    secret,
+                },
+                address: &address,
+                root: &root,
+                session: &session,
+                without_own: &|| {
+                    let tls = origin.tls.as_ref().filter(|tls| tls.own().is_some())?;
+                    self::session(&tls.without_own().ok()?, origin, url)
+                },
             };
-            found.push(origin_secret::look(url.name(), &right, &address, session()));
+            found.push(asked.look());
         }
         found
     };
@@ -92,31 +109,34 @@ fn no_network(variable: &str, name: &str) -> Finding {
 }
 
 /// The TLS towards an origin; `None` where it is plain.
-fn session(origin: &Origin, url: &BackendUrl) -> Option<TlsSession> {
-    let tls = origin.tls.as_ref().filter(|_| url.is_https())?;
-    let own = || ServerName::try_from(url.host_name()?).ok();
-    let name = origin.server_name.clone().or_else(own)?;
+fn session(tls: &TlsClient, origin: &Origin, url: &BackendUrl) -> Option<TlsSession> {
+    let name = server_name(origin, url).filter(|_| url.is_https())?;
     tls.session(&name).ok()
 }
 
-/// Returns where HTTP is spoken as it should be.
+/// Whose certificate an origin must show.
+fn server_name(origin: &Origin, url: &BackendUrl) -> Option<ServerName<'static>> {
+    let own = || ServerName::try_from(url.host_name()?).ok();
+    origin.server_name.clone().or_else(own)
+}
+
+/// Returns where HTTP is spoken as it should be, and the answer there.
 fn one(
-    variable: &str,
-    url: &BackendUrl,
+    place: &Place<'_>,
     session: &dyn Fn() -> Option<TlsSession>,
-    redaction: &Redaction,
     findings: &mut Vec<Finding>,
-) -> Option<Address> {
+) -> Option<(Address, Answer)> {
+    let Place {
+        variable,
+        url,
+        redaction,
+        ..
+    } = *place;
     let name = url.name();
     let addresses = match url.addresses(&Resolver::default()) {
         Ok(addresses) => addresses,
         Err(error) => {
-            findings.push(Finding::new(
-                Level::Warning,
-                variable,
-                format_args!("{name}: {error}"),
-                "write a name that this machine resolves (getent hosts NAME), or an address",
-            ));
+            findings.push(place.unresolved(&error));
             return None;
         }
     };
@@ -127,7 +147,7 @@ fn one(
         env!("CARGO_PKG_VERSION")
     );
     let mut failure = None;
-    let mut speaks_http = false;
+    let mut answered = None;
     for address in &addresses {
         let Exchange {
             outcome,
@@ -136,11 +156,10 @@ fn one(
         } = answer::ask(address, session(), request.as_bytes(), true);
         match outcome {
             Err(Failure::Connect(error)) => {
-                failure.get_or_insert_with(|| unreachable_at(variable, name, &error));
+                failure.get_or_insert_with(|| place.unreachable(&error));
                 continue;
             }
             Ok(answer) if url.is_https() || answer.status != BAD_REQUEST => {
-                speaks_http = true;
                 let server = answer.field("server").map(|server| redaction.shown(server));
                 let server = server.map(|server| format!(" ({server})"));
                 findings.push(Finding::note(
@@ -151,6 +170,7 @@ fn one(
                         server.unwrap_or_default()
                     ),
                 ));
+                answered = Some(answer);
             }
             // Who speaks TLS answers at once, if only with an alert.
             outcome
@@ -158,88 +178,17 @@ fn one(
                     && !matches!(outcome, Err(Failure::Late))
                     && speaks_tls(address) =>
             {
-                findings.push(Finding::new(
-                    Level::Fault,
-                    variable,
-                    format_args!("{name} speaks TLS, and is sent plain HTTP"),
-                    "write where it listens without TLS, or for an origin behind a network set \
-                 ORIGIN=https://... and GATEWAY_LISTEN",
-                ));
+                findings.push(place.speaks_tls());
             }
             Ok(_) => findings.push(Finding::note(variable, format_args!("{name} answers 400"))),
-            Err(failure) => findings.push(failed(variable, name, &failure, redaction)),
+            Err(failure) => findings.push(place.failed(&failure, certificate.is_some())),
         }
         findings.extend(certificate.map(|facts| ends(name, &facts, redaction)));
         findings.extend(exposure::of(variable, name, address));
-        return speaks_http.then(|| address.clone());
+        return answered.map(|answer| (address.clone(), answer));
     }
     findings.extend(failure);
     None
-}
-
-fn unreachable_at(variable: &str, name: &str, error: &io::Error) -> Finding {
-    let remedy = match error.kind() {
-        ErrorKind::PermissionDenied => {
-            "let the user that runs origin-guard connect, as one of the socket's group \
-             (SupplementaryGroups=)"
-        }
-        ErrorKind::ConnectionRefused | ErrorKind::NotFound => {
-            "start the application, or write where it listens"
-        }
-        _ => "look at the address, and at the firewalls on the way",
-    };
-    Finding::new(
-        Level::Warning,
-        variable,
-        format_args!("{name} takes no connection: {error}"),
-        remedy,
-    )
-}
-
-fn failed(variable: &str, name: &str, failure: &Failure, redaction: &Redaction) -> Finding {
-    let (level, what, remedy) = match failure {
-        Failure::Tls(error) => {
-            let (what, remedy) = tls(name, error, redaction);
-            (Level::Fault, what, remedy)
-        }
-        Failure::Late => (
-            Level::Warning,
-            format!("{name} takes a connection and answers nothing"),
-            "look at the application",
-        ),
-        Failure::Closed => (
-            Level::Warning,
-            format!("{name} closes the connection without an answer"),
-            "look at the application, and whether it speaks HTTP/1.1 there",
-        ),
-        Failure::Malformed(reason) => (
-            Level::Fault,
-            format!("{name} answers what is not HTTP/1.1 ({reason})"),
-            "write where the application speaks HTTP/1.1",
-        ),
-        Failure::Connect(error) | Failure::System(error) => (
-            Level::Warning,
-            format!("{name}: {error}"),
-            "look at the application",
-        ),
-    };
-    Finding::new(level, variable, what, remedy)
-}
-
-fn tls(name: &str, error: &TlsError, redaction: &Redaction) -> (String, &'static str) {
-    let remedy = match error.reason() {
-        "unknown_issuer" => "set ORIGIN_CA to the certificate of the authority that issued it",
-        "certificate_of_another_name" => {
-            "set ORIGIN_SERVER_NAME to a name that its certificate holds"
-        }
-        "expired_certificate" => "renew it at the origin",
-        "certificate_not_valid_yet" => "look at the clocks of both machines",
-        "not_tls" => "write http://, if it is on this machine, or the port where it speaks TLS",
-        _ => "look at it with: openssl s_client -connect HOST:PORT",
-    };
-    // It may hold the names in the certificate.
-    let error = error.to_string();
-    (format!("{name}: {}", redaction.shown(&error)), remedy)
 }
 
 fn ends(name: &str, facts: &Facts, redaction: &Redaction) -> Finding {

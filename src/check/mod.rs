@@ -12,6 +12,7 @@ mod limits;
 mod origin_secret;
 mod report;
 mod surroundings;
+mod unanswered;
 mod unit;
 
 use std::error::Error;

@@ -1,4 +1,4 @@
-//! Whether an origin takes the gateway's secret.
+//! Whether an origin takes the gateway's secret, and lets nobody in without it.
 
 use std::fmt;
 
@@ -10,13 +10,18 @@ use crate::net::Address;
 use crate::net::tls::TlsSession;
 use crate::probe::answer::Answer;
 use crate::probe::connection::{Connection, Failure};
-use crate::probe::right_secret::{PATH, RightSecret, Taken, taken};
+use crate::probe::right_secret::{
+    PATH, RightSecret, Strangers, Taken, is_denied_by_guard, strangers, taken,
+};
 
 const ORIGIN: &str = "ORIGIN";
 /// What to do where the secret is refused.
 const REFUSED: &str = "the first secret here has to be one of the origin's, in the same \
                        SECRET_HEADER: compare both files; in a rotation the origin gets the new \
                        one first (`origin-guard secret rotate` there), then this gateway";
+
+/// What every origin is asked for first, without the secret.
+pub(super) const ROOT: &str = "/";
 
 /// Whether the gateway itself would send the secret to the origins: nothing of what says
 /// where it goes, and how, is at fault.
@@ -28,27 +33,189 @@ pub(super) fn is_sent(config: &Config, is_sound: &dyn Fn(&str) -> bool) -> bool 
     config.gateway.is_some() && names.all(|name| !is_decisive(name) || is_sound(name))
 }
 
-/// Whether the origin at `address` takes the secret. Every user of this machine may listen at
-/// a free port of loopback, so that without TLS it is not sent to a stranger there.
-pub(super) fn look(
-    name: &str,
-    right: &RightSecret<'_>,
-    address: &Address,
-    session: Option<TlsSession>,
-) -> Finding {
-    let is_plain = session.is_none();
-    let address_here = address
-        .socket_addr()
-        .filter(|_| is_plain && address.is_local());
-    let before = address_here.and_then(listener);
-    let connection = match Connection::open(address, session) {
-        Ok(connection) => connection,
-        Err(failure) => return judged(name, &Err(failure)),
-    };
-    let whose = address_here.map(|address| Whose::of_tcp(before, listener(address)));
-    match whose.and_then(|whose| whose.doubt(&[])) {
-        Some(doubt) => not_sent(name, doubt),
-        None => judged(name, &right.ask(connection).outcome),
+type Outcome = Result<Answer, Failure>;
+
+/// An origin that has answered a HEAD of [`ROOT`] without the secret.
+pub(super) struct Asked<'a> {
+    /// What it is called.
+    pub(super) name: &'a str,
+    /// What is sent there, at a path that is chosen here.
+    pub(super) right: RightSecret<'a>,
+    /// Where it answers.
+    pub(super) address: &'a Address,
+    /// What it has answered.
+    pub(super) root: &'a Answer,
+    /// TLS with the gateway's own certificate, where it has one; `None` where it is plain.
+    pub(super) session: &'a dyn Fn() -> Option<TlsSession>,
+    /// TLS without that, where it has one.
+    pub(super) without_own: &'a dyn Fn() -> Option<TlsSession>,
+}
+
+impl Asked<'_> {
+    /// What is found. Each request that a guard denies counts where fail2ban reads its log, so
+    /// that no more are sent than it takes: on the way to a guard, one in all.
+    pub(super) fn look(mut self) -> Finding {
+        // There the secret is needed, as has been seen.
+        let is_guarded = is_denied_by_guard(self.root);
+        self.right.path = if is_guarded { ROOT } else { PATH };
+        let status = match self.right() {
+            Ok(status) => status,
+            Err(finding) => return finding,
+        };
+        if is_guarded {
+            return self.takes(status, "HEAD / without it 401");
+        }
+        let without = self.without((self.session)());
+        match (strangers(&without), &without) {
+            (Strangers::Denied, Ok(answer)) => {
+                return self.takes(status, format_args!("without it {}", answer.status));
+            }
+            (Strangers::Denied, Err(_)) => {
+                return self.takes(status, "without it the connection ends");
+            }
+            (Strangers::Unknown, _) => {
+                return self.takes(status, "whether it is needed there cannot be told");
+            }
+            (Strangers::LetIn, _) => {}
+        }
+        if matches!(self.root.status, 401 | 403) {
+            // That path may be open on purpose.
+            self.right.path = ROOT;
+            if let Ok(status) = self.right() {
+                let denied = format_args!("HEAD / without it {}", self.root.status);
+                return self.takes(status, denied);
+            }
+            self.right.path = PATH;
+        }
+        if let Some(session) = (self.without_own)()
+            && strangers(&self.without(Some(session))) == Strangers::Denied
+        {
+            return Finding::note(
+                ORIGIN,
+                format_args!(
+                    "{} lets this gateway's certificate in, with the secret or without it, and \
+                     nobody who has no certificate (GET {PATH})",
+                    self.name
+                ),
+            );
+        }
+        self.open(status, without.map_or(0, |answer| answer.status))
+    }
+
+    /// Asks with the secret. The status where it is taken, else what is found.
+    fn right(&self) -> Result<u16, Finding> {
+        let outcome = self.ask_right();
+        let outcome = outcome.map_err(|doubt| not_sent(self.name, doubt))?;
+        let status = outcome.as_ref().map_or(0, |answer| answer.status);
+        match taken(&outcome) {
+            (Taken::Yes, _) => Ok(status),
+            (taken, why) => Err(self.not_taken(taken, &why, outcome.is_ok().then_some(status))),
+        }
+    }
+
+    /// Every user of this machine may listen at a free port of loopback, so that without TLS
+    /// the secret is not sent to a stranger there.
+    fn ask_right(&self) -> Result<Outcome, Doubt> {
+        let session = (self.session)();
+        let is_plain = session.is_none();
+        let address_here = self
+            .address
+            .socket_addr()
+            .filter(|_| is_plain && self.address.is_local());
+        let before = address_here.and_then(listener);
+        let connection = match Connection::open(self.address, session) {
+            Ok(connection) => connection,
+            Err(failure) => return Ok(Err(failure)),
+        };
+        let whose = address_here.map(|address| Whose::of_tcp(before, listener(address)));
+        match whose.and_then(|whose| whose.doubt(&[])) {
+            Some(doubt) => Err(doubt),
+            None => Ok(self.right.ask(connection).outcome),
+        }
+    }
+
+    fn without(&self, session: Option<TlsSession>) -> Outcome {
+        let connection = Connection::open(self.address, session)?;
+        self.right.ask_without(connection).outcome
+    }
+
+    fn takes(&self, status: u16, and: impl fmt::Display) -> Finding {
+        Finding::note(
+            ORIGIN,
+            format_args!(
+                "{} takes this secret: GET {} with it answers {status}, and {and}",
+                self.name, self.right.path
+            ),
+        )
+    }
+
+    /// Who knows no secret is let in. At a Unix socket its file says who that can be.
+    fn open(&self, with: u16, without: u16) -> Finding {
+        let (name, header) = (self.name, self.right.header);
+        let asked = format!("GET {PATH} answers {with} with it and {without} without it");
+        if self.address.socket_addr().is_none() {
+            return Finding::note(
+                ORIGIN,
+                format_args!(
+                    "{name} answers without the secret, too: it is open to everybody who may \
+                     connect to this socket ({asked})"
+                ),
+            );
+        }
+        let who = if self.address.is_local() {
+            "everybody on this machine"
+        } else {
+            "everybody"
+        };
+        let scheme = if (self.session)().is_some() {
+            "https"
+        } else {
+            "http"
+        };
+        Finding::new(
+            Level::Warning,
+            ORIGIN,
+            format_args!("{name} answers without the secret, too: it is open to {who} ({asked})"),
+            format_args!(
+                "start an origin-guard in front of it, with BACKEND, and name that here; or have \
+                 it refuse requests without the right {header}. If it does so at some paths \
+                 alone, look at one of them: origin-guard probe {scheme}://{}/that/path",
+                self.right.authority
+            ),
+        )
+    }
+
+    /// That it refuses the secret, or why it cannot be told. `status` is that of its answer.
+    fn not_taken(&self, taken: Taken, why: &str, status: Option<u16>) -> Finding {
+        let (name, path) = (self.name, self.right.path);
+        let asked = status.map(|status| format!("GET {path} with it answers {status}"));
+        let asked = asked.unwrap_or_default();
+        match taken {
+            Taken::No => Finding::new(
+                Level::Fault,
+                ORIGIN,
+                format_args!("{name} refuses this secret: {asked}"),
+                REFUSED,
+            ),
+            Taken::Unauthorized => Finding::new(
+                Level::Warning,
+                ORIGIN,
+                format_args!(
+                    "{name} refuses this secret, or what is behind it asks for credentials of its \
+                     own: {asked}"
+                ),
+                REFUSED,
+            ),
+            Taken::Unknown | Taken::Yes => {
+                let between = if asked.is_empty() { "" } else { "; " };
+                Finding::note(
+                    ORIGIN,
+                    format_args!(
+                        "whether {name} takes this secret cannot be told: {asked}{between}{why}"
+                    ),
+                )
+            }
+        }
     }
 }
 
@@ -72,42 +239,5 @@ fn not_sent(name: &str, doubt: Doubt) -> Finding {
         )),
         Doubt::Changed => said(format_args!("another one listens there than before")),
         Doubt::Elsewhere => said(format_args!("this machine cannot see who listens there")),
-    }
-}
-
-/// Whether the origin takes the secret: what its answer says.
-fn judged(name: &str, outcome: &Result<Answer, Failure>) -> Finding {
-    let status = outcome.as_ref().map_or(0, |answer| answer.status);
-    match taken(outcome) {
-        (Taken::Yes, _) => Finding::note(
-            ORIGIN,
-            format_args!("{name} takes this secret: GET {PATH} with it answers {status}"),
-        ),
-        (Taken::No, _) => Finding::new(
-            Level::Fault,
-            ORIGIN,
-            format_args!("{name} refuses this secret: GET {PATH} with it answers {status}"),
-            REFUSED,
-        ),
-        (Taken::Unauthorized, _) => Finding::new(
-            Level::Warning,
-            ORIGIN,
-            format_args!(
-                "{name} refuses this secret, or what is behind it asks for credentials of its \
-                 own: GET {PATH} with it answers {status}"
-            ),
-            REFUSED,
-        ),
-        (Taken::Unknown, why) if outcome.is_ok() => Finding::note(
-            ORIGIN,
-            format_args!(
-                "whether {name} takes this secret cannot be told: GET {PATH} with it answers \
-                 {status}; {why}"
-            ),
-        ),
-        (Taken::Unknown, why) => Finding::note(
-            ORIGIN,
-            format_args!("whether {name} takes this secret cannot be told: {why}"),
-        ),
     }
 }

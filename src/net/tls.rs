@@ -6,6 +6,7 @@ pub mod client;
 pub mod client_certificates;
 mod names;
 pub mod server;
+mod words;
 
 use std::cell::RefCell;
 
@@ -97,7 +98,9 @@ impl std::fmt::Display for TlsError {
                 "the peer speaks TLS and this address does not; write tls: before it, or send \
                  plain HTTP",
             ),
-            Self::Truncated => to.write_str("the connection ended without close_notify"),
+            Self::Truncated => to.write_str(
+                "the connection was cut off inside of TLS, so that what came may not be whole",
+            ),
             Self::Rustls(Error::InvalidCertificate(CertificateError::NotValidForNameContext {
                 expected,
                 presented,
@@ -106,7 +109,7 @@ impl std::fmt::Display for TlsError {
                 presented,
             }
             .fmt(to),
-            Self::Rustls(error) => error.fmt(to),
+            Self::Rustls(error) => words::Words(error).fmt(to),
         }
     }
 }

@@ -1,8 +1,9 @@
-//! Whether an origin takes the gateway's secret: asked once, where the gateway itself would
-//! send it.
+//! Whether an origin takes the gateway's secret, and lets nobody in without it: asked where the
+//! gateway itself would send it.
 
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, TcpListener, UdpSocket};
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -99,7 +100,8 @@ fn a_secret_that_is_taken_is_said() {
         requests(&alone),
         [
             "request method=HEAD path=/ status=404",
-            "request method=GET path=/protected status=200"
+            "request method=GET path=/protected status=200",
+            "request method=GET path=/protected status=401"
         ]
     );
 
@@ -107,7 +109,18 @@ fn a_secret_that_is_taken_is_said() {
     let front = plain(SECRET, &[("BACKEND", &backend("404 Not Found"))]);
     let checked = check(&format!("http://{}", front.address), &[], &["--strict"]);
     checked.assert_is_ok();
-    assert_notes(&checked, "GET /protected with it answers 404");
+    assert_notes(
+        &checked,
+        "GET / with it answers 404, and HEAD / without it 401",
+    );
+    // fail2ban counts what is denied.
+    assert_eq!(
+        requests(&front),
+        [
+            "request method=HEAD path=/ status=401",
+            "request method=GET path=/ status=404"
+        ]
+    );
 
     // One that a rotation has made a previous one is taken too.
     let rotated = plain(OTHER, &[("SHARED_SECRET_PREVIOUS", SECRET)]);
@@ -117,17 +130,24 @@ fn a_secret_that_is_taken_is_said() {
 
 #[test]
 fn a_secret_that_is_refused_is_a_fault_with_the_remedy() {
+    let backend_of_all = backend("200 OK");
+    let public = ("PUBLIC_PATHS", "/protected,/healthz");
     let guards = [
-        plain(OTHER, &[]),
-        plain(OTHER, &[("BACKEND", &backend("200 OK"))]),
-        plain(SECRET, &[("SECRET_HEADER", "X-Other-Secret")]),
+        (plain(OTHER, &[]), "/protected"),
+        (plain(OTHER, &[("BACKEND", &backend_of_all)]), "/"),
+        // A path that is open to all tells nothing.
+        (plain(OTHER, &[("BACKEND", &backend_of_all), public]), "/"),
+        (
+            plain(SECRET, &[("SECRET_HEADER", "X-Other-Secret")]),
+            "/protected",
+        ),
     ];
-    for origin in &guards {
+    for (origin, path) in &guards {
         let checked = check(&format!("http://{}", origin.address), &[], &[]);
         checked.assert_finds(
             Fault,
             "ORIGIN",
-            "refuses this secret: GET /protected with it answers 401",
+            &format!("refuses this secret: GET {path} with it answers 401"),
             "the origin gets the new one first",
         );
         assert_eq!(checked.report["faults"], 1, "{:#?}", checked.findings());
@@ -142,6 +162,201 @@ fn a_secret_that_is_refused_is_a_fault_with_the_remedy() {
         "or what is behind it asks for credentials of its own",
         "compare both files",
     );
+}
+
+/// An application that looks at no secret, or at one path alone.
+fn application(guarded: Option<&'static str>, status: &'static str) -> (String, TcpListener) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    let own = listener.try_clone().expect("another handle");
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            let mut head = [0; 4096];
+            let length = stream.read(&mut head).unwrap_or(0);
+            let head = String::from_utf8_lossy(&head[..length]).to_ascii_lowercase();
+            let is_guarded = guarded.is_some_and(|path| head.contains(&format!(" {path} http")));
+            let is_let_in = !is_guarded || head.contains(SECRET);
+            let status = if is_let_in { status } else { "403 Forbidden" };
+            let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n");
+            let _ = stream.write_all(answer.as_bytes());
+        }
+    });
+    (url, own)
+}
+
+#[test]
+fn an_origin_that_needs_no_secret_is_named() {
+    for (status, number) in [("200 OK", 200), ("404 Not Found", 404), ("302 Found", 302)] {
+        let (url, _listener) = application(None, status);
+        let checked = check(&url, &[], &[]);
+        let remedy = format!("origin-guard probe {url}/that/path");
+        checked.assert_finds(
+            Warning,
+            "ORIGIN",
+            &format!(
+                "answers without the secret, too: it is open to everybody on this machine (GET \
+                 /protected answers {number} with it and {number} without it)"
+            ),
+            &remedy,
+        );
+        checked.assert_finds(Warning, "ORIGIN", "it is open", "X-Shared-Secret");
+        assert_eq!(notes(&checked), [""; 0]);
+        assert_eq!(checked.report["warnings"], 1, "{:#?}", checked.findings());
+    }
+    // From elsewhere everybody is everybody. A machine without a network has no such address.
+    if let Some(address) = own_address() {
+        let listen = format!("{address}:0");
+        let backend = backend("200 OK");
+        let public = ("PUBLIC_PATHS", "/,/protected");
+        let front = plain(
+            SECRET,
+            &[("LISTEN", &listen), ("BACKEND", &backend), public],
+        );
+        let url = format!("http://{}", front.address);
+        let checked = check(&url, &[("ORIGIN_PLAINTEXT", "allow")], &[]);
+        let what = "it is open to everybody (GET /protected answers 200";
+        checked.assert_finds(Warning, "ORIGIN", what, "X-Shared-Secret");
+    }
+}
+
+#[test]
+fn the_path_that_is_asked_is_one_that_needs_the_secret() {
+    for (guarded, wanted) in [
+        ("/", "GET / with it answers 200, and HEAD / without it 403"),
+        (
+            "/protected",
+            "GET /protected with it answers 200, and without it 403",
+        ),
+    ] {
+        let (url, _listener) = application(Some(guarded), "200 OK");
+        let checked = check(&url, &[], &["--strict"]);
+        checked.assert_is_ok();
+        assert_notes(&checked, wanted);
+    }
+    // A guard whose paths are partly open asks at the others.
+    let backend = backend("200 OK");
+    let public = ("PUBLIC_PATHS", "/protected");
+    let front = plain(SECRET, &[("BACKEND", &backend), public]);
+    let checked = check(&format!("http://{}", front.address), &[], &["--strict"]);
+    checked.assert_is_ok();
+    assert_notes(&checked, "GET / with it answers 200");
+}
+
+#[test]
+fn who_may_connect_to_a_socket_is_let_in_without_an_alarm() {
+    let folder = Folder::new("check-origins-socket");
+    let path = folder.path.join("app.sock");
+    let listener = std::os::unix::net::UnixListener::bind(&path).expect("bound");
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o660)).expect("set");
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            let _ = stream.read(&mut [0; 4096]);
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+        }
+    });
+    let checked = check(
+        &format!("http://unix:{}", path.display()),
+        &[],
+        &["--strict"],
+    );
+    checked.assert_is_ok();
+    assert_notes(&checked, "everybody who may connect to this socket");
+}
+
+#[test]
+fn an_origin_that_goes_by_the_gateway_s_certificate_is_not_open() {
+    let authority = Authority::new("check-origins-mutual");
+    let issued = authority.issue(Key::EcdsaPkcs8, &["localhost"]);
+    let own = authority.issue(Key::EcdsaPkcs8, &["gateway.example"]);
+    let [certificate, key] = issued.variables();
+    let ca = authority.path("ca.pem");
+    let mutual = [
+        ("SHARED_SECRET", SECRET),
+        ("LISTEN", "tls:127.0.0.1:0"),
+        certificate,
+        key,
+        ("TLS_CLIENT_CA", &ca),
+        ("TLS_CLIENT_NAMES", "gateway.example"),
+    ];
+    let text = |path: &std::path::Path| path.to_str().expect("UTF-8").to_owned();
+    let (shown, shown_key) = (text(&own.certificate), text(&own.key));
+    let gateway = [
+        ("ORIGIN_CA", &*ca),
+        ("ORIGIN_CLIENT_CERT", &*shown),
+        ("ORIGIN_CLIENT_KEY", &*shown_key),
+    ];
+    let backend = backend("200 OK");
+    for (more, wanted) in [
+        (
+            &[("REQUIRE", "certificate"), ("BACKEND", &*backend)][..],
+            "lets this gateway's certificate in, with the secret or without it, and nobody",
+        ),
+        (&[], "takes this secret"),
+    ] {
+        let origin = Guard::with(&[&mutual, more].concat());
+        let url = format!("https://localhost:{}", origin.address.port());
+        let checked = check(&url, &gateway, &["--strict"]);
+        checked.assert_is_ok();
+        assert_notes(&checked, wanted);
+        // Who has no certificate is told in plain words, and what to set.
+        let checked = check(&url, &gateway[..1], &[]);
+        checked.assert_finds(
+            Fault,
+            "ORIGIN",
+            "the other side wants a certificate",
+            "set ORIGIN_CLIENT_CERT and ORIGIN_CLIENT_KEY",
+        );
+    }
+}
+
+#[test]
+fn an_origin_that_cannot_be_asked_is_described_in_plain_words() {
+    // Whoever may not connect is let go before TLS begins.
+    let authority = Authority::new("check-origins-words");
+    let issued = authority.issue(Key::EcdsaPkcs8, &["localhost"]);
+    let [certificate, key] = issued.variables();
+    let ca = authority.path("ca.pem");
+    let listen = ("LISTEN", "tls:127.0.0.1:0");
+    let denying = ("ALLOW_FROM", "192.0.2.1");
+    let secret = ("SHARED_SECRET", SECRET);
+    let origin = Guard::with(&[secret, listen, certificate, key, denying]);
+    let port = origin.address.port();
+    let checked = check(
+        &format!("https://localhost:{port}"),
+        &[("ORIGIN_CA", &ca)],
+        &[],
+    );
+    checked.assert_finds(
+        Warning,
+        "ORIGIN",
+        "closes the connection before TLS is agreed on",
+        &format!("openssl s_client -connect localhost:{port} -servername localhost"),
+    );
+    checked.assert_finds(Warning, "ORIGIN", "before TLS", "look whether ALLOW_FROM");
+
+    let down = HeldPort::new();
+    let checked = check(&down.url(), &[], &[]);
+    let remedy = format!("start the guard at {}", down.address);
+    checked.assert_finds(Warning, "ORIGIN", "takes no connection", &remedy);
+    let checked = check("http://unix:/nowhere.sock", &[], &[]);
+    checked.assert_finds(
+        Warning,
+        "ORIGIN",
+        "No such file",
+        "start the guard at unix:",
+    );
+
+    let stranger = Authority::new("check-origins-words-other");
+    let trusting = [secret, listen, certificate, key];
+    let origin = Guard::with(&trusting);
+    let url = format!("https://localhost:{}", origin.address.port());
+    let checked = check(&url, &[("ORIGIN_CA", &stranger.path("ca.pem"))], &[]);
+    let what = "issued by an authority that is not trusted here";
+    checked.assert_finds(Fault, "ORIGIN", what, "set ORIGIN_CA");
+    let url = url.replace("https", "http");
+    let checked = check(&url, &[], &[]);
+    let remedy = format!("write https://localhost:{}", origin.address.port());
+    checked.assert_finds(Fault, "ORIGIN", "speaks TLS", &remedy);
 }
 
 #[test]
@@ -191,7 +406,7 @@ fn inside_tls_the_secret_goes_to_a_verified_origin_alone() {
     let checked = check(&url, &[("ORIGIN_CA", &ca)], &["--strict"]);
     checked.assert_is_ok();
     assert_notes(&checked, "takes this secret");
-    assert_eq!(requests(&origin).len(), 2);
+    assert_eq!(requests(&origin).len(), 3);
 
     let secret = [("ORIGIN_CA", &*ca), ("SHARED_SECRET", OTHER)];
     let checked = check(&url, &secret, &[]);

@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustls::client::UnbufferedClientConnection;
+use rustls::client::{Resumption, UnbufferedClientConnection};
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -140,6 +140,23 @@ impl TlsClient {
             .with_root_certificates(RootCertStore::empty());
         Ok(Self {
             config: Arc::new(builder.with_no_client_auth()),
+            own: None,
+        })
+    }
+
+    /// The same for who has no certificate: none is shown, and no session is resumed in which
+    /// one was.
+    ///
+    /// # Errors
+    ///
+    /// What rustls says of its own configuration.
+    pub fn without_own(&self) -> Result<Self, rustls::Error> {
+        let nobody = Self::believing_nobody()?;
+        let mut config = ClientConfig::clone(&self.config);
+        config.client_auth_cert_resolver = Arc::clone(&nobody.config.client_auth_cert_resolver);
+        config.resumption = Resumption::disabled();
+        Ok(Self {
+            config: Arc::new(config),
             own: None,
         })
     }
