@@ -29,7 +29,7 @@ fn check(variables: &[(&str, &str)]) -> (Option<i32>, String, String) {
 #[test]
 fn each_fault_names_its_variable_and_the_remedy() {
     for (name, value, remedy) in [
-        ("BACKEND", "127.0.0.1:3000", "write http://HOST:PORT"),
+        ("BACKEND", "127.0.0.1:3000", "write http://127.0.0.1:3000"),
         ("BACKEND", "https://app.example", "set ORIGIN"),
         (
             "BACKEND",

@@ -14,6 +14,8 @@ mod mistakes;
 mod order;
 #[path = "check/origins.rs"]
 mod origins;
+#[path = "check/running.rs"]
+mod running;
 #[path = "check/strangers.rs"]
 mod strangers;
 mod support;

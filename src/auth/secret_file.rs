@@ -63,7 +63,8 @@ impl fmt::Display for SecretFileError {
         match self {
             Self::Open(error) if error.is_not_found() => write!(
                 to,
-                "{error}; make it by: (umask 077; origin-guard keygen > FILE)"
+                "{error}; make it by: (umask 077; origin-guard keygen > {})",
+                error.path().display()
             ),
             Self::Open(error) if error.is_from_the_system() => {
                 write!(to, "{error}; mend its path or mode")

@@ -275,9 +275,10 @@ impl Loaded {
             return Err(Error::TooLarge(shown.to_owned()));
         }
         if text.windows(2).any(|ends| ends == b"\r\n") {
+            let path = shown.rsplit(": ").next().unwrap_or(shown);
             self.warnings.push(format!(
                 "{shown}: its lines end in CR LF, and the CR is left off; save it with LF alone: \
-                 sed -i 's/\\r$//' FILE"
+                 sed -i 's/\\r$//' {path}"
             ));
         }
         // The line of each secret that was taken.

@@ -1,14 +1,13 @@
 //! Whether the addresses can be listened at: each is bound and closed again.
 
+use super::running::Held;
 use super::surroundings::Surroundings;
 use crate::app::InheritedSockets;
 use crate::config::Config;
 use crate::finding::{Finding, Level};
-use crate::net::{Address, BindError, try_bind};
+use crate::net::try_bind;
 
 const SOCKET_UNIT: &str = "socket unit";
-/// What this program is called in /proc.
-const OWN_NAME: &str = "origin-guard";
 
 /// `is_sound` tells of a variable whether what it holds is what was written.
 pub(super) fn look(
@@ -35,6 +34,7 @@ pub(super) fn look(
     let admin = config.admin_listen.iter().map(|at| ("ADMIN_LISTEN", at));
     let all: Vec<_> = listen.chain(gateway).chain(admin).collect();
     let addresses: Vec<_> = all.iter().map(|(_, address)| (*address).clone()).collect();
+    let mut held = Held::default();
     for (variable, address) in all {
         if !is_sound(variable) {
             continue;
@@ -62,18 +62,12 @@ pub(super) fn look(
             let v6_only = address.is_v6_only(&addresses);
             match try_bind(address, config.socket_access, v6_only) {
                 Ok(()) => Finding::note(variable, format_args!("{address} is free")),
-                Err(error) => denied(variable, address, &error),
+                Err(error) if held.note(variable, address, &error) => continue,
+                Err(error) => {
+                    Finding::of(Level::Fault, variable, format_args!("{address}: {error}"))
+                }
             }
         });
     }
-}
-
-fn denied(variable: &str, address: &Address, error: &BindError) -> Finding {
-    let mut finding = Finding::of(Level::Fault, variable, format_args!("{address}: {error}"));
-    if error.holder().is_some_and(|holder| holder.name == OWN_NAME) {
-        "it runs already: add --local to look at everything else, stop it, or ask about the \
-         service that it is of: origin-guard check --unit origin-guard.service"
-            .clone_into(&mut finding.remedy);
-    }
-    finding
+    held.report(findings);
 }

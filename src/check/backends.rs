@@ -104,7 +104,10 @@ fn no_network(variable: &str, name: &str) -> Finding {
         Level::Fault,
         variable,
         format_args!("{name}: the unit has no network (PrivateNetwork=yes), and cannot connect"),
-        "reach it at a Unix socket (http://unix:/path), or take the drop-in no-network.conf away",
+        format_args!(
+            "reach it at a Unix socket ({variable}=http://unix:/run/app/app.sock), or take the \
+             drop-in no-network.conf away"
+        ),
     )
 }
 

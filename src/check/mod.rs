@@ -11,6 +11,7 @@ mod exposure;
 mod limits;
 mod origin_secret;
 mod report;
+mod running;
 mod surroundings;
 mod unanswered;
 mod unit;

@@ -228,8 +228,8 @@ fn not_sent(name: &str, doubt: Doubt) -> Finding {
                 "{name} may be somebody else's program, and was not sent the secret: {why}"
             ),
             "look whose it is (ss -ltnp), because the gateway does send the secret there; an \
-             origin on this machine is best at a Unix socket (ORIGIN=http://unix:/path) in a \
-             folder that others cannot write to",
+             origin on this machine is best at a Unix socket in a folder that others cannot write \
+             to (ORIGIN=http://unix:/run/origin/guard.sock)",
         )
     };
     match doubt {

@@ -107,7 +107,7 @@ impl Place<'_> {
         let is_closed = matches!(failure, Failure::Closed | Failure::Tls(TlsError::Truncated));
         if is_closed && self.url.is_https() && !is_agreed {
             return self.finding(
-                Level::Warning,
+                Level::Fault,
                 format_args!("{name} closes the connection before TLS is agreed on"),
                 format_args!(
                     "look whether ALLOW_FROM or a firewall there lets this machine in, and \

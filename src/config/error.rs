@@ -11,8 +11,6 @@ use crate::notations::{DURATION, SIZE};
 
 use super::variables::SECONDS;
 
-const ADDRESS_REMEDY: &str = "write ADDRESS:PORT (0.0.0.0:8888, [::]:8888) or unix:/path";
-
 /// What is wrong with a value, and what would be right. No secret is a value here.
 #[derive(Debug)]
 pub enum ValueError {
@@ -94,12 +92,31 @@ impl Display for AddressRemedy<'_> {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0.split_once("://") {
             Some(("tls" | "https", _)) => {
-                to.write_str("write tls:ADDRESS:PORT (tls:0.0.0.0:443, tls:[::]:443)")
+                let port = port_of(self.0, 443);
+                write!(
+                    to,
+                    "write tls:ADDRESS:PORT (tls:0.0.0.0:{port}, tls:[::]:{port})"
+                )
             }
-            Some(_) => write!(to, "leave the scheme off, and {ADDRESS_REMEDY}"),
-            None => to.write_str(ADDRESS_REMEDY),
+            scheme => {
+                if scheme.is_some() {
+                    to.write_str("leave the scheme off, and ")?;
+                }
+                let port = port_of(self.0, 8888);
+                write!(
+                    to,
+                    "write ADDRESS:PORT (0.0.0.0:{port}, [::]:{port}) or unix:/path \
+                     (unix:/run/origin-guard/guard.sock)"
+                )
+            }
         }
     }
+}
+
+/// The port that was meant, as far as that shows.
+fn port_of(member: &str, default: u16) -> u16 {
+    let last = member.rsplit(':').next().unwrap_or(member);
+    last.trim_end_matches('/').parse().unwrap_or(default)
 }
 
 impl Display for ValueError {
@@ -140,16 +157,19 @@ impl Display for ValueError {
                 )
             }
             Self::LocalAddress(member) => {
-                let last = member.rsplit(':').next().unwrap_or(member);
-                let port = last.trim_end_matches('/').parse::<u16>().unwrap_or(9100);
+                let port = port_of(member, 9100);
                 write!(
                     to,
                     "{member:?} is not an address; write ADDRESS:PORT (127.0.0.1:{port}, [::1]:{port}) or \
-                     unix:/path"
+                     unix:/path (unix:/run/origin-guard/admin.sock)"
                 )
             }
             Self::RelativePath(member) => {
-                write!(to, "{member:?} is not an absolute path; {ADDRESS_REMEDY}")
+                write!(
+                    to,
+                    "{member:?} is not an absolute path; write the path from / on, as in \
+                     unix:/run/origin-guard/guard.sock"
+                )
             }
             Self::LongPath(path) => write!(
                 to,
@@ -173,14 +193,17 @@ impl Display for ValueError {
                 .write_str("none leaves nothing to listen at; leave it out, or set GATEWAY_LISTEN"),
             Self::RemoteAdmin(address) => write!(
                 to,
-                "{address} can be reached from other machines; write 127.0.0.1:PORT or \
-                 unix:/path, or set ADMIN_ALLOW_REMOTE=1"
+                "{address} can be reached from other machines; write {}127.0.0.1:{} or \
+                 unix:/run/origin-guard/admin.sock, or set ADMIN_ALLOW_REMOTE=1",
+                if address.is_tls() { "tls:" } else { "" },
+                address.socket_addr().map_or(9100, |at| at.port())
             ),
             Self::RemoteGateway(address) => write!(
                 to,
                 "{address} can be reached from other machines, and the answers there hold the \
-                 secret; write unix:/path or a loopback address such as 127.0.0.1:8889, or set \
-                 ORIGIN, if this guard is to forward"
+                 secret; write unix:/run/origin-guard-gateway.sock or a loopback address such as \
+                 127.0.0.1:{}, or set ORIGIN, if this guard is to forward",
+                address.socket_addr().map_or(8889, |at| at.port())
             ),
             Self::Taken(address, other) => write!(
                 to,

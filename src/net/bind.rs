@@ -78,6 +78,11 @@ impl BindError {
         self.holder.as_ref()
     }
 
+    /// Whether somebody listens there.
+    pub(crate) fn is_in_use(&self) -> bool {
+        self.kind() == ErrorKind::AddrInUse
+    }
+
     fn kind(&self) -> ErrorKind {
         match &self.cause {
             Cause::System(error) | Cause::Group(error) => error.kind(),

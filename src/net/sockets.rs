@@ -128,6 +128,15 @@ pub(crate) struct Holder {
     pub(crate) name: String,
 }
 
+impl Holder {
+    /// As whom it runs (`proc_pid_status(5)`): its effective user.
+    pub(crate) fn user(&self) -> Option<u32> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid)).ok()?;
+        let users = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
+        users.split_whitespace().nth(1)?.parse().ok()
+    }
+}
+
 impl fmt::Display for Holder {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Whoever starts a process chooses its name.
@@ -144,21 +153,42 @@ pub(crate) fn holder_of(address: &Address) -> Option<Holder> {
     others.find_map(|other| holder(other.inode))
 }
 
-/// Who holds a socket; `None` where that is another user's process. Of a server with several
-/// processes it is the first one, which is to be stopped.
-pub(crate) fn holder(inode: u64) -> Option<Holder> {
-    let processes = fs::read_dir("/proc").ok()?;
-    let pids = processes
-        .filter_map(Result::ok)
-        .filter_map(|process| process.file_name().to_str()?.parse().ok());
-    let mut pids: Vec<u32> = pids.filter(|&pid| held_by(pid).contains(&inode)).collect();
-    pids.sort_unstable();
-    let named = |pid| {
+/// All processes that can be seen, in the order of their numbers.
+fn processes() -> Vec<Holder> {
+    let Ok(folders) = fs::read_dir("/proc") else {
+        return Vec::new();
+    };
+    let named = |folder: fs::DirEntry| {
+        let pid = folder.file_name().to_str()?.parse().ok()?;
         let name = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
         let name = name.trim().to_owned();
         Some(Holder { pid, name })
     };
-    let holders: Vec<_> = pids.into_iter().filter_map(named).collect();
+    let mut found: Vec<_> = folders.filter_map(Result::ok).filter_map(named).collect();
+    found.sort_unstable_by_key(|process| process.pid);
+    found
+}
+
+/// The processes called `name` of the user `user` whose open files this one may not see, in
+/// the order of their numbers.
+pub(crate) fn hidden(name: &str, user: u32) -> Vec<u32> {
+    let found = processes().into_iter();
+    let found = found.filter(|process| {
+        process.name == name
+            && process.user() == Some(user)
+            && fs::read_dir(format!("/proc/{}/fd", process.pid)).is_err()
+    });
+    found.map(|process| process.pid).collect()
+}
+
+/// Who holds a socket; `None` where that is another user's process. Of a server with several
+/// processes it is the first one, which is to be stopped.
+pub(crate) fn holder(inode: u64) -> Option<Holder> {
+    let holders = processes();
+    let holders = holders
+        .into_iter()
+        .filter(|process| held_by(process.pid).contains(&inode));
+    let holders: Vec<_> = holders.collect();
     // systemd holds what it has passed to a service, which is who answers.
     let service = holders.iter().find(|holder| holder.name != "systemd");
     service.or(holders.first()).cloned()

@@ -327,12 +327,12 @@ fn an_origin_that_cannot_be_asked_is_described_in_plain_words() {
         &[],
     );
     checked.assert_finds(
-        Warning,
+        Fault,
         "ORIGIN",
         "closes the connection before TLS is agreed on",
         &format!("openssl s_client -connect localhost:{port} -servername localhost"),
     );
-    checked.assert_finds(Warning, "ORIGIN", "before TLS", "look whether ALLOW_FROM");
+    checked.assert_finds(Fault, "ORIGIN", "before TLS", "look whether ALLOW_FROM");
 
     let down = HeldPort::new();
     let checked = check(&down.url(), &[], &[]);

@@ -61,7 +61,7 @@ fn the_secret_crosses_no_network_in_the_clear_unless_somebody_says_so() {
     ] {
         let said = check(&keys, &[("ORIGIN", bad)]);
         assert_eq!(said.status, Some(78), "{bad}: {said:?}");
-        let remedy = "write https://HOST, or http://HOST:PORT";
+        let remedy = "https://origin.example";
         assert!(said.err.contains(remedy), "{bad}: {said:?}");
     }
     for (name, bad) in [

@@ -228,7 +228,7 @@ fn a_service_without_a_network_reaches_nobody_by_tcp() {
         78,
         &[
             "LISTEN: 127.0.0.1:9000: the unit has no network...origin-guard print socket",
-            "BACKEND: 127.0.0.1:3000: the unit has no network...http://unix:/path",
+            "BACKEND: 127.0.0.1:3000: the unit has no network...http://unix:/run/",
         ],
     );
     // As another user it says that root is needed.

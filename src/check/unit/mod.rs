@@ -142,7 +142,8 @@ fn of_service(
             format_args!(
                 "it is in Environment= of {unit}, which every user can read (systemctl show)"
             ),
-            "write it to a file of root's, and set LoadCredential=shared-secret:/path",
+            "write it to a file of root's, mode 0600, and set \
+             LoadCredential=shared-secret:/etc/origin-guard/shared-secret",
         ));
     }
 }

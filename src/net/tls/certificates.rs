@@ -155,9 +155,10 @@ impl fmt::Display for PairError {
             ),
             Self::Encrypted(path) => write!(
                 to,
-                "the key in {} is encrypted, and nobody is there to type its passphrase; write \
-                 it without one (openssl pkey -in FILE -out FILE)",
-                path.display()
+                "the key in {path} is encrypted, and nobody is there to type its passphrase; write \
+                 it without one: (umask 077; openssl pkey -in {path} -out {path}.open), and name \
+                 that file",
+                path = path.display()
             ),
             Self::Mismatch(key, certificate) => write!(
                 to,

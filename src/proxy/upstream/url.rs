@@ -66,7 +66,9 @@ impl fmt::Display for OriginUrlError {
         self.0.write(
             to,
             "https:// or http://",
-            "write https://HOST, or http://HOST:PORT and http://unix:/path on this machine",
+            |url| if url.is_local() { SCHEME } else { TLS_SCHEME },
+            "write https://HOST (https://origin.example), or http://HOST:PORT and \
+             http://unix:/path on this machine",
         )
     }
 }
@@ -78,7 +80,8 @@ impl fmt::Display for BackendUrlError {
         self.write(
             to,
             SCHEME,
-            "write http://HOST:PORT, http://[V6]:PORT or http://unix:/path",
+            |_| SCHEME,
+            "write http://HOST:PORT (http://127.0.0.1:3000, http://[::1]:3000) or http://unix:/path",
         )
     }
 }
@@ -86,11 +89,22 @@ impl fmt::Display for BackendUrlError {
 impl std::error::Error for BackendUrlError {}
 
 impl BackendUrlError {
-    /// `schemes` are those that are taken, `forms` says what may be written.
-    fn write(&self, to: &mut fmt::Formatter<'_>, schemes: &str, forms: &str) -> fmt::Result {
+    /// `schemes` are those that are taken, `meant` the one of a place that is named without
+    /// any; `forms` says what may be written.
+    fn write(
+        &self,
+        to: &mut fmt::Formatter<'_>,
+        schemes: &str,
+        meant: impl Fn(&BackendUrl) -> &'static str,
+        forms: &str,
+    ) -> fmt::Result {
         match self {
             Self::Scheme(member) => {
-                write!(to, "{member:?} does not begin with {schemes}; {forms}")
+                write!(to, "{member:?} does not begin with {schemes}; ")?;
+                match BackendUrl::parse(&format!("{SCHEME}{member}")) {
+                    Ok(url) => write!(to, "write {}{member}", meant(&url)),
+                    Err(_) => to.write_str(forms),
+                }
             }
             Self::Https(member) => write!(
                 to,
@@ -427,8 +441,10 @@ mod tests {
         let many: Vec<_> = (1..=65).map(|port| format!("http://a:{port}")).collect();
         let long = format!("http://{}:1", "a.".repeat(127) + "ab");
         for (list, said) in [
-            ("127.0.0.1:3000", "write http://HOST:PORT"),
-            ("localhost", "write http://HOST:PORT"),
+            ("127.0.0.1:3000", "write http://127.0.0.1:3000"),
+            ("localhost", "write http://localhost"),
+            ("unix:/run/app.sock", "write http://unix:/run/app.sock"),
+            ("ftp://a:1", "write http://HOST:PORT"),
             ("", "empty"),
             ("http://a:1,", "empty"),
             ("https://app.example", "ORIGIN"),

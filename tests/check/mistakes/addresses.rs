@@ -6,7 +6,6 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use super::{assert_all_are_named, mistake, sound};
 use crate::checked::{Checked, Level::*};
-use crate::support::Guard;
 use crate::support::folder::Folder;
 
 #[test]
@@ -20,7 +19,6 @@ fn addresses() {
         .local_addr()
         .map(|address| (taken, address.to_string()));
     let (_listener, taken) = taken.expect("an address");
-    let guard = Guard::start();
     let own = format!("process {}", std::process::id());
     let listen = |value: &str, what: &str, remedy: &'static str| {
         mistake(&[("LISTEN", value)], Fault, "LISTEN", what, remedy)
@@ -42,11 +40,6 @@ fn addresses() {
     let shared = file("shared", "198.51.100.0/24\n", 0o664);
     let mistakes = [
         listen(&taken, &own, "stop what listens there"),
-        listen(
-            &guard.address.to_string(),
-            "origin-guard (process",
-            "--unit",
-        ),
         listen("192.0.2.1:8888", "192.0.2.1:8888", "`ip address`"),
         listen(
             &path(&"x".repeat(110)),
@@ -55,9 +48,9 @@ fn addresses() {
         ),
         listen(&path("none/socket"), "No such file", "make the folder"),
         listen(&path("file"), "not a socket is there", "remove it"),
-        listen("unix:socket", "not an absolute path", "unix:/path"),
-        listen("localhost:8888", "not an address", "write ADDRESS:PORT"),
-        listen("8888", "not an address", "write ADDRESS:PORT"),
+        listen("unix:socket", "not an absolute path", "unix:/run/"),
+        listen("localhost:8111", "not an address", "(0.0.0.0:8111, "),
+        listen("8112", "not an address", "write ADDRESS:PORT (0.0.0.0:8112"),
         listen("127.0.0.1:81,127.0.0.1:81", "twice", "name it once"),
         listen(
             "0.0.0.0:81,127.0.0.1:81",
@@ -76,9 +69,9 @@ fn addresses() {
             "write tls:ADDRESS:PORT",
         ),
         listen(
-            "https://[::]:443",
+            "https://[::]:8443",
             "not an address",
-            "write tls:ADDRESS:PORT",
+            "write tls:ADDRESS:PORT (tls:0.0.0.0:8443",
         ),
         listen("http://[::]:80", "not an address", "leave the scheme off"),
         mistake(
@@ -110,11 +103,11 @@ fn addresses() {
             "LISTEN=0.0.0.0:3000",
         ),
         mistake(
-            &[("ADMIN_LISTEN", "0.0.0.0:0")],
+            &[("ADMIN_LISTEN", "0.0.0.0:9123")],
             Fault,
             "ADMIN_LISTEN",
             "from other machines",
-            "127.0.0.1:PORT",
+            "write 127.0.0.1:9123 or",
         ),
         mistake(
             &[("LISTEN", "127.0.0.1:1"), ("ADMIN_LISTEN", "127.0.0.1:1")],

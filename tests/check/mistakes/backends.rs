@@ -43,7 +43,12 @@ fn backends() {
         mistake(&variables, Fault, "PUBLIC_PATHS", what, remedy)
     };
     let mistakes = [
-        one("127.0.0.1:3000", Fault, "http://", "write http://HOST:PORT"),
+        one(
+            "127.0.0.1:3000",
+            Fault,
+            "http://",
+            "write http://127.0.0.1:3000",
+        ),
         one("http://127.0.0.1:3000/api", Fault, "a path", "leave off"),
         one("https://app.example", Fault, "app.example", "set ORIGIN"),
         one(

@@ -189,7 +189,7 @@ fn secret_files() {
             &file("crlf", &format!("{SECRET}\r\n"), 0o600),
             Warning,
             "end in CR LF",
-            "save it with LF",
+            "'s/\\r$//' /",
         ),
         of(
             &file("twice", &twice, 0o600),

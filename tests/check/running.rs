@@ -1,0 +1,105 @@
+//! A check beside the guard that runs with the same variables.
+
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::Command;
+
+use crate::checked::{Checked, Level::*};
+use crate::mistakes::sound;
+use crate::support::folder::Folder;
+use crate::support::{Guard, SECRET, command, installed, skip};
+
+/// A guard with two addresses of TCP and one of a Unix socket, and its variables.
+fn running(folder: &Folder) -> (Guard, [(&'static str, String); 3]) {
+    let socket = format!("unix:{}/admin.sock", folder.path.display());
+    let guard = Guard::with(&[
+        ("SHARED_SECRET", SECRET),
+        ("LISTEN", "127.0.0.1:0,127.0.0.1:0"),
+        ("ADMIN_LISTEN", &socket),
+    ]);
+    let listen = format!("{},{}", guard.address, guard.second_address());
+    let variables = [
+        ("SHARED_SECRET", SECRET.to_owned()),
+        ("LISTEN", listen),
+        ("ADMIN_LISTEN", socket),
+    ];
+    (guard, variables)
+}
+
+#[test]
+fn what_a_running_guard_holds_is_one_warning() {
+    let folder = Folder::new("check-running");
+    let (guard, variables) = running(&folder);
+    let checked = Checked::run(command().envs(variables.clone()), &[]);
+    let held = format!(
+        "{} and {} and unix:{}/admin.sock are held by a running origin-guard (process {}): in \
+         order if that is this one",
+        guard.address,
+        guard.second_address(),
+        folder.path.display(),
+        guard.pid()
+    );
+    checked.assert_finds(Warning, "LISTEN", &held, "origin-guard check --local");
+    assert_eq!(checked.complaints().len(), 1, "{:#?}", checked.findings());
+    // What it advises is in order.
+    Checked::run(command().envs(variables), &["--local"]).assert_is_ok();
+
+    // To start is another matter.
+    let one = sound().env("LISTEN", guard.address.to_string()).output();
+    let said = String::from_utf8(one.expect("runs").stderr).expect("UTF-8");
+    assert!(said.contains("in use"), "it does not start beside: {said}");
+}
+
+#[test]
+fn who_is_not_root_recognises_a_guard_of_its_own() {
+    if !rustix::process::geteuid().is_root() {
+        return skip("needs root, to become another user");
+    }
+    if !installed("setpriv", "apt install util-linux") {
+        return;
+    }
+    let as_nobody = || {
+        let mut command = Command::new("setpriv");
+        command
+            .args(["--reuid", "65534", "--regid", "65534", "--clear-groups"])
+            .arg(env!("CARGO_BIN_EXE_origin-guard"))
+            .env_clear()
+            .env("SHARED_SECRET", SECRET);
+        command
+    };
+    let folder = Folder::new("check-running-nobody");
+    let open = std::fs::Permissions::from_mode(0o777);
+    std::fs::set_permissions(&folder.path, open).expect("set");
+    let socket = format!("unix:{}/guard.sock", folder.path.display());
+    let guard = Guard::spawn(
+        as_nobody()
+            .env("LISTEN", "127.0.0.1:0")
+            .env("ADMIN_LISTEN", &socket),
+    );
+    let variables = [
+        ("LISTEN", guard.address.to_string()),
+        ("ADMIN_LISTEN", socket.clone()),
+    ];
+    let checked = Checked::run(as_nobody().envs(variables.clone()), &[]);
+    let held = format!("held by a running origin-guard (process {})", guard.pid());
+    checked.assert_finds(Warning, "LISTEN", &held, "--local");
+    assert_eq!(checked.complaints().len(), 1, "{:#?}", checked.findings());
+
+    // To root a stranger is a stranger, whatever its program is called.
+    let checked = Checked::run(command().env("SHARED_SECRET", SECRET).envs(variables), &[]);
+    for (variable, address) in [
+        ("LISTEN", guard.address.to_string()),
+        ("ADMIN_LISTEN", socket),
+    ] {
+        checked.assert_finds(Fault, variable, &address, "stop what listens there");
+    }
+}
+
+#[test]
+fn what_another_program_holds_stays_a_fault() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("bound");
+    let address = taken.local_addr().expect("an address").to_string();
+    let checked = Checked::run(sound().env("LISTEN", &address), &[]);
+    let own = format!("(process {})", std::process::id());
+    checked.assert_finds(Fault, "LISTEN", &own, "stop what listens there");
+}
