@@ -32,6 +32,7 @@ pub mod reload;
 pub mod rotation;
 pub mod server;
 mod shell;
+mod shown_path;
 pub mod signals;
 mod spelling;
 pub mod status;

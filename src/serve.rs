@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use origin_guard::app::{self, InheritedSockets, Relays};
 use origin_guard::config::{Config, ConfigError, Environment};
+use origin_guard::finding::Level;
 use origin_guard::key_uses::Recorder;
 use origin_guard::log::{self as events, Prefix};
 use origin_guard::net::SelfCheckSocket;
@@ -54,8 +55,11 @@ pub(crate) fn serve() -> ExitCode {
     let version = env!("CARGO_PKG_VERSION");
     log::info!("starting version={version} pid={}", std::process::id());
     log::info!("config {}", config.on_one_line());
-    for warning in &config.warnings {
-        log::warn!("warning {warning}");
+    for found in &config.warnings {
+        match found.level {
+            Level::Note => log::info!("note {found}"),
+            Level::Warning | Level::Fault => log::warn!("warning {found}"),
+        }
     }
 
     let served = bind_and_run(config, inherited);

@@ -297,3 +297,65 @@ fn what_is_faulty_at_the_start_is_named() {
     let said = String::from_utf8(output.expect("runs").stdout).expect("UTF-8");
     assert!(said.contains("\nallowed_networks=2\n"), "{said}");
 }
+
+#[test]
+fn whether_this_machine_itself_may_connect_is_said() {
+    let only_gateway = ("ALLOW_FROM", "192.0.2.1");
+    let here = "curl, a health check or a proxy on this machine is denied";
+    for (listen, allowed, wanted) in [
+        ("0.0.0.0:0", "192.0.2.1", Some(("127.0.0.1", here))),
+        ("[::]:0", "192.0.2.1", Some(("127.0.0.1,::1", here))),
+        ("[::]:0", "192.0.2.1,127.0.0.1", Some(("::1", here))),
+        ("[::]:0", "192.0.2.1,127.0.0.1,::1", None),
+        ("0.0.0.0:0", "192.0.2.1,127.0.0.0/8", None),
+        ("127.0.0.1:0", "127.0.0.1", None),
+    ] {
+        let output = command()
+            .envs([("SHARED_SECRET", SECRET), ("PLAINTEXT", "allow")])
+            .envs([("LISTEN", listen), ("ALLOW_FROM", allowed)])
+            .args(["check", "--local"])
+            .output()
+            .expect("runs");
+        let said = String::from_utf8(output.stdout).expect("UTF-8");
+        let note = said
+            .lines()
+            .find(|line| line.starts_with("note: ALLOW_FROM: "));
+        match (note, wanted) {
+            (None, None) => {}
+            (Some(note), Some((address, what))) => {
+                let says = note.starts_with(&format!("note: ALLOW_FROM: {address} "))
+                    && note.contains(what)
+                    && note.ends_with(&format!("add {address}"));
+                assert!(says, "{note}");
+            }
+            _ => panic!("{listen} {allowed}: {said}"),
+        }
+        assert_eq!(output.status.code(), Some(0));
+        assert_eq!(said.lines().last(), Some("ok"), "{said}");
+    }
+    // At the start, too; and so it is.
+    let guard = guard(&[("LISTEN", "0.0.0.0:0"), only_gateway]);
+    guard.wait_for_log(|line| {
+        line.starts_with("note ALLOW_FROM: 127.0.0.1 is not in the list") && line.contains(here)
+    });
+    let to = SocketAddr::from(([127, 0, 0, 1], guard.address.port()));
+    let mut stream = connect_from([127, 0, 0, 1], to);
+    let answer = Answer::read(&mut stream, false).expect("an answer");
+    assert_eq!(answer.status, 403);
+    // Where nobody else can connect, it is a mistake.
+    let output = command()
+        .envs([
+            ("SHARED_SECRET", SECRET),
+            ("LISTEN", "127.0.0.1:8888"),
+            only_gateway,
+        ])
+        .args(["check", "--local", "--strict"])
+        .output()
+        .expect("runs");
+    let said = complaints(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(
+        said.contains("as 127.0.0.1, which is not in the list"),
+        "{said}"
+    );
+}

@@ -6,6 +6,8 @@
 mod authority;
 #[path = "check/checked.rs"]
 mod checked;
+#[path = "check/files.rs"]
+mod files;
 #[path = "check/machine_faults.rs"]
 mod machine_faults;
 #[path = "check/mistakes/mod.rs"]

@@ -7,6 +7,7 @@ use std::process::{Command, Output};
 
 use origin_guard::config::variables::VARIABLES;
 use origin_guard::notations::NOTATIONS;
+use origin_guard::private_file::MODES;
 use origin_guard::usage::COMMANDS;
 use support::folder::Folder;
 use support::{command, installed};
@@ -52,6 +53,9 @@ fn the_man_page_is_good_roff_and_names_everything() {
     }
     for notation in NOTATIONS {
         assert!(shown.contains(notation.rule), "{}", notation.name);
+    }
+    for (modes, meaning) in MODES {
+        assert!(shown.contains(modes) && shown.contains(meaning), "{shown}");
     }
     for variable in VARIABLES {
         assert!(

@@ -110,7 +110,10 @@ fn what_does_not_fit_is_refused_and_explained() {
         (&["unit", "--role", "tls"], "--backend"),
         (&["nginx", "--role", "tls"], "--role"),
         (&["unit", "--name", "a"], "it takes --backend"),
-        (&["unit", "--backend", "127.0.0.1:3000"], "http://HOST:PORT"),
+        (
+            &["unit", "--backend", "127.0.0.1:3000"],
+            "write http://127.0.0.1:3000",
+        ),
         (&["unit", "--backend", "http://unix:/run/a b"], "plain path"),
         (&["traefik", "--socket", "/a"], "127.0.0.1:8888"),
         (&["nginx", "--socket", "192.0.2.1:80"], "on this machine"),

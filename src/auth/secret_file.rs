@@ -13,6 +13,8 @@ use zeroize::Zeroizing;
 use super::secret_source::{CREDENTIAL, Error, Loaded, read_text, secret_lines};
 use crate::private_file::replace::{Locked, ReplaceError};
 use crate::private_file::{self, OpenError, PrivateFile};
+use crate::shell;
+use crate::shown_path::ShownPath;
 
 /// The text of a file of secrets, which is as it must be.
 pub struct SecretFile {
@@ -64,13 +66,13 @@ impl fmt::Display for SecretFileError {
             Self::Open(error) if error.is_not_found() => write!(
                 to,
                 "{error}; make it by: (umask 077; origin-guard keygen > {})",
-                error.path().display()
+                shell::word(&error.path().to_string_lossy())
             ),
             Self::Open(error) if error.is_from_the_system() => {
-                write!(to, "{error}; mend its path or mode")
+                write!(to, "{error}; {}", error.remedy())
             }
             Self::Open(error) => error.fmt(to),
-            Self::Read(path, error) => write!(to, "{} cannot be read: {error}", path.display()),
+            Self::Read(path, error) => write!(to, "{} cannot be read: {error}", ShownPath(path)),
             Self::Faulty(error) => error.fmt(to),
             Self::Replace(error) => error.fmt(to),
         }
@@ -216,7 +218,7 @@ fn write(locked: &Locked, old: &File, text: &[u8]) -> Result<(), SecretFileError
 
 fn check(path: &Path, text: &[u8]) -> Result<Loaded, SecretFileError> {
     let mut loaded = Loaded::default();
-    let taken = loaded.take_text(text, &path.display().to_string());
+    let taken = loaded.take_text(text, &ShownPath(path).to_string(), path);
     taken.map_err(SecretFileError::Faulty)?;
     Ok(loaded)
 }

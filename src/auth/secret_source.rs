@@ -12,6 +12,8 @@ use zeroize::Zeroizing;
 use super::secret_forms::{self, Form};
 use super::secrets::{Digest, SHORT, Text};
 use crate::private_file::{self, Fingerprint, OpenError, PrivateFile};
+use crate::shell;
+use crate::shown_path::ShownPath;
 
 /// The variables that this module reads.
 const SECRET: &str = "SHARED_SECRET";
@@ -115,7 +117,7 @@ impl fmt::Display for Error {
                  secret, or list the previous one on a further line of the file"
             ),
             Self::Open(name, error) if error.is_from_the_system() => {
-                write!(to, "{name}: {error}; mend its path or mode")
+                write!(to, "{name}: {error}; {}", error.remedy())
             }
             Self::Open(name, error) => write!(to, "{name}: {error}"),
             Self::Read(place, error) => write!(
@@ -264,18 +266,19 @@ impl Loaded {
             private_file::open(path).map_err(|error| Error::Open(name, error))?;
         self.warnings
             .extend(warning.map(|warning| format!("{name}: {warning}")));
-        let shown = format!("{name}: {}", path.display());
+        let shown = format!("{name}: {}", ShownPath(path));
         let text = read_text(&file).map_err(|error| Error::Read(shown.clone(), error))?;
-        self.take_text(&text, &shown)
+        self.take_text(&text, &shown, path)
     }
 
     /// `shown` names the file.
-    pub(super) fn take_text(&mut self, text: &[u8], shown: &str) -> Result<(), Error> {
+    pub(super) fn take_text(&mut self, text: &[u8], shown: &str, path: &Path) -> Result<(), Error> {
         if text.len() >= CAPACITY {
             return Err(Error::TooLarge(shown.to_owned()));
         }
         if text.windows(2).any(|ends| ends == b"\r\n") {
-            let path = shown.rsplit(": ").next().unwrap_or(shown);
+            let path = path.to_string_lossy();
+            let path = shell::word(&path);
             self.warnings.push(format!(
                 "{shown}: its lines end in CR LF, and the CR is left off; save it with LF alone: \
                  sed -i 's/\\r$//' {path}"

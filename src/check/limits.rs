@@ -29,18 +29,22 @@ pub(super) fn look(config: &Config, surroundings: &Surroundings, findings: &mut 
     if fitting < wanted && !config.max_connections_is_set {
         findings.push(Finding::note(
             VARIABLE,
-            format_args!("{fitting} connections fit under the limit of {most} open files"),
+            format_args!(
+                "the default is {wanted}, and {fitting} connections are served at once, under the \
+                 limit of {most} open files; for {wanted} set {}",
+                demand.remedy()
+            ),
         ));
     } else if fitting < wanted {
         findings.push(Finding::new(
             Level::Warning,
             VARIABLE,
             format_args!(
-                "{wanted} connections take {} open files, and the limit is {most}, under which \
-                 {fitting} fit",
+                "{wanted} connections take {} open files, and the limit is {most}, so that \
+                 {fitting} are served at once",
                 demand.files()
             ),
-            format_args!("raise the limit (ulimit -Hn, LimitNOFILE=), or set {VARIABLE}={fitting}"),
+            format_args!("set {}, or {VARIABLE}={fitting}", demand.remedy()),
         ));
     }
     let own = most_memory("/proc/self/cgroup", "/sys/fs/cgroup");
@@ -52,8 +56,11 @@ pub(super) fn look(config: &Config, surroundings: &Surroundings, findings: &mut 
         let fits = config.limits.connections_within(most, forwards);
         let raise = format!("MemoryMax={}M", needed.div_ceil(MIB));
         let remedy = match fits {
-            0 => format!("set {raise} in its unit"),
-            fits => format!("set {VARIABLE}={fits}, or {raise} in its unit"),
+            0 => format!("set {raise} in its unit (now {}M)", most / MIB),
+            fits => format!(
+                "set {raise} in its unit (now {}M), or {VARIABLE}={fits}",
+                most / MIB
+            ),
         };
         findings.push(Finding::new(
             Level::Warning,

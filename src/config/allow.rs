@@ -1,9 +1,11 @@
 //! Which peers `LISTEN` takes connections from.
 
 use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::net::Address;
 use crate::server::AllowList;
 
 use super::error::ValueError;
@@ -25,8 +27,56 @@ impl fmt::Display for Both {
 impl std::error::Error for Both {}
 
 impl Reader<'_> {
-    /// `None` where everybody may connect.
-    pub(super) fn allow_from(&mut self) -> Option<Arc<AllowList>> {
+    /// `None` where everybody may connect. `listen` is where the list holds.
+    pub(super) fn allow_from(&mut self, listen: &[Address]) -> Option<Arc<AllowList>> {
+        let list = self.allow_list()?;
+        let name = if list.path().is_some() { FILE } else { LIST };
+        self.look_for_this_machine(name, &list, listen);
+        Some(list)
+    }
+
+    /// Says whether the list shuts this machine out: its own checks and proxies.
+    fn look_for_this_machine(&mut self, name: &str, list: &AllowList, listen: &[Address]) {
+        let inherited = self.inherited.open.map(Address::Tcp);
+        let listen: Vec<_> = listen.iter().cloned().chain(inherited).collect();
+        let mut shut_out = Vec::new();
+        for address in &listen {
+            let Some(at) = address.socket_addr() else {
+                continue;
+            };
+            let own = own_peers(address, at, &listen);
+            let denied = own.into_iter();
+            let denied = denied.filter(|&ip| !list.allows(SocketAddr::new(ip, 1)));
+            if !at.ip().is_loopback() {
+                shut_out.extend(denied);
+                continue;
+            }
+            for ip in denied {
+                self.warn(
+                    name,
+                    format_args!(
+                        "who connects to {address} does so from this machine, as {ip}, which is \
+                         not in the list, and is denied; add {ip}"
+                    ),
+                );
+            }
+        }
+        shut_out.sort_unstable();
+        shut_out.dedup();
+        if !shut_out.is_empty() {
+            let shown: Vec<_> = shut_out.iter().map(ToString::to_string).collect();
+            let (shown, verb) = (shown.join(","), if shown.len() == 1 { "is" } else { "are" });
+            self.note(
+                name,
+                format_args!(
+                    "{shown} {verb} not in the list, so that curl, a health check or a proxy on \
+                     this machine is denied at LISTEN; if one is to connect, add {shown}"
+                ),
+            );
+        }
+    }
+
+    fn allow_list(&mut self) -> Option<Arc<AllowList>> {
         let list = self.value(LIST, |text| match text {
             "" => Ok(None),
             text => AllowList::parse(text)
@@ -58,5 +108,16 @@ impl Reader<'_> {
                 None
             }
         }
+    }
+}
+
+/// Whom a process of this machine connects as to `address`, which is at `at`.
+fn own_peers(address: &Address, at: SocketAddr, all: &[Address]) -> Vec<IpAddr> {
+    let (v4, v6) = (Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into());
+    match at.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => vec![v4],
+        IpAddr::V6(ip) if ip.is_unspecified() && address.is_v6_only(all) => vec![v6],
+        IpAddr::V6(ip) if ip.is_unspecified() => vec![v4, v6],
+        ip => vec![ip],
     }
 }

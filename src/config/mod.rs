@@ -166,7 +166,7 @@ pub struct Config {
     pub allow_from: Option<Arc<AllowList>>,
     /// `ACCESS_LOG=1`.
     pub access_log: bool,
-    /// What is legal and likely a mistake.
+    /// What is legal and likely a mistake, and what is worth knowing at the start.
     pub warnings: Vec<Finding>,
     /// Each variable and its effective value, the secret's redacted.
     pub effective: Vec<(&'static str, String)>,
@@ -258,7 +258,7 @@ impl Config {
         let drain_timeout = reader.seconds("DRAIN_TIMEOUT");
         let trusted_proxies = reader.networks("TRUSTED_PROXIES", "the X-Forwarded-For");
         let proxy_protocol = reader.networks("PROXY_PROTOCOL", "the PROXY header");
-        let allow_from = reader.allow_from();
+        let allow_from = reader.allow_from(opened);
         let access_log = reader.switch("ACCESS_LOG");
         reader.look_for_misspelt(&environment.names);
         let faults = reader.take_faults();

@@ -61,6 +61,10 @@ impl<'a> Reader<'a> {
             .push(Finding::of(Level::Warning, name, warning));
     }
 
+    pub(super) fn note(&mut self, name: &str, note: impl Display) {
+        self.warnings.push(Finding::note(name, note));
+    }
+
     /// What is wrong until somebody mends it, and no reason not to start.
     pub(super) fn broken(&mut self, name: &str, fault: impl Display) {
         self.warnings.push(Finding::of(Level::Fault, name, fault));

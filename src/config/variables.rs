@@ -8,6 +8,7 @@ use std::fmt::{self, Display, Write as _};
 
 use crate::http1::names::SHARED_SECRET;
 use crate::notations::{self, NOTATIONS};
+use crate::private_file::MODES;
 
 /// A variable of the environment.
 #[derive(Debug)]
@@ -301,6 +302,10 @@ pub fn help() -> String {
     for notation in NOTATIONS {
         notation.write_help(&mut text);
     }
+    text.push_str("\nmodes of files that hold secrets or keys:\n");
+    for (modes, meaning) in MODES {
+        let _ = writeln!(text, "  {modes:<22} {meaning}");
+    }
     text
 }
 
@@ -308,6 +313,12 @@ pub fn help() -> String {
 #[must_use]
 pub fn markdown() -> String {
     let mut text = String::from(INTRODUCTION) + &notations::markdown();
+    text.push_str(FILES);
+    for (modes, meaning) in MODES {
+        let modes = modes.replace(", ", "`, `");
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "| `{modes}` | {meaning} |");
+    }
     let mut topic = None;
     for variable in VARIABLES {
         if topic.replace(variable.topic) != Some(variable.topic) {
@@ -333,6 +344,20 @@ pub fn markdown() -> String {
     text
 }
 
+const FILES: &str = "
+## Modes of files that hold secrets or keys
+
+They hold for `SHARED_SECRET_FILE`, `API_KEYS_FILE`, `TLS_KEY` and `ORIGIN_CLIENT_KEY`, and for
+what a unit takes a credential from. The owner is root or the user that runs the guard; another
+one earns a warning, because that user can change the file. The message names the mode, owner and group
+that were found and the command that mends them. The other files hold no secret: everyone may
+read them, `ALLOW_FROM_FILE` earns a warning where its group can write to it, and none of them is
+taken where everyone can.
+
+| mode | what is made of it |
+| --- | --- |
+";
+
 const INTRODUCTION: &str = "\
 # Configuration
 
@@ -341,7 +366,7 @@ them as the server does, names every fault at once, and prints what holds, witho
 secret. `make docs` writes this page from the table in `src/config/variables.rs`.
 
 A relative path begins in the folder where the guard starts; systemd's is `/`, unless the
-unit says otherwise. A variable that is empty counts as not set.
+unit says otherwise. An error names the path as it is written and, in parentheses, the whole one. A variable that is empty counts as not set.
 
 A variable that is not in these tables earns a warning where it looks like one of them: two
 letters at most are different, it is the beginning of one up to its plural

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use crate::config::variables::VARIABLES;
 use crate::notations::{NOTATIONS, Notation};
+use crate::private_file::MODES;
 use crate::usage::{COMMANDS, EXIT_STATUS, FLAGS, PURPOSE, SERVED, Usage, shown, synopsis};
 
 /// What is said of no table.
@@ -84,6 +85,10 @@ pub(super) fn page() -> String {
             name,
             &format!("{rule}; such as {}", taken.join(", ")),
         );
+    }
+    page.push_str(".SH MODES\nFiles that hold secrets or keys are taken by their mode.\n");
+    for (modes, meaning) in MODES {
+        entry(&mut page, modes, meaning);
     }
     page.push_str(".SH EXIT STATUS\n");
     for (status, meaning) in EXIT_STATUS {

@@ -10,6 +10,7 @@ use super::rate::RateError;
 use super::use_file::UseFileError;
 use crate::private_file::OpenError;
 use crate::private_file::replace::ReplaceError;
+use crate::shown_path::ShownPath;
 
 /// Why a command on keys failed, or why a file of keys was not read. Displays as the message
 /// for the operator, which says what to do and never shows a key.
@@ -68,7 +69,7 @@ impl Error {
 
     /// The system denied `doing` something with the file at `path`.
     pub(super) fn system(path: &Path, doing: &str, error: io::Error) -> Self {
-        Self::System(format!("{} cannot be {doing}", path.display()), error)
+        Self::System(format!("{} cannot be {doing}", ShownPath(path)), error)
     }
 }
 
@@ -81,22 +82,22 @@ impl fmt::Display for Error {
             Self::Faulty(path, fault) => write!(
                 to,
                 "{}, {fault}; mend that place, or take an earlier copy of the file",
-                path.display()
+                ShownPath(path)
             ),
             Self::Open(error) => {
                 let remedy = if error.is_not_found() {
-                    "; `origin-guard keys add` makes it"
+                    "; `origin-guard keys add` makes it".to_owned()
                 } else if error.is_from_the_system() {
-                    "; mend its path or mode"
+                    format!("; {}", error.remedy())
                 } else {
-                    ""
+                    String::new()
                 };
                 write!(to, "{error}{remedy}")
             }
             Self::Absent(path) => write!(
                 to,
                 "{} is not there; `origin-guard keys add` makes it",
-                path.display()
+                ShownPath(path)
             ),
             Self::Replace(error) => error.fmt(to),
             Self::Uses(error) => error.fmt(to),
@@ -104,7 +105,7 @@ impl fmt::Display for Error {
                 to,
                 "nobody has counted the uses of the keys in {}; a guard that serves with it \
                  counts them, in the folder that STATE_DIRECTORY names or beside it",
-                path.display()
+                ShownPath(path)
             ),
             Self::NoSuchKey(id) => write!(
                 to,

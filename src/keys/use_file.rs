@@ -21,6 +21,7 @@ use super::time::Time;
 use super::use_counts::KeyUse;
 use crate::decimal::decimal;
 use crate::private_file::{self, OpenError};
+use crate::shown_path::ShownPath;
 
 /// The variable by which systemd names the folder that it makes for `StateDirectory=`
 /// (systemd.exec(5)).
@@ -74,17 +75,17 @@ impl Display for UseFileError {
                  may read the file of keys"
             ),
             Self::Open(error) => error.fmt(to),
-            Self::Read(path, error) => write!(to, "{} cannot be read: {error}", path.display()),
+            Self::Read(path, error) => write!(to, "{} cannot be read: {error}", ShownPath(path)),
             Self::TooLarge(path) => write!(
                 to,
                 "{} has more than {LARGEST} bytes; remove it, and uses are counted anew",
-                path.display()
+                ShownPath(path)
             ),
             Self::NotOne(path) => write!(
                 to,
                 "{} is not a file of uses: its first line is not \"{HEAD}TIME\"; remove it, and \
                  uses are counted anew",
-                path.display()
+                ShownPath(path)
             ),
         }
     }

@@ -1,6 +1,7 @@
 //! Files that hold secrets or keys: opened without waiting, refused where others can
 //! change them, told apart from what they were, and replaced as a whole.
 
+mod access;
 pub(crate) mod permissions;
 pub mod replace;
 
@@ -12,12 +13,27 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags};
 
-/// Permission of everyone but owner and group (inode(7)).
-const OTHERS_READ: u32 = 0o004;
-const OTHERS_WRITE: u32 = 0o002;
-const GROUP_WRITE: u32 = 0o020;
-/// Whom a user namespace shows where it does not know the owner (`user_namespaces(7)`).
-const UNMAPPED: u32 = 65534;
+use crate::shown_path::ShownPath;
+use access::{Access, Denied};
+
+/// Modes of a file that holds secrets, keys of the API or a certificate's key, and what is made
+/// of each, for help, the man page and docs/configuration.md. [`Access`] goes by them.
+pub const MODES: &[(&str, &str)] = &[
+    (
+        "0600, 0400",
+        "its owner alone reads it, who is root or runs the guard: the best",
+    ),
+    (
+        "0640, 0440",
+        "and a group: for a guard that reads it as a member of that group",
+    ),
+    ("0644", "a warning: everyone on the machine reads it"),
+    ("0660", "a warning: whoever is in its group can change it"),
+    (
+        "0666, 0602",
+        "refused: everyone can change it, and so who is let in",
+    ),
+];
 
 /// What tells one state of a file from another: a rename changes the inode, writing in
 /// place changes the times, and deleting changes the number of names.
@@ -67,8 +83,10 @@ pub struct OpenError {
 #[derive(Debug)]
 enum Cause {
     System(io::Error),
+    /// The system says that it is not for this user.
+    Denied(io::Error, Denied),
     NotRegular(&'static str),
-    OthersCanWrite,
+    OthersCanWrite(Access),
     Deleted,
     SymbolicLink,
 }
@@ -89,31 +107,45 @@ impl OpenError {
     /// Whether the file is as it should be, but that everyone can change it.
     #[must_use]
     pub fn is_writable_by_others(&self) -> bool {
-        matches!(self.cause, Cause::OthersCanWrite)
+        matches!(self.cause, Cause::OthersCanWrite(_))
     }
 
     /// Whether the system refused, which is not a fault of what the file is.
     #[must_use]
     pub fn is_from_the_system(&self) -> bool {
-        matches!(self.cause, Cause::System(_))
+        matches!(self.cause, Cause::System(_) | Cause::Denied(..))
+    }
+
+    /// What to do where the system refused; it is not part of what this displays.
+    #[must_use]
+    pub fn remedy(&self) -> String {
+        let mend = "mend its path or mode";
+        match &self.cause {
+            Cause::Denied(_, denied) => denied
+                .remedy()
+                .map_or(mend.to_owned(), |command| format!("{mend}: {command}")),
+            _ => mend.to_owned(),
+        }
     }
 }
 
 impl fmt::Display for OpenError {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let path = self.path.display();
+        let path = ShownPath(&self.path);
         match &self.cause {
             Cause::System(error) => write!(to, "{path} cannot be read: {error}"),
+            Cause::Denied(error, denied) => write!(to, "{path} cannot be read: {error}{denied}"),
             Cause::NotRegular(kind) => {
                 write!(
                     to,
                     "{path} is {kind}; name a regular file, nothing else is read"
                 )
             }
-            Cause::OthersCanWrite => write!(
+            Cause::OthersCanWrite(access) => write!(
                 to,
-                "{path} can be written by everyone on this machine; check what it holds, then \
-                 run: chmod 600 {path}"
+                "{path} can be written by everyone on this machine ({access}); check what it \
+                 holds, then run: {}",
+                access.command(&self.path)
             ),
             Cause::SymbolicLink => write!(
                 to,
@@ -131,7 +163,7 @@ impl fmt::Display for OpenError {
 impl std::error::Error for OpenError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match &self.cause {
-            Cause::System(error) => Some(error),
+            Cause::System(error) | Cause::Denied(error, _) => Some(error),
             _ => None,
         }
     }
@@ -144,10 +176,7 @@ impl std::error::Error for OpenError {
 /// If the system denies it, if it is not a regular file, if everyone can write to it, or if
 /// it has no name any more.
 pub fn open(path: &Path) -> Result<PrivateFile, OpenError> {
-    open_regular(path, OFlags::empty()).map_err(|cause| OpenError {
-        path: path.to_owned(),
-        cause,
-    })
+    open_regular(path, OFlags::empty()).map_err(|cause| failed(path, cause))
 }
 
 /// Like [`open`], and refuses a symbolic link at the end of `path`: for files that no
@@ -157,10 +186,20 @@ pub fn open(path: &Path) -> Result<PrivateFile, OpenError> {
 ///
 /// As those of [`open`], and if it is a symbolic link.
 pub fn open_unfollowed(path: &Path) -> Result<PrivateFile, OpenError> {
-    open_regular(path, OFlags::NOFOLLOW).map_err(|cause| OpenError {
+    open_regular(path, OFlags::NOFOLLOW).map_err(|cause| failed(path, cause))
+}
+
+fn failed(path: &Path, cause: Cause) -> OpenError {
+    let cause = match cause {
+        Cause::System(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            Cause::Denied(error, Denied::look(path))
+        }
+        cause => cause,
+    };
+    OpenError {
         path: path.to_owned(),
         cause,
-    })
+    }
 }
 
 fn open_regular(path: &Path, more: OFlags) -> Result<PrivateFile, Cause> {
@@ -179,44 +218,12 @@ fn open_regular(path: &Path, more: OFlags) -> Result<PrivateFile, Cause> {
     let file = File::from(file);
     let metadata = file.metadata().map_err(Cause::System)?;
     check(&metadata)?;
-    let path = path.display();
-    let changers = changers(&metadata);
-    let changeable = (!changers.is_empty()).then(|| {
-        format!(
-            "{path} {}; run: chmod go-w {path}, and make the user that runs origin-guard its owner",
-            changers.join(" and ")
-        )
-    });
-    let is_readable = metadata.mode() & OTHERS_READ != 0;
-    let readers = is_readable.then(|| "can be read by everyone on this machine".to_owned());
-    let doubts: Vec<_> = readers.into_iter().chain(changers).collect();
-    let warning = (!doubts.is_empty()).then(|| {
-        format!(
-            "{path} {}; run: chmod 600 {path}, and make the user that runs origin-guard its owner",
-            doubts.join(" and ")
-        )
-    });
+    let access = Access::of(&metadata);
     Ok(PrivateFile {
         file,
-        warning,
-        changeable,
+        warning: access.warning(path),
+        changeable: access.changeable(path),
     })
-}
-
-/// Who else can change the file.
-fn changers(metadata: &Metadata) -> Vec<String> {
-    let mut changers = Vec::new();
-    if metadata.mode() & GROUP_WRITE != 0 {
-        changers.push("can be written by its group".to_owned());
-    }
-    let owner = metadata.uid();
-    let own = rustix::process::geteuid().as_raw();
-    if ![0, own, UNMAPPED].contains(&owner) {
-        changers.push(format!(
-            "belongs to user {owner}, who can change it, where user {own} runs this"
-        ));
-    }
-    changers
 }
 
 fn check(metadata: &Metadata) -> Result<(), Cause> {
@@ -226,8 +233,9 @@ fn check(metadata: &Metadata) -> Result<(), Cause> {
     if let Some(kind) = other_kind(metadata.file_type()) {
         return Err(Cause::NotRegular(kind));
     }
-    if metadata.mode() & OTHERS_WRITE != 0 {
-        return Err(Cause::OthersCanWrite);
+    let access = Access::of(metadata);
+    if access.others_can_write() {
+        return Err(Cause::OthersCanWrite(access));
     }
     if metadata.nlink() == 0 {
         return Err(Cause::Deleted);

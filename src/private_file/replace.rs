@@ -11,6 +11,7 @@ use data_encoding::HEXLOWER;
 use rustix::fs::OFlags;
 
 use super::permissions;
+use crate::shown_path::ShownPath;
 
 /// Random bits in the name of a temporary file, as bytes and in hexadecimal digits.
 const RANDOM: usize = 8;
@@ -62,36 +63,36 @@ impl ReplaceError {
 impl fmt::Display for ReplaceError {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoFile(path) => write!(to, "{} is not a file", path.display()),
+            Self::NoFile(path) => write!(to, "{} is not a file", ShownPath(path)),
             Self::NotUtf8(path) => {
-                write!(to, "{} is not UTF-8; rename the file", path.display())
+                write!(to, "{} is not UTF-8; rename the file", ShownPath(path))
             }
             Self::NotRegular(path, kind) => write!(
                 to,
                 "{} is {kind}, where a regular file must be; remove it",
-                path.display()
+                ShownPath(path)
             ),
             Self::Busy(path) => write!(
                 to,
                 "{} has been locked by another process for {} seconds; end that one (fuser(1) \
                  names it), or try again",
-                path.display(),
+                ShownPath(path),
                 PATIENCE.as_secs()
             ),
             Self::HardLinks(path, names) => write!(
                 to,
                 "{} has {names} names (hard links), and those beside this one would keep what \
                  it holds now; remove them",
-                path.display()
+                ShownPath(path)
             ),
             Self::Permissions(path, error) => write!(
                 to,
                 "{} is as it was, because the new file cannot have the same owner, group, mode \
                  and access control list: {error}; run this as the owner or as root",
-                path.display()
+                ShownPath(path)
             ),
             Self::System(path, doing, error) => {
-                write!(to, "{} cannot be {doing}: {error}", path.display())
+                write!(to, "{} cannot be {doing}: {error}", ShownPath(path))
             }
         }
     }

@@ -9,6 +9,7 @@ use crate::http1::forwarded::TrustedProxies;
 use crate::http1::network::NetworkError;
 use crate::net::{Peer, UNIX_PEER};
 use crate::private_file::{self, Fingerprint, OpenError, PrivateFile};
+use crate::shown_path::ShownPath;
 
 /// Largest file of networks, in bytes. All of Azure's service tags are 4 MB of JSON.
 const LARGEST: u64 = 1024 * 1024;
@@ -57,28 +58,28 @@ impl fmt::Display for AllowListError {
         const NOBODY: &str = "names nobody, and nobody could connect; write addresses or networks";
         match self {
             Self::Open(error) if error.is_from_the_system() => {
-                write!(to, "{error}; mend its path or mode")
+                write!(to, "{error}; {}", error.remedy())
             }
             Self::Open(error) => error.fmt(to),
             Self::Read(path, error) => write!(
                 to,
                 "{} cannot be read: {error}; write it anew",
-                path.display()
+                ShownPath(path)
             ),
             Self::TooLarge(path) => write!(
                 to,
                 "{} is larger than {LARGEST} bytes; write a network a line, and nothing else",
-                path.display()
+                ShownPath(path)
             ),
             Self::NotUtf8(path, line) => write!(
                 to,
                 "{}, line {line}: it is not UTF-8; write it in ASCII",
-                path.display()
+                ShownPath(path)
             ),
             Self::Line(path, line, error) => {
-                write!(to, "{}, line {line}: {error}", path.display())
+                write!(to, "{}, line {line}: {error}", ShownPath(path))
             }
-            Self::EmptyFile(path) => write!(to, "{} {NOBODY}, one a line", path.display()),
+            Self::EmptyFile(path) => write!(to, "{} {NOBODY}, one a line", ShownPath(path)),
             Self::Member(error) => error.fmt(to),
             Self::Empty => write!(to, "it {NOBODY}, with commas"),
         }

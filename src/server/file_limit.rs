@@ -36,6 +36,19 @@ impl Demand {
             .saturating_add(self.others + count(EVICTION_HEADROOM))
     }
 
+    /// What an operator sets, so that the wanted connections fit.
+    #[must_use]
+    pub fn remedy(&self) -> String {
+        let files = self.files();
+        let system = most_of_system().filter(|&most| most < files);
+        let system = system.map(|_| format!("sysctl -w fs.nr_open={files}, and then "));
+        format!(
+            "{}LimitNOFILE={files} in its unit, or ulimit -n {files} as root before it is \
+             started by hand",
+            system.unwrap_or_default()
+        )
+    }
+
     /// How many connections fit into `open_files`, at most those that are wanted.
     #[must_use]
     pub fn fitting(&self, open_files: u64) -> usize {
@@ -59,6 +72,12 @@ pub fn most_open_files() -> u64 {
     getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX)
 }
 
+/// How far root can raise that limit (`proc_sys_fs(5)`).
+fn most_of_system() -> Option<u64> {
+    let most = std::fs::read_to_string("/proc/sys/fs/nr_open").ok()?;
+    most.trim().parse().ok()
+}
+
 /// Raises the limit on open files as far as it goes, and returns how many connections
 /// fit under it.
 pub(super) fn fit(demand: &Demand) -> usize {
@@ -78,7 +97,8 @@ pub(super) fn fit(demand: &Demand) -> usize {
     if fitting < wanted {
         log::warn!(
             "max_connections_lowered from={wanted} to={fitting} open_files={open_files} \
-             remedy=\"raise the limit on open files (ulimit -n, LimitNOFILE=)\""
+             remedy=\"set {}, or MAX_CONNECTIONS={fitting}\"",
+            demand.remedy()
         );
     }
     fitting

@@ -136,9 +136,10 @@ fn connections_that_the_limit_of_files_denies_are_named() {
     checked.assert_finds(
         Warning,
         "MAX_CONNECTIONS",
-        "the limit is 256",
+        "1000 connections take ",
         "LimitNOFILE=",
     );
+    checked.assert_finds(Warning, "MAX_CONNECTIONS", "the limit is 256", "ulimit -n ");
     let remedy = checked.complaints()[0]["remedy"].as_str().expect("a text");
     // What it advises is in order.
     let fitting = remedy.rsplit('=').next().expect("a number").to_owned();
@@ -147,6 +148,30 @@ fn connections_that_the_limit_of_files_denies_are_named() {
         &[("MAX_CONNECTIONS", &fitting)],
     );
     checked.assert_is_ok();
+    for default in [false, true] {
+        let set = [("MAX_CONNECTIONS", "1000")];
+        let set = if default { &[][..] } else { &set };
+        let limited =
+            |files: &str| through(&["prlimit", &format!("--nofile={files}:{files}")], set);
+        let said = |checked: &Checked| {
+            let found = checked.findings().iter();
+            let mut found = found.filter(|found| found["subject"] == "MAX_CONNECTIONS");
+            let text = |name: &str, found: &serde_json::Value| {
+                found[name].as_str().expect("a text").to_owned()
+            };
+            let found = found.next()?;
+            Some(text("what", found) + &text("remedy", found))
+        };
+        let found = said(&limited("256")).expect("it is said");
+        let files = found.split("LimitNOFILE=").nth(1).expect("a number");
+        let files = files.split(' ').next().expect("a number");
+        assert!(found.contains(&format!("ulimit -n {files} ")), "{found}");
+        assert!(
+            !default || found.contains("the default is 10000"),
+            "{found}"
+        );
+        assert_eq!(said(&limited(files)), None);
+    }
 }
 
 #[test]

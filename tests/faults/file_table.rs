@@ -42,6 +42,14 @@ fn a_low_file_limit_lowers_max_connections_and_every_new_connection_is_answered(
         .and_then(|rest| rest.split(' ').next());
     let fitting: usize = fitting.expect("a number").parse().expect("a number");
     assert!((1..64).contains(&fitting), "{line}");
+    assert!(line.contains(" from=10000 "), "{line}");
+    for remedy in [
+        "LimitNOFILE=10",
+        "ulimit -n 10",
+        &format!("MAX_CONNECTIONS={fitting}"),
+    ] {
+        assert!(line.contains(remedy), "{line}");
+    }
 
     let mut streams: Vec<_> = (0..fitting + 100).map(|_| asked(&guard)).collect();
     let mut kept = streams.split_off(100);

@@ -214,7 +214,7 @@ fn what_makes_no_sense_is_said_with_its_remedy() {
         ),
         (
             &[("TLS_CLIENT_CA", "ca.pem")],
-            "TLS_CLIENT_CA: ca.pem cannot be read: No such file",
+            "/ca.pem) cannot be read: No such file",
         ),
         (
             &[("TLS_CLIENT_CA", leaf)],

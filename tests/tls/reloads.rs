@@ -166,7 +166,7 @@ fn relative_paths_name_who_may_connect() {
     let (status, errors) = check(Path::new("/"), &ca);
     assert_eq!(status, Some(78), "{errors}");
     assert!(
-        errors.contains("TLS_CLIENT_CA: ca.pem cannot be read: No such file"),
+        errors.contains("TLS_CLIENT_CA: ca.pem (/ca.pem) cannot be read: No such file"),
         "{errors}"
     );
 }

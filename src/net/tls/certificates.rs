@@ -20,6 +20,8 @@ use zeroize::Zeroizing;
 
 use super::names::listed;
 use crate::private_file::{self, OpenError};
+use crate::shell;
+use crate::shown_path::ShownPath;
 
 /// How long before a certificate ends it is time to renew it.
 pub const RENEWAL: Duration = Duration::from_secs(14 * 86_400);
@@ -128,71 +130,72 @@ impl fmt::Display for PairError {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unreadable(error) if error.is_from_the_system() => {
-                write!(to, "{error}; mend its path or mode")
+                write!(to, "{error}; {}", error.remedy())
             }
             Self::Unreadable(error) => error.fmt(to),
             Self::Broken(path, error) => write!(
                 to,
                 "{} cannot be read: {error}; write certificates and keys in PEM",
-                path.display()
+                ShownPath(path)
             ),
             Self::HoldsKey(path) => write!(
                 to,
                 "{} holds a key and no certificate; name the file of the certificate, the two \
                  may be swapped",
-                path.display()
+                ShownPath(path)
             ),
             Self::HoldsCertificate(path) => write!(
                 to,
                 "{} holds a certificate and no key; name the file of the key, the two may be \
                  swapped",
-                path.display()
+                ShownPath(path)
             ),
             Self::NoKey(path) => write!(
                 to,
                 "{} holds no key; write it in PEM: PKCS#8, SEC1 or PKCS#1",
-                path.display()
+                ShownPath(path)
             ),
             Self::Encrypted(path) => write!(
                 to,
-                "the key in {path} is encrypted, and nobody is there to type its passphrase; write \
+                "the key in {} is encrypted, and nobody is there to type its passphrase; write \
                  it without one: (umask 077; openssl pkey -in {path} -out {path}.open), and name \
                  that file",
-                path = path.display()
+                ShownPath(path),
+                path = shell::word(&path.to_string_lossy())
             ),
             Self::Mismatch(key, certificate) => write!(
                 to,
                 "the key in {} does not go with its certificate, the first in {}; put the server's own \
                  certificate first in the chain, name both files in the same order, or fetch both \
                  anew",
-                key.display(),
-                certificate.display()
+                ShownPath(key),
+                ShownPath(certificate)
             ),
             Self::NoCertificate(path) => write!(
                 to,
                 "{} holds no certificate; write the chain in PEM, the server's own first",
-                path.display()
+                ShownPath(path)
             ),
             Self::NotPem(path, error) => write!(
                 to,
                 "{} is not the PEM that is wanted: {error}; write a certificate chain, and its \
                  key in PKCS#8, SEC1 or PKCS#1",
-                path.display()
+                ShownPath(path)
             ),
             Self::Malformed(path, error) => write!(
                 to,
                 "the certificate in {} cannot be understood: {error}; fetch it again",
-                path.display()
+                ShownPath(path)
             ),
             Self::Rejected(path, error) => write!(
                 to,
                 "the key in {} cannot be used: {error}; make an ECDSA, RSA or Ed25519 key",
-                path.display()
+                ShownPath(path)
             ),
             Self::Expired(path, at) => write!(
                 to,
                 "the certificate in {} ended at {}; renew it",
-                path.display(),
+                ShownPath(path),
                 httpdate::fmt_http_date(*at)
             ),
         }

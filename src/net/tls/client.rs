@@ -15,6 +15,7 @@ use super::TlsSession;
 use super::certificates::{Facts, PairError, read_file, read_key};
 use super::server::PairFiles;
 use crate::private_file::{self, OpenError};
+use crate::shown_path::ShownPath;
 
 /// The one protocol that is spoken inside (RFC 7301).
 const ALPN: &[u8] = b"http/1.1";
@@ -72,7 +73,7 @@ impl fmt::Display for TlsClientError {
             Self::NoRootsIn(path) => write!(
                 to,
                 "{} holds no certificate of an authority; write it in PEM",
-                path.display()
+                ShownPath(path)
             ),
             Self::SystemFile(error) => write!(to, "SSL_CERT_FILE: {error}"),
             Self::File(error) => error.fmt(to),

@@ -22,6 +22,8 @@ use x509_cert::ext::pkix::SubjectAltName;
 use x509_cert::ext::pkix::name::GeneralName;
 
 use super::certificates::{Facts, PairError, read_file, system_time};
+use crate::shell;
+use crate::shown_path::ShownPath;
 
 /// Whose certificates are good.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,18 +81,19 @@ impl fmt::Display for ClientFilesError {
             Self::NoAuthority(path) => write!(
                 to,
                 "{} holds no certificate of an authority; write it in PEM",
-                path.display()
+                ShownPath(path)
             ),
             Self::NoList(path) => write!(
                 to,
-                "{} holds no list of revoked certificates; write it in PEM (openssl crl \
-                 -inform DER)",
-                path.display()
+                "{} holds no list of revoked certificates; write it in PEM: openssl crl -inform \
+                 DER -in {path} -out {path}.pem",
+                ShownPath(path),
+                path = shell::word(&path.to_string_lossy())
             ),
             Self::Authority(path, error) => write!(
                 to,
                 "a certificate in {} is not an authority's: {error}; write those of authorities alone",
-                path.display()
+                ShownPath(path)
             ),
             Self::Rejected(error) => write!(
                 to,

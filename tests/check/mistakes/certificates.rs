@@ -135,7 +135,7 @@ fn certificates() {
             &key,
             Fault,
             "TLS_CERT",
-            "chain.pem cannot be read: No such file",
+            "/chain.pem) cannot be read: No such file",
             "mend its path",
         ),
         pair(

@@ -1,0 +1,200 @@
+//! Who may read and change a file, and what mends it where those are too many or too few.
+
+use std::fmt;
+use std::fs::{self, Metadata};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::Access as Wanted;
+use rustix::process::{getegid, geteuid, getgroups};
+
+use crate::shell;
+
+/// Permissions of everyone but owner and group (inode(7)).
+const OTHERS_READ: u32 = 0o004;
+const OTHERS_WRITE: u32 = 0o002;
+const GROUP_WRITE: u32 = 0o020;
+const GROUP_READ: u32 = 0o040;
+const PERMISSIONS: u32 = 0o7777;
+/// Whom a user namespace shows where it does not know the owner (`user_namespaces(7)`).
+const UNMAPPED: u32 = 65534;
+const ROOT: u32 = 0;
+/// The groups that systemd makes for a service while it runs, which nobody can name
+/// (`DynamicUser=`; systemd's documentation of UIDs and GIDs).
+const DYNAMIC: std::ops::RangeInclusive<u32> = 61184..=65519;
+
+/// Owner, group and mode of a file.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Access {
+    mode: u32,
+    user: u32,
+    group: u32,
+}
+
+impl Access {
+    pub(super) fn of(metadata: &Metadata) -> Self {
+        Self {
+            mode: metadata.mode() & PERMISSIONS,
+            user: metadata.uid(),
+            group: metadata.gid(),
+        }
+    }
+
+    pub(super) fn others_can_write(self) -> bool {
+        self.mode & OTHERS_WRITE != 0
+    }
+
+    /// What is legal and likely a mistake: who else can read or change the file at `path`,
+    /// and how it is mended.
+    pub(super) fn warning(self, path: &Path) -> Option<String> {
+        let readers = (self.mode & OTHERS_READ != 0)
+            .then(|| "can be read by everyone on this machine".to_owned());
+        let doubts: Vec<_> = readers.into_iter().chain(self.changers()).collect();
+        self.told(path, &doubts, &self.command(path))
+    }
+
+    /// The same of who else can change it alone.
+    pub(super) fn changeable(self, path: &Path) -> Option<String> {
+        let command = format!("chmod go-w {}", word(path));
+        self.told(path, &self.changers(), &command)
+    }
+
+    fn told(self, path: &Path, doubts: &[String], command: &str) -> Option<String> {
+        let (path, shown) = (path.display(), word(path));
+        let owner = if self.has_strange_owner() {
+            let own = geteuid().as_raw();
+            format!(
+                ", and make root or the user that runs origin-guard its owner: chown {own} {shown}"
+            )
+        } else {
+            String::new()
+        };
+        (!doubts.is_empty()).then(|| {
+            format!(
+                "{path} {} (mode {:04o}); run: {command}{owner}",
+                doubts.join(" and "),
+                self.mode
+            )
+        })
+    }
+
+    fn has_strange_owner(self) -> bool {
+        ![ROOT, geteuid().as_raw(), UNMAPPED].contains(&self.user)
+    }
+
+    /// Who else can change the file.
+    fn changers(self) -> Vec<String> {
+        let mut changers = Vec::new();
+        if self.mode & GROUP_WRITE != 0 {
+            changers.push("can be written by its group".to_owned());
+        }
+        if self.has_strange_owner() {
+            changers.push(format!(
+                "belongs to user {}, who can change it, where user {} runs this",
+                self.user,
+                geteuid().as_raw()
+            ));
+        }
+        changers
+    }
+
+    /// The mode that leaves the file to its owner, and to its group where this process, or a
+    /// service that is not root's, reads it as one of that.
+    fn mended(self) -> u32 {
+        let (own, group) = (geteuid().as_raw(), getegid().as_raw());
+        let by_group = if own == self.user || own == ROOT {
+            self.mode & GROUP_READ != 0 && ![ROOT, group].contains(&self.group)
+        } else {
+            true
+        };
+        if by_group { 0o640 } else { 0o600 }
+    }
+
+    /// What takes everything from everyone else.
+    pub(super) fn command(self, path: &Path) -> String {
+        format!("chmod {:o} {}", self.mended(), word(path))
+    }
+
+    /// What lets this process read the file.
+    fn admission(self, path: &Path) -> String {
+        let (own, group) = (geteuid().as_raw(), getegid().as_raw());
+        let groups = getgroups().unwrap_or_default();
+        let is_member = group == self.group || groups.iter().any(|one| one.as_raw() == self.group);
+        let shown = word(path);
+        if own == self.user {
+            format!("chmod 600 {shown}")
+        } else if is_member && self.group != ROOT {
+            format!("chmod 640 {shown}")
+        } else if DYNAMIC.contains(&group) {
+            format!(
+                "groupadd --system origin-guard-files; chgrp origin-guard-files {shown} && chmod \
+                 640 {shown}, and SupplementaryGroups=origin-guard-files in the unit"
+            )
+        } else {
+            format!("chgrp {group} {shown} && chmod 640 {shown}")
+        }
+    }
+}
+
+/// The path as a shell reads it.
+fn word(path: &Path) -> String {
+    shell::word(&path.to_string_lossy()).into_owned()
+}
+
+impl fmt::Display for Access {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { mode, user, group } = self;
+        write!(to, "mode {mode:04o}, user {user}, group {group}")
+    }
+}
+
+/// Why this process may not read a file. Displays as what follows the system's word.
+#[derive(Debug)]
+pub(super) struct Denied {
+    path: PathBuf,
+    /// The file's, or that of a folder above, which comes with it.
+    found: Option<(Option<PathBuf>, Access)>,
+}
+
+impl Denied {
+    /// Looks at the file at `path`, which cannot be read, and at the folders above.
+    pub(super) fn look(path: &Path) -> Self {
+        let folders: Vec<_> = path.ancestors().skip(1).collect();
+        let closed = folders.into_iter().rev().find(|folder| {
+            !folder.as_os_str().is_empty() && rustix::fs::access(*folder, Wanted::EXEC_OK).is_err()
+        });
+        let at = closed.unwrap_or(path);
+        let found = fs::metadata(at).ok();
+        let found = found.map(|found| (closed.map(Path::to_owned), Access::of(&found)));
+        Self {
+            path: path.to_owned(),
+            found,
+        }
+    }
+
+    /// The command that mends it.
+    pub(super) fn remedy(&self) -> Option<String> {
+        match &self.found {
+            Some((None, access)) => Some(access.admission(&self.path)),
+            Some((Some(_), _)) => {
+                Some("put the file into one that it may enter, such as /etc/origin-guard".into())
+            }
+            None => None,
+        }
+    }
+}
+
+impl fmt::Display for Denied {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let own = geteuid().as_raw();
+        match &self.found {
+            Some((None, access)) => write!(to, " to user {own} ({access})"),
+            Some((Some(folder), access)) => write!(
+                to,
+                ": user {own} may not enter the folder {} ({access})",
+                folder.display()
+            ),
+            None => Ok(()),
+        }
+    }
+}
