@@ -31,7 +31,7 @@ pub(super) fn look(config: &Config, surroundings: &Surroundings, findings: &mut 
             VARIABLE,
             format_args!(
                 "the default is {wanted}, and {fitting} connections are served at once, under the \
-                 limit of {most} open files; for {wanted} set {}",
+                 limit of {most} open files; for {wanted} {}",
                 demand.remedy()
             ),
         ));
@@ -44,7 +44,7 @@ pub(super) fn look(config: &Config, surroundings: &Surroundings, findings: &mut 
                  {fitting} are served at once",
                 demand.files()
             ),
-            format_args!("set {}, or {VARIABLE}={fitting}", demand.remedy()),
+            format_args!("{}; or set {VARIABLE}={fitting}", demand.remedy()),
         ));
     }
     let own = most_memory("/proc/self/cgroup", "/sys/fs/cgroup");

@@ -109,7 +109,11 @@ impl Asked<'_> {
         let status = outcome.as_ref().map_or(0, |answer| answer.status);
         match taken(&outcome) {
             (Taken::Yes, _) => Ok(status),
-            (taken, why) => Err(self.not_taken(taken, &why, outcome.is_ok().then_some(status))),
+            (taken, why) => {
+                let failure = outcome.as_ref().err().map(no_answer);
+                let why = failure.unwrap_or(&why);
+                Err(self.not_taken(taken, why, outcome.is_ok().then_some(status)))
+            }
         }
     }
 
@@ -152,7 +156,10 @@ impl Asked<'_> {
     /// Who knows no secret is let in. At a Unix socket its file says who that can be.
     fn open(&self, with: u16, without: u16) -> Finding {
         let (name, header) = (self.name, self.right.header);
-        let asked = format!("GET {PATH} answers {with} with it and {without} without it");
+        let asked = format!(
+            "GET {PATH} answers {with} with it and {without} without it, HEAD / {} without it",
+            self.root.status
+        );
         if self.address.socket_addr().is_none() {
             return Finding::note(
                 ORIGIN,
@@ -216,6 +223,17 @@ impl Asked<'_> {
                 )
             }
         }
+    }
+}
+
+/// Why none came to this request, where one had come to another just before.
+fn no_answer(failure: &Failure) -> &'static str {
+    match failure {
+        Failure::Connect(_) | Failure::System(_) => "it took no second connection",
+        Failure::Tls(_) => "it broke off TLS",
+        Failure::Closed => "it ended the connection without an answer",
+        Failure::Malformed(_) => "what it answered is not HTTP/1.1",
+        Failure::Late => "it answered nothing in ten seconds",
     }
 }
 

@@ -9,6 +9,8 @@ use crate::net::Address;
 use crate::net::tls::certificates::RENEWAL;
 use crate::net::tls::client_certificates::ClientFiles;
 use crate::net::tls::server::{PairFiles, TlsServer, TlsServerError};
+use crate::shell;
+use crate::shown_path::ShownPath;
 
 use super::InheritedRoles;
 use super::error::ValueError;
@@ -172,6 +174,17 @@ impl Reader<'_> {
     pub(super) fn acme_webroot(&mut self, redirect: &[Address]) -> Option<PathBuf> {
         let paths = self.value(WEBROOT, |list| Ok(paths(list)));
         let webroot = paths.first().cloned();
+        if let Some(folder) = webroot.as_ref().filter(|folder| !folder.is_dir()) {
+            self.warn(
+                WEBROOT,
+                format_args!(
+                    "{} is not a folder that is there, so that no challenge is answered; write the \
+                     one that certbot is given as --webroot-path, or make it: mkdir -p {}",
+                    ShownPath(folder),
+                    shell::word(&folder.to_string_lossy())
+                ),
+            );
+        }
         let redirects = !redirect.is_empty() || self.inherited.redirect;
         if webroot.is_some() && !redirects && !self.is_faulty("LISTEN") {
             self.fault(WEBROOT, TlsFault::NoRedirect);
@@ -295,7 +308,7 @@ impl Reader<'_> {
                     CERT,
                     format!(
                         "{path} is for no name, and clients that verify it refuse it; have it \
-                         issued with a subjectAltName"
+                         issued for the name that they ask for (as its subjectAltName)"
                     ),
                 );
             }

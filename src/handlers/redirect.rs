@@ -24,6 +24,7 @@ use crate::metrics::declare_counters;
 use crate::net::Peer;
 use crate::net::tls::TlsError;
 use crate::net::tls::server::TlsServer;
+use crate::shown_path::ShownPath;
 
 /// Where whoever issues a certificate looks for the answer to its challenge.
 const CHALLENGES: &str = "/.well-known/acme-challenge/";
@@ -68,8 +69,8 @@ impl Redirect {
     fn answer(&self, head: &RequestHead<'_, '_>, peer: Peer) -> Answer {
         if let Some(leak) = self.leak(head) {
             let (what, remedy) = match leak {
-                Leak::Secret => ("secret", "replace the secret"),
-                Leak::Key => ("key", "revoke the key"),
+                Leak::Secret => ("secret", "replace the secret (origin-guard secret rotate)"),
+                Leak::Key => ("key", "revoke the key (origin-guard keys revoke)"),
             };
             let client = TrustedProxies::peer(peer);
             log::error!(
@@ -128,11 +129,17 @@ impl Redirect {
             return None;
         }
         let folder = self.webroot.as_ref()?.join(&CHALLENGES[1..]);
-        match read_small(&folder.join(token)) {
+        let file = folder.join(token);
+        match read_small(&file) {
             Ok(text) => Some(text),
             Err(error) => {
                 if error.kind() != io::ErrorKind::NotFound {
-                    log::warn!("challenge_unreadable token={token} error=\"{error}\"");
+                    log::warn!(
+                        "challenge_unreadable token={token} error=\"{} cannot be read: {error}\" \
+                         remedy=\"it has to be a file that the user that runs origin-guard can \
+                         read\"",
+                        ShownPath(&file)
+                    );
                 }
                 None
             }

@@ -41,9 +41,9 @@ impl Demand {
     pub fn remedy(&self) -> String {
         let files = self.files();
         let system = most_of_system().filter(|&most| most < files);
-        let system = system.map(|_| format!("sysctl -w fs.nr_open={files}, and then "));
+        let system = system.map(|_| format!("run sysctl -w fs.nr_open={files}, then "));
         format!(
-            "{}LimitNOFILE={files} in its unit, or ulimit -n {files} as root before it is \
+            "{}set LimitNOFILE={files} in its unit, or run ulimit -n {files} as root before it is \
              started by hand",
             system.unwrap_or_default()
         )
@@ -97,7 +97,7 @@ pub(super) fn fit(demand: &Demand) -> usize {
     if fitting < wanted {
         log::warn!(
             "max_connections_lowered from={wanted} to={fitting} open_files={open_files} \
-             remedy=\"set {}, or MAX_CONNECTIONS={fitting}\"",
+             remedy=\"{}; or set MAX_CONNECTIONS={fitting}\"",
             demand.remedy()
         );
     }

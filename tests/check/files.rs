@@ -27,6 +27,7 @@ fn a_relative_path_is_shown_with_the_one_that_was_tried() {
     let [certificate, key] = issued.variables();
     let ca = authority.path("ca.pem");
     let tls = ("LISTEN", "tls:127.0.0.1:0");
+    let redirect = ("LISTEN", "tls:127.0.0.1:0,redirect:127.0.0.1:0");
     let gateway = ("GATEWAY_LISTEN", "127.0.0.1:0");
     let origin = ("ORIGIN", "https://127.0.0.1:1");
     let client_ca = ("TLS_CLIENT_CA", &*ca);
@@ -37,6 +38,7 @@ fn a_relative_path_is_shown_with_the_one_that_was_tried() {
         ("ALLOW_FROM_FILE", &[]),
         ("TLS_CERT", &[tls, key]),
         ("TLS_KEY", &[tls, certificate]),
+        ("ACME_WEBROOT", &[redirect, certificate, key]),
         ("TLS_CLIENT_CA", &[tls, certificate, key, names]),
         ("TLS_CLIENT_CRL", &[tls, certificate, key, client_ca, names]),
         ("API_KEYS_FILE", &[gateway]),

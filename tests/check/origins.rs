@@ -73,6 +73,14 @@ fn plain(secret: &str, more: &[(&str, &str)]) -> Guard {
     Guard::with(&[&variables, more].concat())
 }
 
+/// The requests that fail2ban counts against whoever has sent them.
+fn counted(guard: &Guard) -> usize {
+    let log = guard.log().into_iter();
+    log.filter(|line| line.starts_with("denied ") || line.starts_with("refused "))
+        .filter(|line| !line.contains("/the-end"))
+        .count()
+}
+
 /// A backend that answers everything with this status.
 fn backend(status: &'static str) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
@@ -104,6 +112,7 @@ fn a_secret_that_is_taken_is_said() {
             "request method=GET path=/protected status=401"
         ]
     );
+    assert_eq!(counted(&alone), 1, "{:#?}", alone.log());
 
     // What the application says of the path is its own affair.
     let front = plain(SECRET, &[("BACKEND", &backend("404 Not Found"))]);
@@ -195,7 +204,8 @@ fn an_origin_that_needs_no_secret_is_named() {
             "ORIGIN",
             &format!(
                 "answers without the secret, too: it is open to everybody on this machine (GET \
-                 /protected answers {number} with it and {number} without it)"
+                 /protected answers {number} with it and {number} without it, HEAD / {number} \
+                 without it)"
             ),
             &remedy,
         );

@@ -167,6 +167,12 @@ fn challenges_are_served_from_the_webroot_and_nothing_else_is() {
     for path in ["/secret", "/.well-known/secret", "/../secret"] {
         assert_eq!(get(path).status, 421, "{path}");
     }
+    let file = folder.join("link").display().to_string();
+    setup.guard.wait_for_log(|line| {
+        line.contains("challenge_unreadable token=link ")
+            && line.contains(&file)
+            && line.contains("has to be a file that the user that runs origin-guard can read")
+    });
     setup.wait_for_counts(&[
         ("challenge", 200, 2),
         ("challenge", 404, 8),

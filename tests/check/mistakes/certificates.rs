@@ -182,6 +182,18 @@ fn certificates() {
             "redirect:0.0.0.0:80",
         ),
         mistake(
+            &[
+                ("LISTEN", "tls:127.0.0.1:0,redirect:127.0.0.1:0"),
+                ("TLS_CERT", &chain),
+                ("TLS_KEY", &key),
+                ("ACME_WEBROOT", "/nowhere"),
+            ],
+            Warning,
+            "ACME_WEBROOT",
+            "/nowhere is not a folder",
+            "mkdir -p /nowhere",
+        ),
+        mistake(
             &[("PLAINTEXT", "yes")],
             Fault,
             "PLAINTEXT",
