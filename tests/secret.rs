@@ -143,6 +143,18 @@ impl Halves {
         }
     }
 
+    /// One request of the consumer, through both.
+    fn ask(&self) -> Answer {
+        self.gateway.ask(self.request())
+    }
+
+    fn request(&self) -> String {
+        format!(
+            "GET / HTTP/1.1\r\nHost: api.example\r\nAuthorization: Bearer {}\r\n\r\n",
+            self.key
+        )
+    }
+
     fn status(&self) -> [&str; 4] {
         let file = text(&self.of_origin);
         ["status", file, "--admin", &self.origin_admin]
@@ -161,10 +173,7 @@ impl Halves {
             for _ in 0..4 {
                 scope.spawn(|| {
                     let mut stream = self.gateway.connect();
-                    let request = format!(
-                        "GET / HTTP/1.1\r\nHost: api.example\r\nAuthorization: Bearer {}\r\n\r\n",
-                        self.key
-                    );
+                    let request = self.request();
                     while !over.load(SeqCst) {
                         stream.write_all(request.as_bytes()).expect("sent");
                         let answer = Answer::read(&mut stream, false).expect("an answer");
@@ -255,6 +264,101 @@ fn two_guards_rotate_under_load_and_no_request_is_refused() {
         let log = log.join("\n");
         assert!(!log.contains(OLD) && !log.contains(&new), "{log}");
     }
+}
+
+#[test]
+fn a_gateway_that_rotates_first_is_told_so_and_how_to_mend_it() {
+    let halves = Halves::start("secret-gateway-first");
+    let (of_origin, of_gateway) = (text(&halves.of_origin), text(&halves.of_gateway));
+    let admin = &*halves.gateway_admin;
+    let rotate = |variables: &[(&str, &str)]| {
+        let mut rotate = command();
+        rotate.args(["secret", "rotate", of_gateway]);
+        let said: Said = rotate
+            .envs(variables.iter().copied())
+            .output()
+            .expect("runs")
+            .into();
+        said
+    };
+    let until_answered = |status: u16| {
+        let since = Instant::now();
+        while halves.ask().status != status {
+            assert!(since.elapsed() < PATIENCE, "never {status}");
+        }
+    };
+    until_answered(200);
+    // Where the guard is known it is not done.
+    let said = rotate(&[("ADMIN_LISTEN", admin)]);
+    assert_eq!(said.status, Some(1), "{said:?}");
+    for part in [
+        "is a gateway",
+        "the origin's file first",
+        "--stdin",
+        "--force",
+    ] {
+        assert!(said.err.contains(part), "{part}: {said:?}");
+    }
+    assert_eq!(first_line(&halves.of_gateway), OLD);
+    // Where it is not known it is done, and what that means is said.
+    let said = rotate(&[]);
+    assert_eq!(said.status, Some(0), "{said:?}");
+    let mend = "If this is the file of a gateway instead, the origin refuses";
+    assert!(said.err.contains(mend), "{said:?}");
+    until_answered(401);
+    let said = secret(&["status", of_gateway, "--admin", admin]);
+    assert_eq!(said.status, Some(0), "{said:?}");
+    let refused = format!(
+        "its origin {} has refused the secret of ",
+        halves.origin.address
+    );
+    assert!(said.out.contains(&refused), "{said:?}");
+    // The previous one is the one that is good, so it does not go.
+    let said = secret(&["finish", of_gateway, "--admin", admin, "--quiet-for", "0s"]);
+    assert_eq!(said.status, Some(1), "{said:?}");
+    for part in [&*refused, "put the gateway's secret into the origin's file"] {
+        assert!(said.err.contains(part), "{part}: {said:?}");
+    }
+    let held = fs::read_to_string(&halves.of_gateway).expect("readable");
+    assert!(held.contains(OLD));
+    let new = first_line(&halves.of_gateway);
+    let said = secret_with(&new, &["rotate", of_origin, "--stdin"]);
+    assert_eq!(said.status, Some(0), "{said:?}");
+    until_answered(200);
+}
+
+#[test]
+fn finish_says_which_guard_is_to_be_asked() {
+    let halves = Halves::start("secret-which-guard");
+    let (of_origin, of_gateway) = (text(&halves.of_origin), text(&halves.of_gateway));
+    let (origin, gateway) = (&*halves.origin_admin, &*halves.gateway_admin);
+    let rotate = command()
+        .args(["secret", "rotate", of_origin, "--print"])
+        .env("ADMIN_LISTEN", origin)
+        .output()
+        .expect("runs");
+    let said: Said = rotate.into();
+    assert_eq!(said.status, Some(0), "{said:?}");
+    assert!(!said.err.contains("a gateway instead"), "{said:?}");
+    let said = secret_with(&said.out, &["rotate", of_gateway, "--stdin"]);
+    assert_eq!(said.status, Some(0), "{said:?}");
+    for (file, guard, why) in [
+        (of_origin, gateway, "is a gateway and reads another file ("),
+        (of_gateway, origin, " reads another file ("),
+    ] {
+        let said = secret(&["finish", file, "--admin", guard, "--quiet-for", "0s"]);
+        assert_eq!(said.status, Some(1), "{said:?}");
+        for part in [why, "ask the guard whose file this is, by its ADMIN_LISTEN"] {
+            assert!(said.err.contains(part), "{part}: {said:?}");
+        }
+        // To wait is no help.
+        assert!(!said.err.contains("try again later"), "{said:?}");
+    }
+    // A gateway knows nothing of who else sends it, and that is said.
+    let finish = ["finish", of_gateway, "--admin", gateway];
+    let said = until(&finish, "1 previous secret removed");
+    let told = "is a gateway: it sends the current secret and checks none";
+    assert!(said.err.contains(told), "{said:?}");
 }
 
 #[test]
@@ -504,7 +608,7 @@ fn finish_wants_to_hear_it_from_every_guard() {
     let said = secret(&["status", text(&file), "--admin", &another]);
     assert_eq!(said.status, Some(1), "{said:?}");
     let wanted = format!(
-        "the guard at {another} reads another file ({}): name that one",
+        "the guard at {another} reads another file ({}); ask the guard whose file this is",
         text(&folder.path.join("another"))
     );
     assert!(said.err.contains(&wanted), "{said:?}");

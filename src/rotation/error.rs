@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 
 use crate::auth::secret_file::SecretFileError;
+use crate::net::Address;
 use crate::usage::UsageError;
 
 /// Why a command on a file of secrets failed. Displays as the message for the operator,
@@ -30,10 +31,21 @@ pub enum SecretError {
     PrintToLog,
     /// The file holds previous secrets already.
     UnderWay(usize),
+    /// The guard that reads the file is a gateway, which would send the new secret at once.
+    GatewayFirst(Address),
     /// Why the previous secret stays: a line for each guard that has something against it.
-    NotYet(Vec<String>),
+    NotYet(Vec<Against>),
     /// Guards that cannot be asked, or read another file, a line each.
     Unasked(Vec<String>),
+}
+
+/// What speaks against an end of a rotation.
+#[derive(Debug)]
+pub struct Against {
+    /// For the operator, with what to do.
+    pub(super) what: String,
+    /// Whether waiting is enough.
+    pub(super) passes: bool,
 }
 
 impl SecretError {
@@ -48,6 +60,7 @@ impl SecretError {
             | Self::Print(_)
             | Self::PrintToLog
             | Self::UnderWay(_)
+            | Self::GatewayFirst(_)
             | Self::NotYet(_)
             | Self::Unasked(_) => 1,
         }
@@ -83,12 +96,21 @@ impl fmt::Display for SecretError {
                 "the file holds {secrets} secrets, so a rotation is under way; end it with \
                  `origin-guard secret finish`, or give --force to put one more in front"
             ),
+            Self::GatewayFirst(address) => write!(
+                to,
+                "the guard at {address} is a gateway: it would send the new secret at once, and the \
+                 origin would refuse it; rotate the origin's file first, then give this one the \
+                 same secret by --stdin; --force rotates this one all the same"
+            ),
             Self::NotYet(reasons) => {
                 to.write_str("the previous secret stays:")?;
                 for reason in reasons {
-                    write!(to, "\n  {reason}")?;
+                    write!(to, "\n  {}", reason.what)?;
                 }
-                to.write_str("\ntry again later; --force removes it all the same")
+                if reasons.iter().any(|reason| reason.passes) {
+                    to.write_str("\ntry again later")?;
+                }
+                to.write_str("\n--force asks no guard and removes it all the same")
             }
             Self::Unasked(reasons) => to.write_str(&reasons.join("\n")),
         }

@@ -3,8 +3,9 @@
 use std::path::Path;
 use std::time::Duration;
 
+use super::error::Against;
 use super::guard::{self, GuardStatus};
-use super::{SecretError, say};
+use super::{BOTH_THE_SAME, SecretError, say};
 use crate::auth::secret_file::{self, SecretFile};
 use crate::net::Address;
 use crate::status::words::span;
@@ -37,8 +38,8 @@ pub(super) fn finish(
     })?;
     let secrets = if removed == 1 { "secret" } else { "secrets" };
     say(&format!(
-        "{}: {removed} previous {secrets} removed; only the current one is good once the guard has \
-         read the file",
+        "{}: {removed} previous {secrets} removed; the current one is left, once the guard has read \
+         the file",
         path.display()
     ));
     say("a guard with SHARED_SECRET_FILE does so by itself; for systemd's credential run:");
@@ -50,39 +51,65 @@ fn may(file: &SecretFile, guards: &[Address], quiet: Duration) -> Result<(), Sec
     let mut reasons = Vec::new();
     let mut is_current_used = false;
     let mut waits_for_current = false;
+    let mut gateways = Vec::new();
     for address in guards {
+        let mut add = |(what, passes): (String, bool)| {
+            let what = format!("the guard at {address} {what}");
+            reasons.push(Against { what, passes });
+        };
         match guard::ask(address) {
             Ok(status) => {
-                let doubt = status.doubt(file);
-                reasons.extend(doubt.map(|doubt| format!("the guard at {address} {doubt}")));
-                let against = against(&status, file, quiet).into_iter();
-                reasons.extend(against.map(|reason| format!("the guard at {address} {reason}")));
-                waits_for_current |= status.checks && status.has_not_read(file).is_none();
+                if let Some(doubt) = status.doubt(file) {
+                    add((doubt.to_string(), false));
+                }
+                against(&status, file, quiet).into_iter().for_each(add);
+                let has_read = status.has_not_read(file).is_none();
+                waits_for_current |= status.checks && has_read;
+                if status.is_gateway() && has_read {
+                    gateways.push(address);
+                }
                 let current = status.secrets.first();
                 is_current_used |= current.is_some_and(|used| used.requests > 0);
             }
-            Err(error) => reasons.push(format!("the guard at {address} {error}")),
+            Err(error) => add((error.to_string(), false)),
         }
     }
     if waits_for_current && !is_current_used {
-        reasons.push(
-            "no guard has seen the current secret yet: set it at the gateway first".to_owned(),
-        );
+        let what = "no guard has seen the current secret yet: set it at the gateway first";
+        reasons.push(Against {
+            what: what.to_owned(),
+            passes: false,
+        });
     }
-    if reasons.is_empty() {
-        Ok(())
-    } else {
-        Err(SecretError::NotYet(reasons))
+    if !reasons.is_empty() {
+        return Err(SecretError::NotYet(reasons));
     }
+    if gateways.len() == guards.len() {
+        for address in gateways {
+            say(&format!(
+                "the guard at {address} is a gateway: it sends the current secret and checks none, \
+                 so no guard was asked that would know who uses the previous one"
+            ));
+        }
+    }
+    Ok(())
 }
 
-/// All that a guard has against it, each as what follows its address.
-fn against(status: &GuardStatus, file: &SecretFile, quiet: Duration) -> Vec<String> {
+/// All that a guard has against it, each as what follows its address, and whether that
+/// passes by itself.
+fn against(status: &GuardStatus, file: &SecretFile, quiet: Duration) -> Vec<(String, bool)> {
     if let Some(not_read) = status.has_not_read(file) {
         // What it knows is of other secrets.
-        return vec![not_read.to_string()];
+        return vec![(not_read.to_string(), not_read.passes())];
     }
-    let mut reasons = Vec::new();
+    let refused = status.refused_by();
+    // The previous one may be the one that is good there.
+    let mut reasons: Vec<_> = refused
+        .map(|refused| {
+            let what = format!("is a gateway, and its origin {refused}; {BOTH_THE_SAME}");
+            (what, true)
+        })
+        .collect();
     if !status.checks {
         return reasons;
     }
@@ -101,19 +128,21 @@ fn against(status: &GuardStatus, file: &SecretFile, quiet: Duration) -> Vec<Stri
         } else {
             format!(" by {}", clients.join(", "))
         };
-        reasons.push(format!(
+        let what = format!(
             "saw it used {} ago{by}; it may go once nobody has used it for {}",
             span(last),
             span(quiet)
-        ));
+        );
+        reasons.push((what, true));
     }
     if status.uptime < quiet {
-        reasons.push(format!(
+        let what = format!(
             "has run for {} only, and cannot tell who used it before; wait until it has run for \
              {}",
             span(status.uptime),
             span(quiet)
-        ));
+        );
+        reasons.push((what, true));
     }
     reasons
 }

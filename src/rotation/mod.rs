@@ -28,6 +28,10 @@ use next_step::GuardName;
 const FILE: &str = "SHARED_SECRET_FILE";
 const ADMIN: &str = "ADMIN_LISTEN";
 
+/// What to do where an origin refuses the secret of a gateway.
+const BOTH_THE_SAME: &str = "put the gateway's secret into the origin's file, by `origin-guard secret \
+                             rotate FILE --stdin` there, or the origin's into this one";
+
 /// Runs a command; `variable` is [`std::env::var_os`] as a rule.
 ///
 /// # Errors
@@ -46,7 +50,15 @@ pub fn run(
             print,
             stdin,
             force,
-        } => rotate::rotate(&path, print, stdin, force, &GuardName::find(&variable)),
+        } => {
+            let options = rotate::Options {
+                print,
+                stdin,
+                force,
+            };
+            let guards = guards.unwrap_or_default();
+            rotate::rotate(&path, &options, &guards, &GuardName::find(&variable))
+        }
         Action::Status => status::status(&path, &guards?),
         Action::Finish { quiet_for, force } => {
             let quiet = cli::quiet_for(quiet_for.as_deref())?;

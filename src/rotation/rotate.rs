@@ -5,10 +5,12 @@ use std::path::Path;
 
 use zeroize::Zeroizing;
 
+use super::guard;
 use super::next_step::GuardName;
 use super::{SecretError, say};
 use crate::auth::secret_file::{self, SecretFile};
 use crate::auth::{keygen, secrets};
+use crate::net::Address;
 use crate::systemd;
 
 /// Longest secret that is read, in bytes, with its line break.
@@ -16,17 +18,39 @@ const LONGEST: u64 = 4096;
 /// Room for it, and for what shows that there is more.
 const CAPACITY: usize = 4098;
 
+/// How it is done.
+pub(super) struct Options {
+    /// The new secret is printed.
+    pub(super) print: bool,
+    /// It comes from standard input.
+    pub(super) stdin: bool,
+    /// It is done in any case.
+    pub(super) force: bool,
+}
+
 /// Puts a secret in front of those of the file at `path`: a fresh one, or that of `stdin`.
-/// It is shown by the file alone, unless it is to be printed.
+/// It is shown by the file alone, unless it is to be printed. `guards` are those that are
+/// known; one that does not answer is in nobody's way.
 pub(super) fn rotate(
     path: &Path,
-    print: bool,
-    stdin: bool,
-    force: bool,
+    options: &Options,
+    guards: &[Address],
     guard: &GuardName,
 ) -> Result<(), SecretError> {
+    let &Options {
+        print,
+        stdin,
+        force,
+    } = options;
     if print && systemd::stdout_is_journal() {
         return Err(SecretError::PrintToLog);
+    }
+    let reader = reader_of(path, guards);
+    if let Some((gateway, true)) = reader
+        && !stdin
+        && !force
+    {
+        return Err(SecretError::GatewayFirst(gateway.clone()));
     }
     let fresh = if stdin { read()? } else { make()? };
     let fresh = fresh.trim_ascii_end();
@@ -58,7 +82,8 @@ pub(super) fn rotate(
         "{shown}: a new secret is first now; the one before it stays good"
     ));
     if stdin {
-        say("a gateway sends it once it has read the file; then the previous one may go:");
+        say("a gateway sends it once it has read the file, and an origin takes both; then the");
+        say("previous one may go:");
         say(&format!("  {}", guard.command("finish", path)));
         return Ok(());
     }
@@ -74,7 +99,23 @@ pub(super) fn rotate(
         "  3. See who still sends the previous one: {status}"
     ));
     say(&format!("  4. Once nobody does: {finish}"));
+    if !matches!(reader, Some((_, false))) {
+        say("If this is the file of a gateway instead, the origin refuses what it sends from now");
+        say("on: put the first line of this file into the origin's as well, there, by");
+        say("  origin-guard secret rotate FILE --stdin");
+    }
     Ok(())
+}
+
+/// The guard that has the secrets of the file at `path`, if one is known, and whether it
+/// sends the current one.
+fn reader_of<'a>(path: &Path, guards: &'a [Address]) -> Option<(&'a Address, bool)> {
+    let readers = guards.iter().filter_map(|address| {
+        let status = guard::ask(address).ok()?;
+        status.reads(path).then_some((address, status.sends))
+    });
+    // One that sends it decides.
+    readers.max_by_key(|&(_, sends)| sends)
 }
 
 fn make() -> Result<Zeroizing<Vec<u8>>, SecretError> {

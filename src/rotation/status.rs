@@ -5,8 +5,8 @@ use std::io::{self, Write as _};
 use std::path::Path;
 use std::time::Duration;
 
-use super::SecretError;
-use super::guard::{self, GuardStatus, NotRead, Used};
+use super::guard::{self, GuardStatus, NotRead, Used, requests};
+use super::{BOTH_THE_SAME, SecretError};
 use crate::auth::secret_file::SecretFile;
 use crate::net::Address;
 use crate::printable::printable;
@@ -22,7 +22,7 @@ pub(super) fn status(path: &Path, guards: &[Address]) -> Result<(), SecretError>
         match guard::ask(address) {
             Ok(status) => match status.has_not_read(&file) {
                 // What it knows is of the secrets of that file.
-                Some(other @ NotRead::OtherFile(_)) => {
+                Some(other @ NotRead::OtherFile { .. }) => {
                     unasked.push(format!("the guard at {address} {other}"));
                 }
                 not_read => text += &told(address, &status, &file, not_read.as_ref()),
@@ -54,12 +54,15 @@ fn told(
 ) -> String {
     let uptime = span(status.uptime);
     let mut text = format!("{address}: running for {uptime}\n");
+    // Writing to a string cannot fail.
     if let Some(doubt) = status.doubt(file) {
-        // Writing to a string cannot fail.
         let _ = writeln!(text, "  it {doubt}");
     }
     if let Some(reason) = not_read {
         let _ = writeln!(text, "  it {reason}");
+    }
+    for refused in status.refused_by() {
+        let _ = writeln!(text, "  its origin {refused}; {BOTH_THE_SAME}");
     }
     if !status.checks {
         text += "  it is a gateway, which sends the current secret and checks none\n";
@@ -98,11 +101,4 @@ fn line(at: usize, used: &Used) -> String {
 fn by(client: &str, count: u64, last: Option<Duration>) -> String {
     let last = last.map_or_else(String::new, |last| format!(", last {}", ago(Some(last))));
     format!("      by {client}: {}{last}\n", requests(count))
-}
-
-pub(super) fn requests(count: u64) -> String {
-    match count {
-        1 => "1 request".to_owned(),
-        count => format!("{count} requests"),
-    }
 }
