@@ -16,6 +16,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
 use authority::{Authority, Key};
+use origin_guard::config::variables::VARIABLES;
+use origin_guard::usage::{COMMANDS, Usage};
 use scripted::{Backend, ok};
 use serde_json::Value;
 use support::folder::Folder;
@@ -361,4 +363,64 @@ fn each_alert_fires_where_it_should_and_nowhere_else() {
     folder.write("tests.yml", &tests);
     promtool(&folder, &["test", "rules", "tests.yml"]);
     assert_eq!(alerts.matches("- alert: ").count(), FIRING.len());
+}
+
+/// Text of an alert: what stands behind `name`, on one line.
+fn annotation(alert: &str, name: &str) -> String {
+    let (_, text) = alert.split_once(&format!(" {name}: ")).expect("there");
+    let lines = text.lines().skip_while(|line| *line == ">-");
+    let lines = lines.map(str::trim);
+    // Both are the last of what an alert has, and each begins a line.
+    let lines = lines.take_while(|line| !line.is_empty() && !line.starts_with("description:"));
+    lines.collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn each_alert_says_in_plain_words_what_is_wrong_and_what_to_do() {
+    const PROGRAMS: [&str; 3] = ["systemctl", "journalctl", "top"];
+    let alerts = print("alerts");
+    let mut count = 0;
+    for alert in alerts.split("- alert: ").skip(1) {
+        let name = alert.lines().next().expect("a name");
+        let (summary, text) = (
+            annotation(alert, "summary"),
+            annotation(alert, "description"),
+        );
+        assert!(summary.contains("{{ $labels.instance }}"), "{name}");
+        // What is wrong or likely, and then what to do.
+        let sentences = text.matches(". ").count() + text.matches(": ").count();
+        assert!(sentences > 1 && text.ends_with('.'), "{name}: {text}");
+        let commands: Vec<_> = text.split('`').skip(1).step_by(2).collect();
+        for typed in &commands {
+            let own = typed.strip_prefix("origin-guard ");
+            let is_own = |own: &str| {
+                let known = |usage: &Usage| own.starts_with(usage.command);
+                COMMANDS.iter().any(known)
+            };
+            let program = typed.split(' ').next().expect("a word");
+            assert!(
+                own.map_or(PROGRAMS.contains(&program), is_own),
+                "{name}: {typed}"
+            );
+        }
+        let words = text.split(|letter: char| !(letter.is_ascii_uppercase() || letter == '_'));
+        let variables: Vec<_> = words
+            .filter(|word| word.contains('_') && word.len() > 1)
+            .collect();
+        for variable in &variables {
+            let is_known = VARIABLES.iter().any(|known| known.name == *variable);
+            assert!(is_known, "{name}: {variable}");
+        }
+        assert!(commands.len() + variables.len() > 0, "{name}: {text}");
+        count += 1;
+    }
+    assert_eq!(count, FIRING.len());
+    let (_, locked_out) = alerts.split_once("GatewayLockedOut\n").expect("there");
+    let text = annotation(locked_out, "description");
+    for step in [
+        "has to send the first line of the origin's secret file",
+        "`origin-guard secret rotate FILE --stdin`",
+    ] {
+        assert!(text.contains(step), "{text}");
+    }
 }
