@@ -66,7 +66,7 @@ fn the_man_page_is_good_roff_and_names_everything() {
 }
 
 /// What each shell offers where `line` ends.
-fn cases() -> [(&'static str, &'static [&'static str], &'static str); 9] {
+fn cases() -> [(&'static str, &'static [&'static str], &'static str); 12] {
     [
         ("origin-guard ke", &["keygen", "keys"], "serve"),
         ("origin-guard keys ro", &["rotate"], "revoke"),
@@ -85,6 +85,9 @@ fn cases() -> [(&'static str, &'static [&'static str], &'static str); 9] {
             "--print",
         ),
         ("origin-guard health --ad", &["--admin"], "--file"),
+        ("origin-guard keys verify --he", &["--help"], "--file"),
+        ("origin-guard serve --he", &["--help"], "--admin"),
+        ("origin-guard check --he", &["--help"], "--json"),
     ]
 }
 

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::deploy;
-use crate::usage::{COMMANDS, FLAGS, GROUPS, Usage, first_words, second_words};
+use crate::usage::{COMMANDS, FLAGS, GROUPS, HELP, Usage, first_words, second_words};
 
 fn files() -> String {
     let names: Vec<_> = deploy::names().chain(super::names()).collect();
@@ -11,7 +11,7 @@ fn files() -> String {
 }
 
 fn options(usage: &Usage) -> String {
-    let options = usage.options.iter();
+    let options = usage.options.iter().chain([&HELP]);
     let options: Vec<_> = options.map(|option| format!("--{}", option.name)).collect();
     options.join(" ")
 }
@@ -54,7 +54,7 @@ pub(super) fn bash() -> String {
     }
     let _ = writeln!(text, "    \"2 print\") words=\"{}\" ;;", files());
     let alone = COMMANDS.iter().filter(|usage| !usage.command.contains(' '));
-    for usage in alone.filter(|usage| !usage.options.is_empty()) {
+    for usage in alone {
         let (command, options) = (usage.command, options(usage));
         let _ = writeln!(text, "    *\" {command}\") words=\"{options}\" ;;");
     }
@@ -108,7 +108,7 @@ pub(super) fn zsh() -> String {
          \x20   case \"$words[2] $words[3]\" in\n",
         files()
     );
-    for usage in COMMANDS.iter().filter(|usage| !usage.options.is_empty()) {
+    for usage in COMMANDS {
         let pattern = match usage.command.split_once(' ') {
             Some(_) => format!("\"{}\"", usage.command),
             None => format!("\"{} \"*", usage.command),
@@ -164,7 +164,7 @@ pub(super) fn fish() -> String {
             ),
             None => format!("__fish_seen_subcommand_from {}", usage.command),
         };
-        for option in usage.options {
+        for option in usage.options.iter().chain([&HELP]) {
             let value = if option.value.is_empty() {
                 ""
             } else {

@@ -3,21 +3,21 @@
 //! The result goes to stdout, everything else to stderr.
 
 use std::ffi::OsString;
-use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use zeroize::Zeroizing;
 
 use super::cli::{Action, KeysArgs, RateText};
 use super::edit::{Change, edit};
 use super::id::Ids;
+use super::line::Line;
+use super::made::{described, fresh, show};
 use super::metadata::Metadata;
-use super::mistaken::Line;
 use super::queries::{self, ListOptions};
 use super::rate::{Rate, RateError};
 use super::record::{self, Record};
-use super::text::{self, Key};
+use super::rotate::rotate;
+use super::text::Key;
 use super::time::{Time, span};
 use super::use_file::STATE_DIRECTORY;
 use super::{Error, Id, import};
@@ -126,44 +126,6 @@ fn by_consumer(path: &Path, line: &Line, result: Result<(), Error>) -> Result<()
         Error::NoKeysOf(_) => line.id_for_name(path, error),
         other => other,
     })
-}
-
-/// Makes a key with an id that is not among `taken`.
-fn fresh(taken: &Ids) -> Result<Key, Error> {
-    loop {
-        let key = Key::fresh()
-            .map_err(|error| Error::System("the system gives no random bytes".into(), error))?;
-        if !taken.contains(&Id::of(&key.digest())) {
-            return Ok(key);
-        }
-    }
-}
-
-/// Shows a key, once, after it is safely in the file.
-fn show(key: &Key, record: &str) -> Result<(), Error> {
-    let mut line = Zeroizing::new([b'\n'; text::LENGTH + 1]);
-    line[..text::LENGTH].copy_from_slice(key.as_bytes());
-    let mut stdout = io::stdout();
-    stdout
-        .write_all(&*line)
-        .and_then(|()| stdout.flush())
-        .map_err(|error| {
-            let id = Id::of(&key.digest());
-            let what =
-                format!("the key {id} was made; revoke it and make another: it cannot be shown");
-            Error::System(what, error)
-        })?;
-    eprintln!("{record}");
-    Ok(())
-}
-
-/// A key in words, for stderr.
-fn described(record: &Record) -> String {
-    let mut text = format!("id={}", record.id());
-    if let Some(expires) = record.expires {
-        text.extend([" expires=", &expires.to_string()]);
-    }
-    text + " consumer=" + &record.consumer
 }
 
 /// A rate, or `none`.
@@ -384,113 +346,6 @@ fn revoke(path: &Path, id: Id) -> Result<(), Error> {
         None => {}
     }
     Ok(())
-}
-
-struct Rotate {
-    id: Id,
-    now: Time,
-    overlap: u64,
-    /// The key that takes the place of the old one, except for its digest; or why the old
-    /// one cannot be rotated.
-    found: Option<Result<Record, Error>>,
-    /// The consumer of the old key, and when it was rotated before, if it was.
-    before: Option<(String, Time)>,
-    /// The keys that may have taken its place then: no key names the one that it replaced.
-    successors: Vec<Id>,
-    made: Option<(Key, String)>,
-}
-
-impl Rotate {
-    /// Ends the old key after the overlap, and returns the new one. The new one has the
-    /// same fields. Where the old one was to end, the new one lives as long.
-    fn replace(&self, old: &mut Record) -> Result<Record, Error> {
-        let (id, now) = (self.id, self.now);
-        if let Some(revoked) = old.revoked {
-            return Err(Error::Key(format!(
-                "key {id} was revoked at {revoked}; add a new one"
-            )));
-        }
-        if let Some(expired) = old.expires.filter(|expires| *expires <= now) {
-            return Err(Error::Key(format!(
-                "key {id} expired at {expired}; add a new one"
-            )));
-        }
-        let lifetime = old.expires.map(|expires| expires.since(old.created));
-        let too_late = || Error::Usage("--overlap ends past the year 9999; shorten it".into());
-        let end = now.after(self.overlap).ok_or_else(too_late)?;
-        old.expires = Some(old.expires.map_or(end, |expires| expires.min(end)));
-        old.rotated = Some(now);
-        Ok(Record {
-            digest: [0; 32],
-            consumer: old.consumer.clone(),
-            created: now,
-            expires: lifetime.and_then(|lifetime| now.after(lifetime)),
-            rotated: None,
-            revoked: None,
-            rate: old.rate,
-            metadata: old.metadata.clone(),
-            unknown: old.unknown.clone(),
-        })
-    }
-}
-
-impl Change for Rotate {
-    fn key(&mut self, record: &mut Record) -> bool {
-        if record.id() == self.id {
-            if let Some(rotated) = record.rotated.filter(|_| record.revoked.is_none()) {
-                self.before = Some((record.consumer.clone(), rotated));
-            } else {
-                self.found = Some(self.replace(record));
-            }
-        } else if let Some((consumer, rotated)) = &self.before
-            && record.created == *rotated
-            && record.consumer == *consumer
-        {
-            // New keys are added at the end, so it comes behind the old one.
-            self.successors.push(record.id());
-        }
-        true
-    }
-
-    fn added(&mut self, taken: &Ids) -> Result<Vec<Record>, Error> {
-        if let Some((_, rotated)) = &self.before {
-            let next = match self.successors.as_slice() {
-                [one] => format!("key {one}, which took its place"),
-                _ => "the key that took its place (`origin-guard keys list`)".to_owned(),
-            };
-            return Err(Error::Key(format!(
-                "key {} was rotated at {rotated} already; rotate {next}",
-                self.id
-            )));
-        }
-        let mut record = self.found.take().ok_or(Error::NoSuchKey(self.id))??;
-        let key = fresh(taken)?;
-        record.digest = key.digest();
-        self.made = Some((key, described(&record)));
-        Ok(vec![record])
-    }
-}
-
-fn rotate(path: &Path, id: Id, overlap: &str) -> Result<(), Error> {
-    let overlap = span(overlap).ok_or_else(|| {
-        Error::Usage(format!(
-            "--overlap: {overlap:?} is not a span; {}; 0s is none",
-            SPAN.remedy()
-        ))
-    })?;
-    let mut change = Rotate {
-        id,
-        now: Time::now(),
-        overlap,
-        found: None,
-        before: None,
-        successors: Vec::new(),
-        made: None,
-    };
-    edit(path, false, &mut change)?;
-    change
-        .made
-        .map_or(Ok(()), |(key, described)| show(&key, &described))
 }
 
 struct Remove {

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::fmt::{self, Display};
 
-use super::{COMMANDS, FLAGS, GROUPS, OTHER_WORDS, Opt, find, first_words, second_words, shown};
+use super::{FLAGS, OTHER_WORDS, Opt, find, first_words, second_words, shown};
 use crate::spelling::nearest;
 
 /// What is wrong with a command line. Displays as two short lines: what is wrong, with what
@@ -121,13 +121,6 @@ fn options(command: &str) -> impl Iterator<Item = &'static Opt> {
     usages
         .flat_map(|usage| usage.options)
         .chain(flags.into_iter().flatten())
-}
-
-/// The command or group of this name as the table has it.
-pub(crate) fn known(command: &str) -> Option<&'static str> {
-    let groups = GROUPS.iter().map(|(group, _)| *group);
-    let mut names = COMMANDS.iter().map(|usage| usage.command).chain(groups);
-    names.find(|known| *known == command)
 }
 
 impl Display for UsageError {

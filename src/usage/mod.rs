@@ -3,7 +3,6 @@
 mod error;
 
 pub use error::UsageError;
-pub(crate) use error::known;
 
 use crate::notations::{Notation, RATE, SPAN};
 
@@ -336,11 +335,11 @@ pub const COMMANDS: &[Usage] = &[
     },
 ];
 
+/// What every command takes.
+pub const HELP: Opt = option("help", "", "print help; after a command, that command's");
+
 /// What every command line may hold.
-pub const FLAGS: &[Opt] = &[
-    option("help", "", "print help; after a command, that command's"),
-    option("version", "", "print the version"),
-];
+pub const FLAGS: &[Opt] = &[HELP, option("version", "", "print the version")];
 
 /// What is served, a paragraph each.
 pub const SERVED: &[&str] = &[
@@ -393,6 +392,13 @@ pub fn shown(option: &Opt) -> String {
 #[must_use]
 pub fn find(command: &str) -> Option<&'static Usage> {
     COMMANDS.iter().find(|usage| usage.command == command)
+}
+
+/// The command or group of this name as the table has it.
+pub(crate) fn known(command: &str) -> Option<&'static str> {
+    let groups = GROUPS.iter().map(|(group, _)| *group);
+    let mut names = COMMANDS.iter().map(|usage| usage.command).chain(groups);
+    names.find(|known| *known == command)
 }
 
 /// The second words of the commands whose first one is `group`, with the commands.
