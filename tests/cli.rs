@@ -72,6 +72,25 @@ fn each_command_has_a_help_of_its_own() {
 }
 
 #[test]
+fn what_help_names_is_taken() {
+    // What `print` takes depends on the file; tests/print.rs has it.
+    for usage in COMMANDS.iter().filter(|usage| usage.command != "print") {
+        for option in usage.options {
+            let value = match option.value {
+                "ADDRESS" => "127.0.0.1",
+                "LIST" | "PORT" => "3000",
+                "" => "",
+                _ => "x",
+            };
+            let name = usage.command;
+            let said = run(&format!("{name} --{} {value} --help", option.name));
+            assert_eq!(said.status, Some(0), "{name} --{}: {said:?}", option.name);
+            assert!(said.out.starts_with(&format!("origin-guard {name} - ")));
+        }
+    }
+}
+
+#[test]
 fn a_faulty_command_line_gets_short_lines() {
     for (arguments, said, help) in [
         ("keys create", "did you mean keys add?", "keys"),
