@@ -174,7 +174,7 @@ pub(super) fn secret_refused(relay: &Relay, backend: usize) {
         name,
         format_args!(
             "origin_refused_secret origin={name}: it answers 401 to the secret of this gateway; \
-             give both the same one, by `origin-guard secret rotate`"
+             give both the same one, by `origin-guard secret rotate FILE --stdin` where it is wrong"
         ),
     );
 }

@@ -125,6 +125,8 @@ fn an_origin_that_refuses_the_secret_is_told_to_the_operator() {
         .gateway
         .wait_for_log(|line| line.contains("origin_refused_secret"));
     assert!(!logged.contains(SECRET), "{logged}");
+    // A secret that is new at one of the two alone would be refused again.
+    assert!(logged.contains("secret rotate FILE --stdin"), "{logged}");
     let origin = format!("backend=\"{}\"", both.origin.address);
     let counted = [
         format!("backend_failures_total{{{origin},reason=\"secret_refused\"}} 2"),
