@@ -59,11 +59,11 @@ rules! {
     PlainUrl: Fault, "a URL of `http://`", "it is not a loopback address that the URL names";
     BackendClosed: Ok, "a port of `--backend-ports`", "no connection, or its end without an answer";
     BackendDenies: Ok, "a port of `--backend-ports`", "401, or a redirect to https";
+    BackendUnknown: Inconclusive, "a port of `--backend-ports`",
+        "400, 403, 429, 5xx, or what is no HTTP";
     BackendReached: Hole, "a port of `--backend-ports`", "whatever else, from another machine";
     BackendReachedHere: Inconclusive, "a port of `--backend-ports`",
         "whatever else, from the machine itself (loopback)";
-    BackendUnknown: Inconclusive, "a port of `--backend-ports`",
-        "400, 403, 429, 5xx, or what is no HTTP";
     CertificateGood: Ok, "the certificate", "it is verified";
     CertificateEndsSoon: Warning, "the certificate", "it ends within 14 days";
     CertificateFaulty: Fault, "the certificate",
