@@ -71,6 +71,7 @@ pub(super) fn path(request: &Request) -> &str {
     without_query(request.url())
 }
 
+#[inline]
 fn without_query(url: &str) -> &str {
     url.split_once('?').map_or(url, |(path, _)| path)
 }
@@ -134,6 +135,7 @@ pub(super) fn counted(counter: &Counter, answer: &'static StaticResponse) -> Ans
 }
 
 /// Counts a verdict; where it denies, returns the reason for the log.
+#[inline]
 pub(super) fn count_verdict(verdict: Verdict) -> Option<&'static str> {
     let (counter, reason) = match verdict {
         Verdict::Granted => (&counters::SECRET_CURRENT, None),

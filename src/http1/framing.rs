@@ -21,6 +21,7 @@ pub enum KeepAlive {
 pub const MAX_DISCARDED_BODY: u64 = 65536;
 
 /// Whether the field frames the message or the connection.
+#[inline]
 pub(crate) fn is_framing(name: &str) -> bool {
     [
         "content-length",

@@ -193,7 +193,9 @@ impl RequestHead<'_, '_> {
                 Some(host) if field.name.eq_ignore_ascii_case("host") => host,
                 _ => field.value,
             };
-            if let Ok(header) = Header::from_bytes(field.name, &*ascii(value)) {
+            let header = Header::from_bytes(field.name, value)
+                .or_else(|()| Header::from_bytes(field.name, &*ascii(value)));
+            if let Ok(header) = header {
                 request = request.with_header(header);
             }
         }

@@ -86,7 +86,7 @@ pub(crate) fn is_host(value: &[u8]) -> bool {
 
 fn is_port(port: &[u8]) -> bool {
     let zeros = port.iter().take_while(|&&byte| byte == b'0').count();
-    port.iter().all(u8::is_ascii_digit) && port.len() - zeros <= 5
+    port.len() - zeros <= 5 && port.iter().all(u8::is_ascii_digit)
 }
 
 /// Which bytes stand for themselves in a registered name: `unreserved` and `sub-delims`
@@ -109,13 +109,16 @@ static IN_NAME: [bool; 256] = {
 
 /// Whether every byte stands for itself or is part of a percent-encoded octet.
 fn is_registered_name(bytes: &[u8]) -> bool {
-    let mut rest = bytes.iter();
-    while let Some(&byte) = rest.next() {
-        let mut is_digit = || rest.next().is_some_and(u8::is_ascii_hexdigit);
-        let is_octet = byte == b'%' && is_digit() && is_digit();
-        if !is_octet && !IN_NAME[usize::from(byte)] {
+    let stands_for_itself = |byte: &u8| IN_NAME[usize::from(*byte)];
+    let mut rest = bytes;
+    while let Some(at) = rest.iter().position(|byte| !stands_for_itself(byte)) {
+        let [b'%', first, second, after @ ..] = &rest[at..] else {
+            return false;
+        };
+        if !first.is_ascii_hexdigit() || !second.is_ascii_hexdigit() {
             return false;
         }
+        rest = after;
     }
     true
 }

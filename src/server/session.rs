@@ -171,6 +171,7 @@ impl Session {
     }
 
     /// Since when nobody waits for anything on it.
+    #[inline]
     pub(crate) fn idle_since(&self) -> Option<Instant> {
         let idle = matches!(
             self.state,

@@ -198,6 +198,7 @@ impl ConnectionSlots {
         count(&self.evictable, is_evictable(from), is_evictable_now);
     }
 
+    #[inline]
     fn since_origin(&self, instant: Option<Instant>) -> u64 {
         instant.map_or(0, |instant| {
             let nanos = instant.saturating_duration_since(self.origin).as_nanos();
@@ -218,6 +219,7 @@ impl ConnectionSlots {
     }
 
     /// Since when the proven connection in `slot` is idle, if it is.
+    #[inline]
     pub(crate) fn set_idle(&self, slot: usize, since: Option<Instant>) {
         let nanoseconds = self.since_origin(since);
         if let Some(idle) = self.idle_since.get(slot) {

@@ -9,6 +9,7 @@ use crate::server::slots::Standing;
 
 impl Session {
     /// Bytes of memory that it holds between its turns.
+    #[inline]
     pub(crate) fn held(&self) -> usize {
         let exchange = self.exchange.as_ref().map_or(0, |exchange| exchange.held());
         let own = self.input.capacity() + self.output.capacity() + self.transport.held();

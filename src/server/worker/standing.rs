@@ -46,6 +46,7 @@ impl Worker {
     }
 
     /// Tells the accepting thread what a session is worth.
+    #[inline]
     pub(super) fn publish(&mut self, slot: usize, standing: Option<Standing>) {
         let entry = &mut self.sessions[slot];
         let before = std::mem::replace(&mut entry.published, standing);
