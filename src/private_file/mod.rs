@@ -17,7 +17,7 @@ use crate::shown_path::ShownPath;
 use access::{Access, Denied};
 
 /// Modes of a file that holds secrets, keys of the API or a certificate's key, and what is made
-/// of each, for help, the man page and docs/configuration.md. [`Access`] goes by them.
+/// of each, for help, the man page and docs/configuration.md. `Access` goes by them.
 pub const MODES: &[(&str, &str)] = &[
     (
         "0600, 0400",
