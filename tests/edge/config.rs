@@ -193,7 +193,7 @@ fn several_origins_share_the_requests_and_one_that_is_down_is_passed_over() {
             peer.send(ok(""));
         }
     });
-    drop(first);
+    let _gone = first.stop();
     second.serve(|mut peer| {
         while peer.try_head().is_some() {
             peer.send(ok("the second"));

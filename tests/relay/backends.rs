@@ -240,9 +240,9 @@ fn a_request_that_comes_back_is_a_508() {
 #[test]
 fn two_guards_in_a_circle_end_it() {
     let first = Backend::new();
-    let (first_address, first_url) = (first.address(), first.url());
-    drop(first);
-    let listen = first_address.to_string();
+    let first_url = first.url();
+    let held = first.stop();
+    let listen = held.address.to_string();
     let second = guard_for(&first_url, &[]);
     let second_url = format!("http://{}", second.address);
     // The secret does not pass, so the second guard would deny; public paths need none.

@@ -316,7 +316,17 @@ impl Backend {
 
     /// Listens no longer: whoever connects is refused as long as its port is held.
     pub(crate) fn stop(self) -> HeldPort {
-        self.port
+        let Self {
+            listener,
+            address,
+            port,
+        } = self;
+        drop(listener);
+        // A process that another test starts has the listener too until its program runs.
+        eventually("the end of a listener", || {
+            TcpStream::connect(address).is_err().then_some(())
+        });
+        port
     }
 
     pub(crate) fn address(&self) -> SocketAddr {

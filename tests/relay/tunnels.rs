@@ -136,13 +136,13 @@ fn an_upgrade_that_is_refused_is_an_answer_like_others() {
 fn a_tunnel_is_closed_when_nothing_passes_and_not_before() {
     let (mut client, mut peer, guard) = tunnel(&[
         WATCHED,
-        ("TUNNEL_IDLE_TIMEOUT", "0.6"),
+        ("TUNNEL_IDLE_TIMEOUT", "2"),
         ("BACKEND_TIMEOUT", "0.2"),
         ("BODY_TIMEOUT", "0.2"),
     ]);
     for number in 0..6 {
         // The pause is the case: it is longer than any other timeout.
-        std::thread::sleep(Duration::from_millis(300));
+        std::thread::sleep(Duration::from_millis(600));
         let (from, to) = if number % 2 == 0 {
             (&mut client, &mut peer)
         } else {
