@@ -116,7 +116,7 @@ impl Edge {
                         api_key::limit_counter(exceeded).increment();
                         Answer::from(reply::too_many(exceeded))
                     } else {
-                        api_key::counter(verdict).increment();
+                        api_key::count(verdict);
                         Answer::from(reply::key_denial(verdict))
                     }
                 }

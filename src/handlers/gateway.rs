@@ -109,7 +109,7 @@ impl Gateway {
                 return Answer::from(reply::too_many_for_proxy(exceeded));
             }
         }
-        api_key::counter(verdict).increment();
+        api_key::count(verdict);
         reply::key_verdict(verdict, fields)
     }
 

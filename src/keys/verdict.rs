@@ -41,16 +41,16 @@ impl KeyVerdict {
     /// each kind would show in the time: which one is taken is foreseen or not.
     #[must_use]
     pub fn reason(self) -> &'static str {
-        const REASONS: [&str; KeyVerdict::ALL.len()] = {
+        static REASONS: Reasons = {
             let mut reasons = [""; KeyVerdict::ALL.len()];
             let mut at = 0;
             while at < reasons.len() {
                 reasons[at] = KeyVerdict::ALL[at].word();
                 at += 1;
             }
-            reasons
+            Reasons(reasons)
         };
-        REASONS[black_box(self as usize)]
+        REASONS.0[black_box(self as usize)]
     }
 
     const fn word(self) -> &'static str {
@@ -66,6 +66,10 @@ impl KeyVerdict {
         }
     }
 }
+
+/// As long as two lines of the cache, which processors fetch in pairs, and in no third one.
+#[repr(align(128))]
+struct Reasons([&'static str; KeyVerdict::ALL.len()]);
 
 #[cfg(test)]
 mod tests {
