@@ -12,7 +12,7 @@ use std::sync::OnceLock;
 use std::time::Instant;
 
 use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
-use support::folder::Folder;
+use support::folder::{Folder, copy_program};
 use support::{Guard, PATIENCE, SECRET, installed, path_of, skip};
 
 const PROJECT: &str = env!("CARGO_MANIFEST_DIR");
@@ -94,7 +94,7 @@ fn the_static_binary_needs_no_other_file() {
     let folder = Folder::new("root");
     let root = &folder.path.join("root");
     fs::create_dir(root).expect("made");
-    fs::copy(dist().join("origin-guard"), root.join("origin-guard")).expect("copied");
+    copy_program(dist().join("origin-guard"), root.join("origin-guard"));
     for path in [root, &root.join("origin-guard")] {
         fs::set_permissions(path, fs::Permissions::from_mode(0o555)).expect("set");
     }

@@ -18,7 +18,7 @@ use origin_guard::keys::{Id, KeyUse, add_uses};
 use proptest::prelude::*;
 use rustix::process::Signal;
 use serde_json::{Value, json};
-use support::folder::Folder;
+use support::folder::{Folder, copy_program};
 use support::keys::{KeyFile, Said};
 use support::metrics;
 use support::{Guard, PATIENCE, command, installed, skip};
@@ -498,7 +498,7 @@ fn who_may_read_the_keys_may_read_their_uses_and_others_hear_the_remedy() {
     chown(&file.path, None, Some(NOBODY)).expect("changed");
     fs::set_permissions(&file.path, fs::Permissions::from_mode(0o640)).expect("changed");
     let binary = state.path.join("origin-guard");
-    fs::copy(env!("CARGO_BIN_EXE_origin-guard"), &binary).expect("copied");
+    copy_program(env!("CARGO_BIN_EXE_origin-guard"), &binary);
     let text = state.path.to_str().expect("UTF-8");
     let guard = file.gateway(&[("STATE_DIRECTORY", text)]);
     use_key(&guard, &key, 2);

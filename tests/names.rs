@@ -14,7 +14,7 @@ use std::process::Command;
 
 use network::Network;
 use server::{Says, Zone};
-use support::folder::Folder;
+use support::folder::{Folder, copy_program};
 use support::metrics::wait_for;
 use support::{Guard, SECRET, granted_request, installed};
 
@@ -33,7 +33,7 @@ fn root(name: &str, hosts: &str, resolv_conf: &str) -> Folder {
     let copy = |from: &Path, to: &str| {
         let to = root.path.join(to.trim_start_matches('/'));
         fs::create_dir_all(to.parent().expect("a folder")).expect("made");
-        fs::copy(from, to).expect("copied");
+        copy_program(from, to);
     };
     copy(Path::new(BINARY), "origin-guard");
     let libraries = Command::new("ldd").arg(BINARY).output().expect("ldd");

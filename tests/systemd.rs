@@ -29,7 +29,7 @@ use load::Load;
 use machine::Machine;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
-use support::folder::Folder;
+use support::folder::{Folder, copy_program};
 use support::{Answer, PATIENCE, installed as installed_program, page};
 
 const SECRET_FILE: &str = "/etc/origin-guard/shared-secret";
@@ -106,7 +106,7 @@ fn the_readme_installs_it_and_rotates_the_secret() {
         return;
     };
     let binary = machine.path("/root/origin-guard");
-    std::fs::copy(env!("CARGO_BIN_EXE_origin-guard"), binary).expect("copied");
+    copy_program(env!("CARGO_BIN_EXE_origin-guard"), binary);
     let type_in = |line: &String| machine.sh(&format!("cd /root && {line}"));
     let install = page::commands("docs/operations.md", "## Under systemd", "vm# ");
     assert!(install.len() > 8, "{install:?}");

@@ -8,7 +8,7 @@ use std::time::Instant;
 use crate::authority::{Authority, Key};
 use crate::checked::{Checked, Level::*};
 use crate::mistakes::sound;
-use crate::support::folder::Folder;
+use crate::support::folder::{Folder, copy_program};
 use crate::support::{Guard, PATIENCE, SECRET};
 
 /// What `check` says in both forms, with the mark of an attack in no line of them.
@@ -120,7 +120,7 @@ fn a_process_s_name_begins_no_line() {
     let folder = Folder::new("check-comm");
     // The name of a process is that of its file.
     let path = folder.path.join("a\nok fake\u{1b}[1m");
-    std::fs::copy(env!("CARGO_BIN_EXE_origin-guard"), &path).expect("copied");
+    copy_program(env!("CARGO_BIN_EXE_origin-guard"), &path);
     let mut command = Command::new(&path);
     command
         .env_clear()

@@ -2,7 +2,8 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// A folder of this test's own, removed when dropped.
 pub struct Folder {
@@ -26,6 +27,16 @@ impl Folder {
         fs::rename(&fresh, &path).expect("renamed");
         path
     }
+}
+
+/// Copies a program that is to be run. cp(1) does it: a file that this process writes may
+/// be open for a moment in a process that another test starts, and so "busy" (execve(2)).
+pub fn copy_program(from: impl AsRef<Path>, to: impl AsRef<Path>) {
+    let status = Command::new("cp")
+        .arg(from.as_ref())
+        .arg(to.as_ref())
+        .status();
+    assert!(status.expect("cp").success());
 }
 
 impl Drop for Folder {
