@@ -361,6 +361,8 @@ fn fail2ban_finds_who_did_wrong_and_nobody_else() {
     for harmless in [
         "denied reason=misconfigured client=203.0.113.9 path=/protected",
         "refused status=503 reason=full client=203.0.113.9",
+        "limited reason=rate client=203.0.113.9",
+        "limited reason=guessing peer=203.0.113.9 path=/",
         // It is denied already, and the list may be at fault.
         "denied reason=not_allowed peer=203.0.113.9",
     ] {
@@ -369,6 +371,9 @@ fn fail2ban_finds_who_did_wrong_and_nobody_else() {
     }
     // A client that speaks for itself.
     let line = "2026-11-25T20:16:26.123Z refused status=400 reason=bare_lf client=203.0.113.9\n";
+    assert_eq!(banned(&fail2ban, line), ["203.0.113.9"]);
+    // Who guesses keys, after the first twenty of a minute as before.
+    let line = "2026-11-25T20:16:26.123Z limited reason=guessing client=203.0.113.9 path=/\n";
     assert_eq!(banned(&fail2ban, line), ["203.0.113.9"]);
 }
 

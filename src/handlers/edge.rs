@@ -110,12 +110,13 @@ impl Edge {
             let trusted = &self.trusted_proxies;
             let answer = match denied {
                 Denied::Key(verdict, id) => {
-                    request_log::log_denial(request, verdict.reason(), id, trusted);
                     let client = trusted.client(request);
                     if let Some(exceeded) = self.guesses.note(verdict, client, trusted) {
                         api_key::limit_counter(exceeded).increment();
+                        request_log::log_guessing(request, id, trusted);
                         Answer::from(reply::too_many(exceeded))
                     } else {
+                        request_log::log_denial(request, verdict.reason(), id, trusted);
                         api_key::count(verdict);
                         Answer::from(reply::key_denial(verdict))
                     }

@@ -100,14 +100,15 @@ impl Gateway {
         }
         if verdict != KeyVerdict::Granted {
             let trusted = &self.trusted_proxies;
-            request_log::log_denial(request, verdict.reason(), id, trusted);
             // Who asks is a proxy, trusted or not; the client is whom it names.
             let client = trusted.named_client(request);
             let guessing = client.and_then(|client| self.guesses.note(verdict, client, trusted));
             if let Some(exceeded) = guessing {
                 api_key::limit_counter(exceeded).increment();
+                request_log::log_guessing(request, id, trusted);
                 return Answer::from(reply::too_many_for_proxy(exceeded));
             }
+            request_log::log_denial(request, verdict.reason(), id, trusted);
         }
         api_key::count(verdict);
         reply::key_verdict(verdict, fields)

@@ -179,9 +179,28 @@ fn entry(method: &[u8], path: &[u8], client: Client, trusted: &TrustedProxies) -
     }
 }
 
+/// Why a client is limited that presents one invalid key after the other.
+const GUESSING: &str = "guessing";
+
 /// Logs a denial: the key, where a known one was presented, and what a trusted proxy
 /// says that was asked for.
 pub(super) fn log_denial(
+    request: &Request,
+    reason: &'static str,
+    key: Option<Id>,
+    trusted: &TrustedProxies,
+) {
+    log_denied_as("denied", request, reason, key, trusted);
+}
+
+/// Logs a denial that is answered with 429, because the client has presented too many
+/// invalid keys: `limited reason=guessing`, and else as [`log_denial`] does.
+pub(super) fn log_guessing(request: &Request, key: Option<Id>, trusted: &TrustedProxies) {
+    log_denied_as("limited", request, GUESSING, key, trusted);
+}
+
+fn log_denied_as(
+    event: &'static str,
     request: &Request,
     reason: &'static str,
     key: Option<Id>,
@@ -197,7 +216,7 @@ pub(super) fn log_denial(
     let who = Who(client, trusted);
     events::refusal(
         client.address(),
-        format_args!("denied reason={reason} {who} path={path}{uri}{key}"),
+        format_args!("{event} reason={reason} {who} path={path}{uri}{key}"),
     );
 }
 
@@ -212,7 +231,7 @@ pub(super) fn log_limited(
     let reason = match exceeded {
         Exceeded::Rate(..) => "rate",
         Exceeded::Concurrent => "concurrent",
-        Exceeded::Guessing(_) => "guessing",
+        Exceeded::Guessing(_) => GUESSING,
     };
     let (who, key) = (Who(client, trusted), Named("key", key));
     events::refusal(

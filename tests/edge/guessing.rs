@@ -1,10 +1,12 @@
 //! Invalid keys: all the same to a client, and after twenty a minute not worth a look.
 
+use std::time::Instant;
+
 use crate::both::{gateway, request};
 use crate::scripted::{Backend, ok};
 use crate::support::keys::KeyFile;
 use crate::support::port::HeldPort;
-use crate::support::{Answer, Guard};
+use crate::support::{Answer, Guard, PATIENCE};
 
 const INVALID: &[u8] = br#"{"error":"Invalid API key"}"#;
 const TOO_MANY: &[u8] = br#"{"error":"Too many requests"}"#;
@@ -76,6 +78,14 @@ fn until_limited(ask: impl Fn() -> Answer) -> Answer {
 fn whoever_guesses_is_told_to_wait_and_a_good_key_never_is() {
     let (_keys, key, gateway) = start("edge-guessing", &[]);
     let answer = until_limited(|| gateway.ask(request("GET /", "og_guessed", "")));
+    // The log says what the client was told.
+    let limited = "limited reason=guessing client=127.0.0.1 path=/";
+    // Ten lines a second, so that the first of these may be left out.
+    let since = Instant::now();
+    while !gateway.log().iter().any(|line| line == limited) {
+        assert!(since.elapsed() < PATIENCE, "{:#?}", gateway.log());
+        gateway.ask(request("GET /", "og_guessed", ""));
+    }
     assert_eq!(answer.body, TOO_MANY);
     let seconds = answer.header("retry-after").expect("when");
     assert!((1..=60).contains(&seconds.parse::<u32>().expect("a number")));
