@@ -41,7 +41,7 @@ fn each_fault_names_its_variable_and_the_remedy() {
         ("PUBLIC_PATHS", "healthz", "does not begin with /"),
         ("PUBLIC_PATHS", "/a,/a", "name it once"),
         ("PUBLIC_PATHS", "/a?b", "write the path alone"),
-        ("PUBLIC_PATHS", "/a b", "position 2"),
+        ("PUBLIC_PATHS", "/a b", "byte 3"),
         ("PUBLIC_PATHS", "/static/*", "byte for byte"),
         ("PUBLIC_PATHS", "/a,", "does not begin with /"),
         ("MAX_BODY_BYTES", "0", "leave it out for no limit"),

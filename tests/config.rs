@@ -60,7 +60,7 @@ fn every_faulty_variable_is_named_at_once() {
                 .find(|line| line.starts_with(&format!("{label}: {name}: ")));
             assert!(line.is_some(), "{name} is not named: {errors}");
         }
-        assert!(errors.contains("position 2"), "{errors}");
+        assert!(errors.contains("byte 3"), "{errors}");
         assert!(!errors.contains("umerei"), "the secret shows: {errors}");
     }
 }

@@ -219,6 +219,13 @@ fn clients_that_guess_are_told_to_wait_and_good_keys_never_are() {
         .first()
         .expect("42 invalid keys are answered as such");
     assert!(limited.len() <= 22, "after {}", 42 - limited.len());
+    let line = "limited reason=guessing client=203.0.113.7 path=/authorize";
+    // Ten lines a second, so that the first of these may be left out.
+    let since = Instant::now();
+    while !guard.log().iter().any(|written| written == line) {
+        assert!(since.elapsed() < PATIENCE, "{:#?}", guard.log());
+        from("og_guessed", "203.0.113.7");
+    }
     let body = r#"{"error":"Too many requests"}"#;
     assert_answer(answer, 429, body, "guessed");
     assert_eq!(answer.header("x-guard-body"), Some(body));
@@ -408,7 +415,7 @@ fn a_faulty_door_is_refused_and_explains_itself() {
         (
             vec![local, ("API_KEY_HEADER", "X Key")],
             "API_KEY_HEADER: ",
-            "position 1",
+            "byte 2",
         ),
         (
             vec![local, ("API_KEY_HEADER", "x-shared-secret")],

@@ -179,7 +179,11 @@ fn expiry_is_a_span_a_date_or_a_time() {
         let said = file.run(&["add", "acme", &format!("--expires={bad}")]);
         assert_eq!((said.status, said.out.as_str()), (Some(64), ""), "{bad}");
         assert!(said.err.contains("90d"), "{bad}: {said:?}");
+        // What is advised is none of what is refused.
+        assert!(!said.err.contains("0s"), "{bad}: {said:?}");
     }
+    let said = file.run(&["add", "acme", "--expires", "0h"]);
+    assert!(said.err.contains("\"0h\" ends at once;"), "{said:?}");
     assert_eq!(file.json(), before);
 }
 
@@ -246,8 +250,13 @@ fn verify_tells_whose_a_key_is_or_why_it_is_not_good() {
     refused(&String::from_utf8(typo).expect("ASCII"), "typo");
     refused(&key.to_uppercase(), "not a key");
     refused(&key[1..], "41 bytes");
-    refused("", "0 bytes");
+    refused("", "nothing came on standard input");
     refused(&"x".repeat(10_000), "bytes");
+    // What could have been imported is compared with what was.
+    let imported = "no imported key of the file is this text";
+    refused(&key[1..], imported);
+    refused("sk_live_9aF3kQ27xLmPz0Rt", imported);
+    refused("sk_live_9aF3", "an imported key has 16 to 255 bytes");
     refused(
         key_text(&Key::fresh().expect("randomness")),
         "none of the file's",
@@ -584,6 +593,52 @@ fn a_rate_is_shown_as_it_is_set() {
     assert_eq!(limit()[0], ["-", "-", "alice"]);
 }
 
+/// Of a rate the part is named that is at fault, and what it may be.
+#[test]
+fn of_a_faulty_rate_the_part_at_fault_is_named() {
+    let file = KeyFile::new("rate-parts");
+    file.add("alice", &["--rate", "5/1s"]);
+    let before = file.json();
+    for (options, named) in [
+        (
+            &["--rate", "100/1w"][..],
+            "has a span out of bounds, 1s to 1d;",
+        ),
+        (&["--rate", "100/2d"], "has a span out of bounds"),
+        (
+            &["--rate", "0/1m"],
+            "has a count out of bounds, 1 to 1000000 requests;",
+        ),
+        (
+            &["--rate", "5/1m burst=0"],
+            "has a burst out of bounds, 1 to 1000000;",
+        ),
+        (
+            &["--rate", "5/1m", "--burst", "0"],
+            "--burst: \"0\" is not a number from 1 to 1000000;",
+        ),
+        (
+            &["--rate", "none", "--burst", "3"],
+            "--burst: there is nothing to burst",
+        ),
+        (
+            &["--rate", "100/1m burst=20", "--burst", "30"],
+            "--burst: \"100/1m burst=20\" names a burst already",
+        ),
+    ] {
+        for command in ["add", "limit"] {
+            let said = file.run(&[&[command, "alice"], options].concat());
+            assert_eq!((said.status, said.out.as_str()), (Some(64), ""), "{said:?}");
+            assert!(said.err.contains(named), "{named}: {said:?}");
+        }
+    }
+    // A key that is added takes no rate away, and says so.
+    let said = file.run(&["add", "alice", "--rate", "none"]);
+    assert_eq!((said.status, said.out.as_str()), (Some(64), ""), "{said:?}");
+    assert!(said.err.contains("keys limit"), "{said:?}");
+    assert_eq!(file.json(), before);
+}
+
 #[test]
 fn what_is_not_there_is_named_and_changes_nothing() {
     let file = KeyFile::new("absent");
@@ -749,7 +804,7 @@ fn faults(key: &Key) -> Vec<(String, u32, &'static str)> {
         (
             with("consumer", json!("a\r\nSet-Cookie: b")),
             2,
-            "consumer: the byte at position 1",
+            "consumer: byte 2",
         ),
         (
             with("consumer", json!("")),

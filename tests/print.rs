@@ -95,8 +95,8 @@ fn what_does_not_fit_is_refused_and_explained() {
             "for a name",
         ),
         (&["nginx-gateway", "--backend", "http://a.example"], "TLS"),
-        (&["caddy", "--name", "a {"], "position 1"),
-        (&["caddy", "--name", "a\nimport b"], "position 1"),
+        (&["caddy", "--name", "a {"], "byte 2"),
+        (&["caddy", "--name", "a\nimport b"], "byte 2"),
         (&["nginx", "--cert", "/a", "--key", "b"], "absolute"),
         (&["nginx", "--cert", "/a"], "--key"),
         (&["envoy", "--key", "/a"], "--cert"),
@@ -117,7 +117,7 @@ fn what_does_not_fit_is_refused_and_explained() {
         (&["unit", "--backend", "http://unix:/run/a b"], "plain path"),
         (&["traefik", "--socket", "/a"], "127.0.0.1:8888"),
         (&["nginx", "--socket", "192.0.2.1:80"], "on this machine"),
-        (&["nginx", "--socket", "/$a"], "position 1"),
+        (&["nginx", "--socket", "/$a"], "byte 2"),
         (&["nginx", "--name", "a", "--name", "b"], "twice"),
         (&["nginx", "--user", "a"], "--user"),
         (&["nginx", "caddy"], "caddy"),
@@ -129,7 +129,7 @@ fn what_does_not_fit_is_refused_and_explained() {
         (&["ngin"], "print nginx"),
         (&["azure"], "print azure-front-door;"),
         (&["zuplo", "--backend", "a:1"], "it takes --name"),
-        (&["kong", "--name", "a/b"], "position 1"),
+        (&["kong", "--name", "a/b"], "byte 2"),
         (&["kong", "--name", "a", "--name", "b"], "twice"),
     ] {
         let (status, text, faults) = print(arguments, &[]);
@@ -137,8 +137,8 @@ fn what_does_not_fit_is_refused_and_explained() {
         assert!(faults.contains(said), "{arguments:?}: {faults}");
     }
     for (name, value, said) in [
-        ("SECRET_HEADER", "X$Secret", "position 1"),
-        ("SECRET_HEADER", "X_Secret", "position 1"),
+        ("SECRET_HEADER", "X$Secret", "byte 2"),
+        ("SECRET_HEADER", "X_Secret", "byte 2"),
         ("SECRET_HEADER", "Host", "choose another"),
         ("SECRET_HEADER", "x-consumer", "choose another"),
         ("SECRET_HEADER", "Authorization", "choose another"),

@@ -92,7 +92,7 @@ pub enum Error {
 pub enum Fault {
     /// It begins or ends with a space.
     SpaceAtEnd,
-    /// The byte at this position, from 0, is not printable ASCII.
+    /// The byte with this number, from 1, is not printable ASCII.
     Byte(usize),
     /// The file begins with a byte order mark.
     ByteOrderMark,
@@ -144,7 +144,7 @@ impl fmt::Display for Fault {
             ),
             Self::Byte(at) => write!(
                 to,
-                "the byte at position {at} is not printable ASCII, so no gateway can send it; \
+                "byte {at} is not printable ASCII, so no gateway can send it; \
                  use letters, digits and signs (a line break at the end of a file is a common \
                  cause)"
             ),
@@ -400,7 +400,7 @@ fn presentable(secret: &[u8]) -> Result<&str, Fault> {
     }
     let not_printable = |byte: &u8| !matches!(byte, b' '..=b'~');
     match secret.iter().position(not_printable) {
-        Some(at) => Err(Fault::Byte(at)),
+        Some(at) => Err(Fault::Byte(at + 1)),
         None => Ok(std::str::from_utf8(secret).expect("found to be ASCII")),
     }
 }

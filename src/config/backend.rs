@@ -27,7 +27,7 @@ pub struct Backend {
 enum PathError {
     /// It does not begin with a slash.
     Relative(String),
-    /// A byte that no path holds; its position, from 0.
+    /// A byte that no path holds; its number, from 1.
     Byte(String, usize),
     /// A query or a fragment.
     Query(String),
@@ -47,8 +47,8 @@ impl fmt::Display for PathError {
             ),
             Self::Byte(path, at) => write!(
                 to,
-                "the byte at position {at} of {path:?} cannot stand in a path; write it as \
-                 clients send it, percent-encoded"
+                "byte {at} of {path:?} cannot stand in a path; write it as clients send it, \
+                 percent-encoded"
             ),
             Self::Query(path) => write!(
                 to,
@@ -186,7 +186,7 @@ fn public_paths(list: &str) -> Result<Vec<String>, PathError> {
             return Err(PathError::Star(path));
         }
         if let Some(at) = path.bytes().position(|byte| byte <= b' ' || byte == 0x7f) {
-            return Err(PathError::Byte(path, at));
+            return Err(PathError::Byte(path, at + 1));
         }
         if paths.contains(&path) {
             return Err(PathError::Repeated(path));

@@ -52,7 +52,7 @@ pub enum ValueError {
     RemoteGateway(Address),
     /// The address is another variable's too.
     Taken(Address, &'static str),
-    /// A byte of a header's name cannot stand there; its position, from 0.
+    /// A byte of a header's name cannot stand there; its number, from 1.
     NameByte(usize),
     /// HTTP itself uses this header.
     NameOfHttp(String),
@@ -211,8 +211,7 @@ impl Display for ValueError {
             ),
             Self::NameByte(at) => write!(
                 to,
-                "the byte at position {at} cannot stand in a header's name; use letters, digits \
-                 and hyphens"
+                "byte {at} cannot stand in a header's name; use letters, digits and hyphens"
             ),
             Self::NameOfHttp(name) => write!(
                 to,

@@ -16,7 +16,7 @@ use super::variables::SECONDS;
 /// The name of a field that a client or a gateway sets.
 pub(crate) fn field_name(name: &str) -> Result<String, ValueError> {
     if let Some(at) = name.bytes().position(|byte| !is_token_byte(byte)) {
-        return Err(ValueError::NameByte(at));
+        return Err(ValueError::NameByte(at + 1));
     }
     if is_framing(name) || name.eq_ignore_ascii_case("host") {
         return Err(ValueError::NameOfHttp(name.to_owned()));

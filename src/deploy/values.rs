@@ -25,9 +25,7 @@ impl Unfit {
     /// `text` must not hold more than what `takes` says.
     fn unless(text: &str, takes: impl Fn(u8) -> bool, remedy: &'static str) -> Result<(), Self> {
         match text.bytes().position(|byte| !takes(byte)) {
-            Some(at) => Err(Self(format!(
-                "the byte at position {at} cannot stand here; {remedy}"
-            ))),
+            Some(at) => Err(Self(format!("byte {} cannot stand here; {remedy}", at + 1))),
             None if text.is_empty() => Err(Self(format!("it is empty; {remedy}"))),
             None => Ok(()),
         }

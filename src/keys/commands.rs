@@ -58,7 +58,7 @@ pub fn run(command: KeysArgs, variable: impl Fn(&str) -> Option<OsString>) -> Re
             metadata,
             rate,
         } => {
-            let rate = rate.map(|rate| parse_rate(&rate)).transpose()?.flatten();
+            let rate = rate.map(|rate| parse_new_rate(&rate)).transpose()?;
             add(
                 &path,
                 consumer,
@@ -128,13 +128,38 @@ fn by_consumer(path: &Path, line: &Line, result: Result<(), Error>) -> Result<()
     })
 }
 
+/// What `keys limit --rate` takes for no rate.
+const NO_RATE: &str = "none";
+
+/// The rate of a new key; a key that is added takes none away.
+fn parse_new_rate(text: &RateText) -> Result<Rate, Error> {
+    parse_rate(text)?.ok_or_else(|| {
+        Error::Usage(
+            "--rate: none is no rate; leave --rate out, or take the consumer's rate away with \
+             `origin-guard keys limit CONSUMER --rate none`"
+                .into(),
+        )
+    })
+}
+
 /// A rate, or `none`.
 fn parse_rate(text: &RateText) -> Result<Option<Rate>, Error> {
     let fault = |name: &str, text: &str, error: RateError| {
         Error::Usage(format!("{name}: {text:?} {error}"))
     };
-    if text.rate == "none" && text.burst.is_none() {
+    if text.rate == NO_RATE {
+        if text.burst.is_some() {
+            return Err(Error::Usage(
+                "--burst: there is nothing to burst where --rate is none; leave --burst out".into(),
+            ));
+        }
         return Ok(None);
+    }
+    if let (true, Some(_)) = (text.rate.contains(" burst="), &text.burst) {
+        return Err(Error::Usage(format!(
+            "--burst: {:?} names a burst already; name it once",
+            text.rate
+        )));
     }
     let rate = Rate::parse(&text.rate).map_err(|error| fault("--rate", &text.rate, error))?;
     match &text.burst {
@@ -275,9 +300,9 @@ fn add(
 fn parse_expiry(text: &str, now: Time) -> Result<Time, Error> {
     let fault = |what: &str| {
         Error::Usage(format!(
-            "--expires: {text:?} {what}; {}; or a date such as 2027-01-31, whose first second \
-             in UTC it is, or 2027-01-31T12:00:00Z",
-            SPAN.remedy()
+            "--expires: {text:?} {what}; write {}, such as 90d; or a date such as 2027-01-31, \
+             whose first second in UTC it is, or 2027-01-31T12:00:00Z",
+            SPAN.rule
         ))
     };
     let time = match span(text) {
@@ -289,7 +314,10 @@ fn parse_expiry(text: &str, now: Time) -> Result<Time, Error> {
             .ok_or_else(|| fault("is neither a span nor a time"))?,
     };
     if time <= now {
-        return Err(fault("is over"));
+        return Err(match span(text) {
+            Some(_) => fault("ends at once"),
+            None => fault("is over"),
+        });
     }
     Ok(time)
 }

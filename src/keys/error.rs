@@ -225,7 +225,7 @@ pub enum FieldError {
     NotATime,
     /// The consumer's name has this many bytes.
     ConsumerLength(usize),
-    /// The byte at this position of the consumer's name, from 0, is not printable ASCII.
+    /// The byte of the consumer's name with this number, from 1, is not printable ASCII.
     ConsumerByte(usize),
     /// The consumer's name begins or ends with a space.
     ConsumerSpace,
@@ -252,7 +252,7 @@ impl fmt::Display for FieldError {
             ),
             Self::ConsumerByte(at) => write!(
                 to,
-                "the byte at position {at} of the consumer's name is not printable ASCII; \
+                "byte {at} of the consumer's name is not printable ASCII; \
                  use letters, digits and signs"
             ),
             Self::ConsumerSpace => {

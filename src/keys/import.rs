@@ -147,7 +147,7 @@ pub(super) fn import(path: &Path, consumer: String) -> Result<(), Error> {
 /// Why a line is not imported. Shows nothing of it.
 #[derive(Debug)]
 enum LineError {
-    /// The byte at this position, from 0, is none of a key's.
+    /// The byte with this number, from 1, is none of a key's.
     Byte(usize),
     Length(usize),
     Malformed(Malformed),
@@ -160,7 +160,7 @@ impl fmt::Display for LineError {
         match self {
             Self::Byte(at) => write!(
                 to,
-                "the byte at position {at} is not visible ASCII; write the key alone on its line"
+                "byte {at} is not visible ASCII; write the key alone on its line"
             ),
             Self::Length(length) => write!(
                 to,
@@ -177,7 +177,7 @@ impl std::error::Error for LineError {}
 /// Checks that a line can be a key.
 fn check(line: &[u8]) -> Result<(), LineError> {
     if let Some(at) = line.iter().position(|byte| !byte.is_ascii_graphic()) {
-        return Err(LineError::Byte(at));
+        return Err(LineError::Byte(at + 1));
     }
     if !(SHORTEST..=LONGEST).contains(&line.len()) {
         return Err(LineError::Length(line.len()));

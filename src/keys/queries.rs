@@ -11,7 +11,7 @@ use super::known_uses::KnownUses;
 use super::rate::Rate;
 use super::reader;
 use super::record::Record;
-use super::text::{self, Malformed};
+use super::text::{self, LONGEST, Malformed, SHORTEST};
 use super::time::Time;
 use super::{Error, Id, KeyVerdict, Keys, Opened};
 use crate::private_file::{self, PrivateFile};
@@ -236,12 +236,12 @@ impl<'a> Listed<'a> {
         expires.map_or("never".into(), |time| time.to_string())
     }
 
-    /// When it was last used, and how often.
+    /// When it was last used, to the minute, and how often; `-` where nobody counts.
     fn used(&self) -> (String, String) {
         match &self.uses {
             None => ("-".into(), "-".into()),
             Some(uses) => {
-                let last = uses.last.map_or("never".into(), |time| time.to_string());
+                let last = uses.last.map_or("never".into(), Time::to_minute_text);
                 (last, uses.count.to_string())
             }
         }
@@ -356,10 +356,18 @@ pub(super) fn verify(path: &Path) -> Result<(), Error> {
         ));
     }
     let presented = input.trim_ascii();
+    if presented.is_empty() {
+        return Err(Error::Key(
+            "nothing came on standard input; give the key there: origin-guard keys verify < FILE"
+                .into(),
+        ));
+    }
     let malformed = text::check(presented).err();
     let read = match (Keys::open(path), malformed) {
         // What is malformed is so, whatever the file is.
-        (Err(_), Some(error)) => return Err(no_key(error, presented)),
+        (Err(_), Some(error)) if !text::can_be_imported(presented) => {
+            return Err(no_key(error, presented));
+        }
         (read, _) => read?,
     };
     let Opened { keys, warning } = read;
@@ -391,11 +399,20 @@ pub(super) fn verify(path: &Path) -> Result<(), Error> {
     )))
 }
 
-/// Why a text that is not imported is not a key.
+/// Why a text is not a key. One that could have been imported is none of the file's.
 fn no_key(error: Malformed, presented: &[u8]) -> Error {
     let length = match error {
         Malformed::Length => format!(", and this has {} bytes", presented.len()),
         _ => String::new(),
     };
-    Error::Key(format!("{error}{length}"))
+    Error::Key(if text::can_be_imported(presented) {
+        format!("that is not a key: no imported key of the file is this text, and {error}{length}")
+    } else if text::is_prefixed(presented) {
+        format!("that is not a key: {error}{length}")
+    } else {
+        format!(
+            "that is not a key: {error}{length}; an imported key has {SHORTEST} to {LONGEST} \
+             bytes of visible ASCII"
+        )
+    })
 }

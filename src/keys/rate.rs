@@ -19,7 +19,7 @@ pub struct Rate {
 }
 
 const MOST: u32 = 1_000_000;
-const LONGEST: u64 = 86_400;
+const LONGEST: u32 = 86_400;
 /// Steps of the clock are a millionth of a second divided by this at most, so that they
 /// can be counted for five years.
 const FINEST: u64 = 100_000;
@@ -30,23 +30,28 @@ const MICROSECONDS: u64 = 1_000_000;
 pub enum RateError {
     /// It is not a count, a slash and a span.
     NotARate,
-    /// The count or the span is out of bounds.
-    Bounds,
+    /// The count is out of bounds.
+    Count,
+    /// The span is out of bounds.
+    Span,
     /// The count is odd and high, so that no clock can tell when the next one is due.
     TooFine,
-    /// The burst is out of bounds.
+    /// The burst that the rate names is out of bounds.
     Burst,
+    /// The text is not a burst.
+    NotABurst,
 }
 
 impl fmt::Display for RateError {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotARate => write!(to, "is not a rate; {}", RATE.remedy()),
-            Self::Bounds => write!(
+            Self::Count => write!(
                 to,
-                "is out of bounds, 1 to {MOST} requests; {}",
+                "has a count out of bounds, 1 to {MOST} requests; {}",
                 RATE.remedy()
             ),
+            Self::Span => write!(to, "has a span out of bounds, 1s to 1d; {}", RATE.remedy()),
             Self::TooFine => write!(
                 to,
                 "has too odd a count; round it to hundreds ({})",
@@ -54,7 +59,11 @@ impl fmt::Display for RateError {
             ),
             Self::Burst => write!(
                 to,
-                "has no burst from 1 to {MOST}; write it in digits alone, such as 20"
+                "has a burst out of bounds, 1 to {MOST}; write it in digits alone, such as 20"
+            ),
+            Self::NotABurst => write!(
+                to,
+                "is not a number from 1 to {MOST}; write it in digits alone, such as 20"
             ),
         }
     }
@@ -78,13 +87,14 @@ impl Rate {
         let window = span(window)
             .filter(|_| is_number)
             .ok_or(RateError::NotARate)?;
-        let count = number(count).ok_or(RateError::Bounds)?;
+        let count = number(count).ok_or(RateError::Count)?;
+        let window = u32::try_from(window).map_err(|_| RateError::Span)?;
         if !(1..=LONGEST).contains(&window) {
-            return Err(RateError::Bounds);
+            return Err(RateError::Span);
         }
         let rate = Self {
             count,
-            window: u32::try_from(window).map_err(|_| RateError::Bounds)?,
+            window,
             burst: burst.unwrap_or(count),
         };
         if rate.steps().1 > FINEST {
@@ -99,7 +109,7 @@ impl Rate {
     ///
     /// If that is not a number, or too high.
     pub fn with_burst(self, burst: &str) -> Result<Self, RateError> {
-        let burst = number(burst).ok_or(RateError::Burst)?;
+        let burst = number(burst).ok_or(RateError::NotABurst)?;
         Ok(Self { burst, ..self })
     }
 
@@ -363,8 +373,11 @@ mod tests {
         ] {
             assert_eq!(Rate::parse(bad), Err(RateError::NotARate), "{bad}");
         }
-        for bad in ["0/1m", "1000001/1m", "1/0s", "1/2d", "99999999999/1m"] {
-            assert_eq!(Rate::parse(bad), Err(RateError::Bounds), "{bad}");
+        for bad in ["0/1m", "1000001/1m", "99999999999/1m"] {
+            assert_eq!(Rate::parse(bad), Err(RateError::Count), "{bad}");
+        }
+        for bad in ["1/0s", "1/2d", "1/1w", "1/9999999w"] {
+            assert_eq!(Rate::parse(bad), Err(RateError::Span), "{bad}");
         }
         assert_eq!(Rate::parse("999983/1h"), Err(RateError::TooFine));
         for bad in [

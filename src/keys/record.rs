@@ -80,7 +80,7 @@ pub fn consumer(name: &str) -> Result<(), FieldError> {
         return Err(FieldError::ConsumerLength(name.len()));
     }
     if let Some(at) = name.bytes().position(|byte| !matches!(byte, b' '..=b'~')) {
-        return Err(FieldError::ConsumerByte(at));
+        return Err(FieldError::ConsumerByte(at + 1));
     }
     if name.starts_with(' ') || name.ends_with(' ') {
         return Err(FieldError::ConsumerSpace);

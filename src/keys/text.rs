@@ -83,13 +83,21 @@ pub fn is_prefixed(text: &[u8]) -> bool {
     text.starts_with(PREFIX)
 }
 
+/// Whether it can be a key that was made elsewhere and imported, by its form.
+#[must_use]
+pub fn can_be_imported(text: &[u8]) -> bool {
+    (SHORTEST..=LONGEST).contains(&text.len())
+        && text.iter().all(u8::is_ascii_graphic)
+        && !is_prefixed(text)
+}
+
 /// SHA-256 of a key's whole text.
 #[must_use]
 pub fn digest(text: &[u8]) -> [u8; 32] {
     Sha256::digest(text).into()
 }
 
-/// Why a text is not a key.
+/// Why a text is not a key that this program makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Malformed {
     /// It does not have [`LENGTH`] bytes.
@@ -102,12 +110,11 @@ pub enum Malformed {
 
 impl fmt::Display for Malformed {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
-        to.write_str("that is not a key: ")?;
         match self {
-            Self::Length => write!(to, "a key has {LENGTH} bytes"),
-            Self::Characters => {
-                to.write_str("a key is og_, 32 characters, _ and 6 characters, a to z and 2 to 7")
-            }
+            Self::Length => write!(to, "a key of this program has {LENGTH} bytes"),
+            Self::Characters => to.write_str(
+                "a key of this program is og_, 32 characters, _ and 6 characters, a to z and 2 to 7",
+            ),
             Self::Checksum => {
                 to.write_str("its checksum is wrong, so there is a typo in it, or it was made up")
             }

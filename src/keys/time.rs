@@ -39,6 +39,13 @@ impl Time {
         self.0 / MINUTE
     }
 
+    /// The time to the minute, as `2026-11-24T07:00Z`.
+    pub(super) fn to_minute_text(self) -> String {
+        let text = self.to_string();
+        let end = "2026-11-24T07:00".len();
+        text[..end].to_owned() + "Z"
+    }
+
     pub(super) fn of_minutes(minutes: u64) -> Self {
         Self(minutes.saturating_mul(MINUTE).min(LAST))
     }

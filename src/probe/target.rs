@@ -33,7 +33,7 @@ pub enum TargetError {
     Uncertifiable,
     /// A Unix socket, which nobody reaches from outside.
     Unix,
-    /// The byte at this position cannot stand in a path.
+    /// The byte with this number, from 1, cannot stand in a path.
     Byte(usize),
 }
 
@@ -57,7 +57,7 @@ impl fmt::Display for TargetError {
             Self::Unix => write!(to, "a Unix socket is not reached from outside; {FORM}"),
             Self::Byte(at) => write!(
                 to,
-                "the byte at position {at} of the URL cannot be sent in a path; write it \
+                "byte {at} of the URL cannot be sent in a path; write it \
                  percent-encoded (%20 for a space), and leave out a # and what is behind it"
             ),
         }
@@ -122,7 +122,7 @@ impl Target {
         }
         let can_be_sent = |byte: u8| byte.is_ascii_graphic() && byte != b'#';
         if let Some(at) = path.bytes().position(|byte| !can_be_sent(byte)) {
-            return Err(TargetError::Byte(place.len() + at));
+            return Err(TargetError::Byte(place.len() + at + 1));
         }
         let slash = if path.starts_with('/') { "" } else { "/" };
         Ok(Self {

@@ -253,8 +253,8 @@ fn a_faulty_url_is_named_with_what_is_wrong_and_an_example() {
         ("https://a,https://b/", "a comma in its host"),
         ("https://me:hunter2@a/", "a user's name before an @"),
         ("http://unix:/run/a.sock", "a Unix socket"),
-        ("https://a/b c", "byte at position 11"),
-        ("https://a/b#c", "byte at position 11"),
+        ("https://a/b c", "byte 12"),
+        ("https://a/b#c", "byte 12"),
     ] {
         let output = command().args(["probe", url]).output().expect("runs");
         let said = String::from_utf8_lossy(&output.stderr).into_owned();

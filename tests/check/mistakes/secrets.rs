@@ -59,14 +59,14 @@ fn secrets() {
             &[("SHARED_SECRET", "tr\u{e4}umerei-0123456789")],
             Fault,
             "SHARED_SECRET",
-            "position 2",
+            "byte 3",
             "use letters, digits and signs",
         ),
         mistake(
             &[("SHARED_SECRET", "correct-horse-battery\r")],
             Fault,
             "SHARED_SECRET",
-            "position 21",
+            "byte 22",
             "a line break at the end",
         ),
         mistake(
@@ -101,7 +101,7 @@ fn secrets() {
             &[("SECRET_HEADER", "X Secret")],
             Fault,
             "SECRET_HEADER",
-            "position 1",
+            "byte 2",
             "use letters, digits and hyphens",
         ),
         mistake(
