@@ -348,7 +348,7 @@ impl Index {
         });
         let facts = facts | usize::from(well_formed) << 3 | usize::from(is_known) << 4;
         Judgement {
-            verdict: VERDICTS[black_box(facts) % VERDICTS.len()],
+            verdict: VERDICTS.0[black_box(facts) % VERDICTS.0.len()],
             id: black_box(well_formed | is_known).then_some(Id::of(&digest)),
             entry: found.map(|(entry, _)| entry),
             is_known,
@@ -368,15 +368,18 @@ impl Index {
     }
 }
 
-/// The verdict on each combination of facts.
-const VERDICTS: [KeyVerdict; 32] = {
+/// The verdict on each combination of facts, in one line of the cache.
+#[repr(align(32))]
+struct Verdicts([KeyVerdict; 32]);
+
+static VERDICTS: Verdicts = {
     let mut verdicts = [KeyVerdict::Granted; 32];
     let mut facts = 0;
     while facts < verdicts.len() {
         verdicts[facts] = verdict(facts);
         facts += 1;
     }
-    verdicts
+    Verdicts(verdicts)
 };
 
 const fn verdict(facts: usize) -> KeyVerdict {
