@@ -198,6 +198,46 @@ fn show_prints_all_of_one_key_but_the_key() {
     assert!(said.status == Some(64) && !said.err.contains(&key));
 }
 
+/// docs/keys.md has every field of the JSON, in order, and no other one.
+#[test]
+fn the_documented_fields_are_those_of_the_json() {
+    let text = fs::read_to_string("docs/keys.md").expect("readable");
+    let table = text
+        .split_once("| field | what it holds |\n")
+        .expect("a table")
+        .1;
+    let rows = table
+        .lines()
+        .skip(1)
+        .map_while(|row| row.strip_prefix("| `"));
+    let documented: Vec<_> = rows
+        .map(|row| row.split('`').next().expect("a name"))
+        .collect();
+
+    let file = KeyFile::new("uses-fields");
+    let options = [
+        "--expires",
+        "90d",
+        "--rate",
+        "5/1m",
+        "--metadata",
+        r#"{"a":1}"#,
+    ];
+    let id = file.id(&file.add("alice", &options));
+    file.must(&["rotate", &id, "--overlap", "1h"]);
+    file.must(&["revoke", &id]);
+    write(
+        &beside(&file),
+        format!("{HEAD}{id} 2899-11-25T12:34:00Z 12\n"),
+    );
+    let json = file.must(&["show", &id, "--json"]);
+    let shown: Value = serde_json::from_str(&json).expect("JSON");
+    let fields = shown.as_object().expect("an object");
+    let mut names: Vec<_> = fields.keys().map(String::as_str).collect();
+    names.sort_by_key(|name| json.find(&format!("\"{name}\":")));
+    assert_eq!(names, documented);
+}
+
 #[test]
 fn unused_keys_are_those_of_which_that_is_known() {
     let file = KeyFile::new("uses-unused");
@@ -244,8 +284,16 @@ fn unused_keys_are_those_of_which_that_is_known() {
     assert_eq!(unused("1200w"), (String::new(), String::new()));
     let said = file.run(&["list", "--unused", "long"]);
     assert_eq!(said.status, Some(64), "{said:?}");
-    // A table without keys is empty, as ever.
-    assert_eq!(file.must(&["list", "--unused", "1200w"]), "");
+    // A table without keys is empty, and that is said.
+    let said = file.run(&["list", "--unused", "1200w"]);
+    assert_eq!((said.status, &*said.out), (Some(0), ""), "{said:?}");
+    assert!(said.err.contains("no key that is good"), "{said:?}");
+    // Those that are not good have not to be revoked.
+    file.must(&["revoke", &ids[0]]);
+    file.must(&["rotate", &ids[1], "--overlap", "0s"]);
+    assert_eq!(unused("49d").0, "3");
+    file.must(&["rotate", &ids[3], "--overlap", "1h"]);
+    assert_eq!(unused("49d").0, "3", "still good");
     assert_eq!(file.must(&["list", "--unused", "1200w", "--json"]), "[]\n");
 }
 

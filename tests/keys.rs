@@ -211,6 +211,8 @@ fn a_consumer_and_metadata_must_fit_a_header() {
         "{}{}",
         "{\"a\":1e999}",
         r#"{"a":"\ud800"}"#,
+        r#"{"a":1,"a":2}"#,
+        r#"{"b":[{"a":1,"\u0061":2}]}"#,
         &long,
     ] {
         let said = file.run(&["add", "acme", "--metadata", bad]);
@@ -218,12 +220,23 @@ fn a_consumer_and_metadata_must_fit_a_header() {
         assert!(said.err.contains("--metadata"), "{said:?}");
     }
     assert!(!file.path.exists());
-    for good in [&"x".repeat(255), "a b", "\"it's\" <b>, =;", "-dash"] {
+    let said = file.run(&["add", "acme", "--metadata", "{ }"]);
+    assert_eq!(said.status, Some(0), "{said:?}");
+    assert!(said.err.contains("the metadata is empty"), "{said:?}");
+    assert_eq!(file.json()["keys"][0].get("metadata"), None);
+    let long = "x".repeat(255);
+    for (good, shown) in [
+        (&*long, &*long),
+        // Where it would not end at its end, it is in quotes.
+        ("a b", "\"a b\""),
+        ("\"it's\" <b>, =;", "\"\\\"it's\\\" <b>, =;\""),
+        ("-dash", "-dash"),
+    ] {
         let key = file.must(&["add", "--", good]);
         assert!(
             file.verify(&key)
                 .out
-                .ends_with(&format!("consumer={good}\n"))
+                .ends_with(&format!("consumer={shown}\n"))
         );
     }
 }
@@ -253,7 +266,7 @@ fn verify_tells_whose_a_key_is_or_why_it_is_not_good() {
     refused("", "nothing came on standard input");
     refused(&"x".repeat(10_000), "bytes");
     // What could have been imported is compared with what was.
-    let imported = "no imported key of the file is this text";
+    let imported = "nor is it an imported key of the file";
     refused(&key[1..], imported);
     refused("sk_live_9aF3kQ27xLmPz0Rt", imported);
     refused("sk_live_9aF3", "an imported key has 16 to 255 bytes");
@@ -261,6 +274,12 @@ fn verify_tells_whose_a_key_is_or_why_it_is_not_good() {
         key_text(&Key::fresh().expect("randomness")),
         "none of the file's",
     );
+    // A key in the place of standard input is told where it belongs; so is a file.
+    let said = file.run(&["verify", &key]);
+    assert!(said.err.contains("keys verify < FILE"), "{said:?}");
+    let said = file.run(&["import", "old.txt", "--consumer", "bob smith"]);
+    let line = "origin-guard keys import --consumer 'bob smith' < FILE";
+    assert!(said.err.contains(line), "{said:?}");
     file.must(&["revoke", &id]);
     refused(&key, "revoked");
     file.must(&["rm", "other"]);
@@ -411,11 +430,18 @@ fn rotation_keeps_all_but_the_key() {
     json["keys"][0]["ticket"] = json!("OPS-7");
     file.folder.write("keys.json", &json.to_string());
     let id = file.id(&old);
-    let new = file.must(&["rotate", &id, "--overlap", "24h"]);
-    for key in [&old, &new] {
-        assert_eq!(file.verify(key).status, Some(0));
-    }
+    let said = file.run(&["rotate", &id, "--overlap", "24h"]);
     let json = file.json();
+    let end = json["keys"][0]["expires"].as_str().expect("a time");
+    let line = format!("the old key {id} is good until {end}");
+    assert!(said.err.lines().any(|said| said == line), "{said:?}");
+    let new = said.out.trim_end().to_owned();
+    for key in [&old, &new] {
+        let said = file.verify(key);
+        assert_eq!(said.status, Some(0));
+        let shows_end = said.out.contains(&format!(" expires={end} "));
+        assert_eq!(shows_end, key == &old, "{said:?}");
+    }
     let [old_kept, new_kept] = [&json["keys"][0], &json["keys"][1]];
     assert_eq!(between(&old_kept["rotated"], &old_kept["expires"]), 86400);
     assert_eq!(
@@ -427,9 +453,17 @@ fn rotation_keeps_all_but_the_key() {
     }
     assert_eq!(new_kept.get("rotated"), None);
 
-    // An overlap does not make a key live longer than it was to.
+    // An overlap does not make a key live longer than it was to, and that is said.
     let short = file.id(&file.add("short", &["--expires", "1h"]));
-    file.must(&["rotate", &short, "--overlap", "24h"]);
+    let said = file.run(&["rotate", &short, "--overlap", "24h"]);
+    let end = file.json()["keys"][2]["expires"].clone();
+    let end = end.as_str().expect("a time");
+    assert!(
+        said.err.contains(&format!(
+            "the old key {short} is good until {end}, when it was to end"
+        )) && said.err.contains("--overlap 24h"),
+        "{said:?}"
+    );
     let json = file.json();
     let kept = &json["keys"][2];
     assert_eq!(between(&kept["created"], &kept["expires"]), 3600);
@@ -552,6 +586,7 @@ fn list_shows_every_key_and_its_state() {
         file.must(&["rm", consumer]);
     }
     assert_eq!(file.must(&["list"]), "");
+    assert_eq!(file.run(&["list"]).err, "there are no keys\n");
     assert_eq!(file.must(&["list", "--json"]), "[]\n");
 }
 
@@ -662,9 +697,26 @@ fn what_is_not_there_is_named_and_changes_nothing() {
         assert!(said.err.contains("keys list"), "{said:?}");
     }
     // A key in the place of an id is not shown, as it would be in a terminal's history.
-    let said = file.run(&["revoke", &key]);
-    assert_eq!(said.status, Some(64));
-    assert!(!said.err.contains(&key), "{said:?}");
+    // Where its id is to be had is said.
+    for arguments in [
+        &["revoke", &key][..],
+        &["show", &key],
+        &["rotate", &key, "--overlap", "1h"],
+        &["rm", &key],
+        &["limit", &key, "--rate", "5/1s"],
+        &["add", &key],
+        &[&key],
+        &["verify", &key],
+        &["import", "--consumer", "acme", &key],
+    ] {
+        let said = file.run(arguments);
+        assert!(matches!(said.status, Some(1 | 64)), "{said:?}");
+        assert!(!said.err.contains(&key) && said.out.is_empty(), "{said:?}");
+        if arguments[0] != "add" && arguments[0] != "import" {
+            assert!(said.err.contains("origin-guard keys verify"), "{said:?}");
+        }
+        assert_eq!(file.json(), before);
+    }
     assert_eq!(file.json(), before);
 }
 

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use lexopt::Arg::{Long, Short, Value};
 
+use super::text::is_prefixed;
+use crate::shell::word as word_of;
 use crate::usage::{self, Parsed, UsageError};
 
 const GROUP: &str = "keys";
@@ -219,11 +221,29 @@ impl Options {
                 consumer: word("a consumer's name")?,
             },
             "verify" => Action::Verify,
+            // Nor is this one.
+            key if is_prefixed(key.as_bytes()) => {
+                return Err(fault(
+                    &"a key stands where a command must be; `origin-guard keys verify` takes it \
+                      on standard input",
+                ));
+            }
             unknown => return Err(UsageError::unknown_command(GROUP, unknown)),
         };
         if words.next().is_some() {
             // The argument is not shown, because it may be a key.
-            return Err(fault(&format!("{name} has too many arguments")));
+            return Err(match &action {
+                Action::Verify => fault(
+                    &"keys verify takes the key on standard input, where nobody else sees it: \
+                      origin-guard keys verify < FILE",
+                ),
+                Action::Import { consumer } => fault(&format!(
+                    "keys import takes keys on standard input, one a line: origin-guard keys \
+                     import --consumer {} < FILE",
+                    word_of(consumer)
+                )),
+                _ => fault(&format!("{name} has too many arguments")),
+            });
         }
         let left = [
             ("--expires", self.expires.is_some()),

@@ -3,6 +3,7 @@
 //! The result goes to stdout, everything else to stderr.
 
 use std::ffi::OsString;
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -11,14 +12,15 @@ use super::cli::{Action, KeysArgs, RateText};
 use super::edit::{Change, edit};
 use super::id::Ids;
 use super::line::Line;
-use super::made::{described, fresh, show};
+use super::made::{described, fresh, new_consumer, quoted, show};
 use super::metadata::Metadata;
 use super::queries::{self, ListOptions};
 use super::rate::{Rate, RateError};
-use super::record::{self, Record};
+use super::record::Record;
 use super::rotate::rotate;
 use super::text::Key;
 use super::time::{Time, span};
+use super::unique_names::UniqueNames;
 use super::use_file::STATE_DIRECTORY;
 use super::{Error, Id, import};
 use crate::notations::SPAN;
@@ -214,8 +216,10 @@ fn limit(path: &Path, consumer: String, rate: Option<Rate>) -> Result<(), Error>
         .map_or("none".to_owned(), |rate| rate.to_string());
     let before = if change.is_changed { "" } else { "unchanged: " };
     eprintln!(
-        "{before}rate={rate:?} keys={} consumer={}",
-        change.count, change.consumer
+        "{before}rate={} keys={} consumer={}",
+        quoted(&rate),
+        change.count,
+        quoted(&change.consumer)
     );
     Ok(())
 }
@@ -263,7 +267,7 @@ fn add(
     metadata: Option<&str>,
     rate: Option<Rate>,
 ) -> Result<(), Error> {
-    record::consumer(&consumer).map_err(|error| Error::Usage(error.to_string()))?;
+    new_consumer(&consumer)?;
     let now = Time::now();
     let expires = expires.map(|text| parse_expiry(text, now)).transpose()?;
     let metadata = metadata.map(parse_metadata).transpose()?.flatten();
@@ -325,10 +329,16 @@ fn parse_expiry(text: &str, now: Time) -> Result<Time, Error> {
 fn parse_metadata(json: &str) -> Result<Option<Metadata>, Error> {
     // This is stricter than reading the file: nothing goes there that other programs
     // cannot read.
-    if let Err(error) = serde_json::from_str::<Value>(json) {
-        return Err(Error::Usage(format!("--metadata: it is not JSON: {error}")));
+    let fault = |what: &dyn fmt::Display| Error::Usage(format!("--metadata: {what}"));
+    serde_json::from_str::<Value>(json)
+        .map_err(|error| fault(&format!("it is not JSON: {error}")))?;
+    serde_json::from_str::<UniqueNames>(json)
+        .map_err(|error| fault(&format!("{error}; name it once")))?;
+    let metadata = Metadata::of_valid_json(json).map_err(|error| fault(&format!("it {error}")))?;
+    if metadata.is_none() {
+        eprintln!("the metadata is empty, so the key has none");
     }
-    Metadata::of_valid_json(json).map_err(|error| Error::Usage(format!("--metadata: it {error}")))
+    Ok(metadata)
 }
 
 struct Revoke {
@@ -399,6 +409,10 @@ impl Change for Remove {
 fn remove(path: &Path, consumer: String) -> Result<(), Error> {
     let mut change = Remove { consumer, count: 0 };
     edit(path, false, &mut change)?;
-    eprintln!("removed={} consumer={}", change.count, change.consumer);
+    eprintln!(
+        "removed={} consumer={}",
+        change.count,
+        quoted(&change.consumer)
+    );
     Ok(())
 }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::Id;
 use super::mistaken::Mistaken;
 use super::rate::RateError;
+use super::text::is_prefixed;
 use super::use_file::UseFileError;
 use crate::private_file::OpenError;
 use crate::private_file::replace::ReplaceError;
@@ -113,7 +114,11 @@ impl fmt::Display for Error {
             ),
             Self::NotAnId => to.write_str(
                 "that is not a key's id, which has ten characters; `origin-guard keys list` shows \
-                 them",
+                 them, and `origin-guard keys verify` tells the id of a key on standard input",
+            ),
+            Self::NoKeysOf(consumer) if is_prefixed(consumer.as_bytes()) => to.write_str(
+                "a key stands where a consumer's name must be; `origin-guard keys verify` tells \
+                 whose key is on standard input",
             ),
             Self::NoKeysOf(consumer) => write!(
                 to,

@@ -10,8 +10,9 @@ use zeroize::Zeroizing;
 use super::edit::{Change, edit};
 use super::guessable::{Guessable, guessable};
 use super::id::Ids;
+use super::made::{new_consumer, quoted};
 use super::rate::Rate;
-use super::record::{self, Record};
+use super::record::Record;
 use super::text::{self, LONGEST, Malformed, SHORTEST};
 use super::time::Time;
 use super::{Error, Id};
@@ -78,7 +79,7 @@ impl Change for Import {
 
 /// Reads keys on stdin, one a line, and stores their digests, all or none.
 pub(super) fn import(path: &Path, consumer: String) -> Result<(), Error> {
-    record::consumer(&consumer).map_err(|error| Error::Usage(error.to_string()))?;
+    new_consumer(&consumer)?;
     let mut input = Zeroizing::new(Vec::new());
     io::stdin()
         .take(MOST + 1)
@@ -118,7 +119,9 @@ pub(super) fn import(path: &Path, consumer: String) -> Result<(), Error> {
     }
     if records.is_empty() {
         return Err(Error::Usage(
-            "there is no key on standard input; write one a line".into(),
+            "there is no key on standard input; write one a line: origin-guard keys import \
+             --consumer CONSUMER < FILE"
+                .into(),
         ));
     }
     let mut change = Import {
@@ -139,7 +142,7 @@ pub(super) fn import(path: &Path, consumer: String) -> Result<(), Error> {
         "imported={} already_there={} consumer={}",
         change.ids.len(),
         change.already,
-        change.consumer
+        quoted(&change.consumer)
     );
     Ok(())
 }

@@ -1,11 +1,12 @@
 //! Keys that are made and shown, once.
 
+use std::borrow::Cow;
 use std::io::{self, Write as _};
 
 use zeroize::Zeroizing;
 
 use super::id::Ids;
-use super::record::Record;
+use super::record::{self, Record};
 use super::text::{self, Key};
 use super::{Error, Id};
 
@@ -44,5 +45,28 @@ pub(super) fn described(record: &Record) -> String {
     if let Some(expires) = record.expires {
         text.extend([" expires=", &expires.to_string()]);
     }
-    text + " consumer=" + &record.consumer
+    text + " consumer=" + &quoted(&record.consumer)
+}
+
+/// A value of `name=value` on stdout or stderr, in quotes where it would not end there.
+pub(super) fn quoted(value: &str) -> Cow<'_, str> {
+    let is_plain = |byte: u8| byte.is_ascii_graphic() && byte != b'"';
+    if value.bytes().all(is_plain) {
+        Cow::Borrowed(value)
+    } else {
+        Cow::Owned(format!("{value:?}"))
+    }
+}
+
+/// Checks the name of a consumer that gets a key. A key is none: it would stand in the file
+/// as it is. It is not shown.
+pub(super) fn new_consumer(name: &str) -> Result<(), Error> {
+    if text::check(name.as_bytes()).is_ok() {
+        return Err(Error::Usage(
+            "a key stands where the consumer's name must be; write the name of whom the key is \
+             for, such as alice"
+                .into(),
+        ));
+    }
+    record::consumer(name).map_err(|error| Error::Usage(error.to_string()))
 }

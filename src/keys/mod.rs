@@ -28,6 +28,7 @@ mod store;
 mod table;
 pub mod text;
 pub mod time;
+mod unique_names;
 mod use_counts;
 pub mod use_file;
 mod verdict;

@@ -8,6 +8,7 @@ use zeroize::Zeroizing;
 
 use super::error::ReadError;
 use super::known_uses::KnownUses;
+use super::made::{described, quoted};
 use super::rate::Rate;
 use super::reader;
 use super::record::Record;
@@ -15,6 +16,10 @@ use super::text::{self, LONGEST, Malformed, SHORTEST};
 use super::time::Time;
 use super::{Error, Id, KeyVerdict, Keys, Opened};
 use crate::private_file::{self, PrivateFile};
+
+/// The states in which a key is good.
+const ACTIVE: &str = "active";
+const ROTATED: &str = "rotated";
 
 /// A key's state in one word.
 pub(super) fn state(record: &Record, now: Time) -> &'static str {
@@ -25,16 +30,16 @@ pub(super) fn state(record: &Record, now: Time) -> &'static str {
     } else if record.expires.is_some_and(|expires| expires <= now) {
         "expired"
     } else if record.rotated.is_some() {
-        "rotated"
+        ROTATED
     } else {
-        "active"
+        ACTIVE
     }
 }
 
 /// What is listed.
 pub(super) struct ListOptions {
     pub(super) json: bool,
-    /// Only keys that were not used for so many seconds.
+    /// Only keys that are good and were not used for so many seconds.
     pub(super) unused: Option<u64>,
 }
 
@@ -56,6 +61,9 @@ pub(super) fn list(
     let mut too_short = None;
     let mut each = |record: Record| {
         let listed = Listed::new(&record, &uses, now);
+        if options.unused.is_some() && !listed.is_good() {
+            return Ok(());
+        }
         if let Some(seconds) = options.unused
             && !listed.is_unused_for(seconds)
         {
@@ -79,6 +87,15 @@ pub(super) fn list(
             "uses are counted since {since}; of a key that was not used since then it is not \
              known whether it was used before, so that it is not listed"
         )));
+    }
+    if first && !options.json {
+        eprintln!(
+            "{}",
+            match options.unused {
+                Some(_) => "no key that is good is known to be unused for so long",
+                None => "there are no keys",
+            }
+        );
     }
     if options.json {
         let end = if first { "[]\n" } else { "\n]\n" };
@@ -212,6 +229,11 @@ impl<'a> Listed<'a> {
             uses,
             now,
         }
+    }
+
+    /// Whether a guard lets it in now; an old one is good while the new one is too.
+    fn is_good(&self) -> bool {
+        matches!(self.state, ACTIVE | ROTATED)
     }
 
     /// Whether it is known that the key was not used in these last seconds.
@@ -372,16 +394,17 @@ pub(super) fn verify(path: &Path) -> Result<(), Error> {
     };
     let Opened { keys, warning } = read;
     warn(warning);
-    let (verdict, found) = keys.judge(presented, |judgement| {
+    let (verdict, id, found) = keys.judge(presented, |judgement| {
         let id = judgement.id.map(|id| id.to_string()).unwrap_or_default();
-        let found = format!("id={id} consumer={}", judgement.consumer());
-        (judgement.verdict, found)
+        let found = format!("id={id} consumer={}", quoted(judgement.consumer()));
+        (judgement.verdict, judgement.id, found)
     });
     if let (KeyVerdict::Malformed, Some(error)) = (verdict, malformed) {
         return Err(no_key(error, presented));
     }
     let fault = match verdict {
         KeyVerdict::Granted => {
+            let found = id.map_or(Ok(found), |id| with_end(path, id))?;
             return writeln!(io::stdout(), "{found}")
                 .map_err(|error| Error::System("the result cannot be printed".into(), error));
         }
@@ -399,6 +422,19 @@ pub(super) fn verify(path: &Path) -> Result<(), Error> {
     )))
 }
 
+/// A key of the file as `name=value`, with its end if it has one.
+fn with_end(path: &Path, id: Id) -> Result<String, Error> {
+    let mut found = None;
+    let mut each = |record: Record| {
+        if record.id() == id {
+            found = Some(described(&record));
+        }
+        Ok(())
+    };
+    read_all(path, &mut each)?;
+    found.ok_or(Error::NoSuchKey(id))
+}
+
 /// Why a text is not a key. One that could have been imported is none of the file's.
 fn no_key(error: Malformed, presented: &[u8]) -> Error {
     let length = match error {
@@ -406,7 +442,7 @@ fn no_key(error: Malformed, presented: &[u8]) -> Error {
         _ => String::new(),
     };
     Error::Key(if text::can_be_imported(presented) {
-        format!("that is not a key: no imported key of the file is this text, and {error}{length}")
+        format!("that is not a key: {error}{length}; nor is it an imported key of the file")
     } else if text::is_prefixed(presented) {
         format!("that is not a key: {error}{length}")
     } else {

@@ -22,13 +22,15 @@ struct Rotate {
     before: Option<(String, Time)>,
     /// The keys that may have taken its place then: no key names the one that it replaced.
     successors: Vec<Id>,
+    /// When the old key ends, and whether it was to end by then anyway.
+    end: Option<(Time, bool)>,
     made: Option<(Key, String)>,
 }
 
 impl Rotate {
     /// Ends the old key after the overlap, and returns the new one. The new one has the
     /// same fields. Where the old one was to end, the new one lives as long.
-    fn replace(&self, old: &mut Record) -> Result<Record, Error> {
+    fn replace(&mut self, old: &mut Record) -> Result<Record, Error> {
         let (id, now) = (self.id, self.now);
         if let Some(revoked) = old.revoked {
             return Err(Error::Key(format!(
@@ -43,7 +45,9 @@ impl Rotate {
         let lifetime = old.expires.map(|expires| expires.since(old.created));
         let too_late = || Error::Usage("--overlap ends past the year 9999; shorten it".into());
         let end = now.after(self.overlap).ok_or_else(too_late)?;
-        old.expires = Some(old.expires.map_or(end, |expires| expires.min(end)));
+        let own_end = old.expires.filter(|expires| *expires < end);
+        self.end = Some((own_end.unwrap_or(end), own_end.is_some()));
+        old.expires = Some(own_end.unwrap_or(end));
         old.rotated = Some(now);
         Ok(Record {
             digest: [0; 32],
@@ -97,7 +101,7 @@ impl Change for Rotate {
 }
 
 pub(super) fn rotate(path: &Path, id: Id, overlap: &str) -> Result<(), Error> {
-    let overlap = span(overlap).ok_or_else(|| {
+    let seconds = span(overlap).ok_or_else(|| {
         Error::Usage(format!(
             "--overlap: {overlap:?} is not a span; {}; 0s is none",
             SPAN.remedy()
@@ -106,14 +110,25 @@ pub(super) fn rotate(path: &Path, id: Id, overlap: &str) -> Result<(), Error> {
     let mut change = Rotate {
         id,
         now: Time::now(),
-        overlap,
+        overlap: seconds,
         found: None,
         before: None,
         successors: Vec::new(),
+        end: None,
         made: None,
     };
     edit(path, false, &mut change)?;
-    change
-        .made
-        .map_or(Ok(()), |(key, described)| show(&key, &described))
+    if let Some((key, described)) = change.made {
+        show(&key, &described)?;
+    }
+    match change.end {
+        Some((end, _)) if end <= change.now => eprintln!("the old key {id} is no longer good"),
+        Some((end, false)) => eprintln!("the old key {id} is good until {end}"),
+        Some((end, true)) => eprintln!(
+            "the old key {id} is good until {end}, when it was to end anyway: --overlap \
+             {overlap} makes no key live longer"
+        ),
+        None => {}
+    }
+    Ok(())
 }

@@ -292,7 +292,7 @@ pub const COMMANDS: &[Usage] = &[
         arguments: "",
         help: "print id, state, times, last use and consumer of each key",
         options: &[
-            span("unused", "only keys not used for so long"),
+            span("unused", "only good keys that were not used for so long"),
             JSON,
             KEYS_FILE,
         ],
@@ -330,7 +330,7 @@ pub const COMMANDS: &[Usage] = &[
     Usage {
         command: "keys verify",
         arguments: "",
-        help: "tell whose the key on standard input is, or why it is not good",
+        help: "tell id and consumer of the key on standard input, or its fault",
         options: &[KEYS_FILE],
     },
 ];
