@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use crate::auth::secrets::Secrets;
 use crate::auth::shared_secret::Guard;
-use crate::config::Config;
+use crate::config::{Config, InheritedRoles};
 use crate::handler::Handler;
 use crate::handlers::admin::{self, Admin};
 use crate::handlers::edge::Edge;
@@ -98,6 +98,19 @@ pub fn listener_groups(
     let redirect = redirect(config, inherited.redirect, secrets);
     let groups = [origin, admin].into_iter().chain(gateway).chain(redirect);
     Ok(groups.collect())
+}
+
+/// How many sockets [`listener_groups`] leads to, where `inherited` ones come from systemd,
+/// for `roles`.
+#[must_use]
+pub fn listener_count(config: &Config, roles: InheritedRoles, inherited: usize) -> usize {
+    let gives_way = !config.listen_is_set && (roles.plain || roles.tls);
+    let listen = if gives_way { 0 } else { config.listen.len() };
+    let redirect = config.tls.as_ref().map_or(0, |_| config.redirect.len());
+    let gateway = config.gateway.as_ref();
+    let gateway = gateway.map_or(0, |gateway| gateway.listen.len());
+    let private = 1;
+    listen + redirect + gateway + config.admin_listen.len() + inherited + private
 }
 
 /// The address of the first plain one that other machines can reach.

@@ -208,6 +208,11 @@ fn a_request_that_comes_back_is_a_508() {
         let answer = guard.ask(get("/nothing", "CDN-Loop: cloudflare, origin-guard-0\r\n"));
         assert_eq!(answer.status, 401);
     }
+    let line = first.wait_for_log(|line| line.starts_with("refused status=508 reason=loop "));
+    assert!(
+        line.contains("remedy=\"BACKEND or ORIGIN leads back"),
+        "{line}"
+    );
     // Of the two that went round, each one has refused its own.
     let lines = [r#"requests_total{verdict="loop",status="508"} 1"#.to_owned()];
     wait_for(first.second_address(), &lines);

@@ -1230,3 +1230,10 @@ fn a_fault_names_the_key_and_its_field() {
         assert!(place && said.err.contains(&named), "{named}: {said:?}");
     }
 }
+
+#[test]
+fn an_empty_name_of_the_file_is_named() {
+    let output = command().args(["keys", "list", "--file", ""]).output();
+    let said = String::from_utf8(output.expect("runs").stderr).expect("UTF-8");
+    assert!(said.contains("--file is empty; write the path"), "{said}");
+}

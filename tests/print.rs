@@ -178,6 +178,12 @@ fn a_socket_unit_has_a_role() {
     for line in ["FileDescriptorName=tls", "ListenStream=0.0.0.0:443"] {
         assert!(text.lines().any(|found| found == line), "{text}");
     }
+    let help = command().args(["print", "socket", "--help"]).output();
+    let help = String::from_utf8(help.expect("runs").stdout).expect("UTF-8");
+    assert!(
+        help.contains("plain, tls, gateway, gateway-tls, redirect or admin"),
+        "{help}"
+    );
     let plain = print(&["socket", "--role", "plain"], &[]);
     assert_eq!(plain, print(&["socket"], &[]));
     let gateway = print(&["socket", "--role", "gateway"], &[]);

@@ -94,6 +94,8 @@ pub enum Fault {
     SpaceAtEnd,
     /// The byte with this number, from 1, is not printable ASCII.
     Byte(usize),
+    /// The byte with this number, from 1, ends a line.
+    LineBreak(usize),
     /// The file begins with a byte order mark.
     ByteOrderMark,
     /// It looks like something else.
@@ -145,8 +147,12 @@ impl fmt::Display for Fault {
             Self::Byte(at) => write!(
                 to,
                 "byte {at} is not printable ASCII, so no gateway can send it; \
-                 use letters, digits and signs (a line break at the end of a file is a common \
-                 cause)"
+                 use letters, digits and signs"
+            ),
+            Self::LineBreak(at) => write!(
+                to,
+                "byte {at} is a line break, which no gateway can send; leave it \
+                 out (one at the end of a file is a common cause)"
             ),
             Self::ByteOrderMark => {
                 to.write_str("it begins with a byte order mark; save the file as UTF-8 without one")
@@ -400,6 +406,7 @@ fn presentable(secret: &[u8]) -> Result<&str, Fault> {
     }
     let not_printable = |byte: &u8| !matches!(byte, b' '..=b'~');
     match secret.iter().position(not_printable) {
+        Some(at) if b"\r\n".contains(&secret[at]) => Err(Fault::LineBreak(at + 1)),
         Some(at) => Err(Fault::Byte(at + 1)),
         None => Ok(std::str::from_utf8(secret).expect("found to be ASCII")),
     }

@@ -59,6 +59,7 @@ pub(super) fn look(
         let place = Place {
             variable,
             url,
+            is_own: origin.is_some() && config.listen.iter().any(|listen| url.is_at(listen)),
             server_name: origin.and_then(|origin| server_name(origin, url)),
             redaction: &redaction,
         };

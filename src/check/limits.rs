@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use super::surroundings::Surroundings;
+use crate::app;
 use crate::config::Config;
 use crate::finding::{Finding, Level};
 use crate::server::file_limit::{self, Demand};
@@ -12,16 +13,8 @@ const VARIABLE: &str = "MAX_CONNECTIONS";
 const MIB: u64 = 1024 * 1024;
 
 pub(super) fn look(config: &Config, surroundings: &Surroundings, findings: &mut Vec<Finding>) {
-    let forwards = config.has_relay();
-    let gateway = config
-        .gateway
-        .as_ref()
-        .map_or(0, |gateway| gateway.listen.len());
-    let listeners = config.listen.len()
-        + config.redirect.len()
-        + config.admin_listen.len()
-        + gateway
-        + surroundings.sockets.len();
+    let forwards = config.forwards();
+    let listeners = app::listener_count(config, surroundings.roles(), surroundings.sockets.len());
     let wanted = config.limits.max_connections;
     let demand = Demand::new(wanted, forwards, config.workers, listeners);
     let most = file_limit::most_open_files();

@@ -56,6 +56,9 @@ impl Asked<'_> {
     /// that no more are sent than it takes: on the way to a guard, one in all.
     pub(super) fn look(mut self) -> Finding {
         // There the secret is needed, as has been seen.
+        if let Some(finding) = self.sent_elsewhere() {
+            return finding;
+        }
         let is_guarded = is_denied_by_guard(self.root);
         self.right.path = if is_guarded { ROOT } else { PATH };
         let status = match self.right() {
@@ -100,6 +103,31 @@ impl Asked<'_> {
             );
         }
         self.open(status, without.map_or(0, |answer| answer.status))
+    }
+
+    /// Who sends clients to https is not sent the secret, which would cross the network in
+    /// the clear; a guard's `redirect:` answers 421 where it does not know the name.
+    fn sent_elsewhere(&self) -> Option<Finding> {
+        if (self.session)().is_some() {
+            return None;
+        }
+        let (name, status) = (self.name, self.root.status);
+        let location = self.root.field("location").unwrap_or_default();
+        let is_https = |location: &str| {
+            let scheme = location.get(.."https://".len());
+            scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case("https://"))
+        };
+        let what = match status {
+            300..=399 if is_https(location) => "sends every request to https",
+            421 => "does not serve this name in plain HTTP, as one that sends clients to https",
+            _ => return None,
+        };
+        Some(Finding::new(
+            Level::Fault,
+            ORIGIN,
+            format_args!("{name} {what} (HEAD / answers {status}), and was not sent the secret"),
+            "write https:// and the port where it speaks TLS (ORIGIN=https://origin.example)",
+        ))
     }
 
     /// Asks with the secret. The status where it is taken, else what is found.
@@ -186,8 +214,8 @@ impl Asked<'_> {
             format_args!(
                 "start an origin-guard in front of it, with BACKEND, and name that here; or have \
                  it refuse requests without the right {header}. If it does so at some paths \
-                 alone, look at one of them: origin-guard probe {scheme}://{}/that/path",
-                self.right.authority
+                 alone, look at one of them: origin-guard probe \
+                 {scheme}://{name}/that/path"
             ),
         )
     }
@@ -212,6 +240,16 @@ impl Asked<'_> {
                      own: {asked}"
                 ),
                 REFUSED,
+            ),
+            Taken::Unknown if status == Some(403) && self.root.status == 403 => Finding::new(
+                Level::Warning,
+                ORIGIN,
+                format_args!(
+                    "{name} answers 403 with this secret and without it (GET {path}), so that it \
+                     may let nobody in from this machine"
+                ),
+                "look whether this machine's address is in ALLOW_FROM there, and whether a \
+                 firewall or fail2ban there refuses it",
             ),
             Taken::Unknown | Taken::Yes => {
                 let between = if asked.is_empty() { "" } else { "; " };

@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 
-use crate::admin_client::Whose;
+use crate::admin_client::{self, Whose};
 use crate::finding::{Finding, Level};
 use crate::net::sockets::{self, OWN};
 use crate::net::{Address, BindError};
@@ -18,6 +18,8 @@ const SYSTEMD: u32 = 1;
 enum By {
     /// The guard that is this process.
     Guard(u32),
+    /// One of several guards, of which this process is the first.
+    OneGuardOf(u32),
     /// systemd, for a socket unit.
     SocketUnit,
 }
@@ -47,9 +49,30 @@ impl Held {
             let (held, others): (Vec<_>, Vec<_>) = left.into_iter().partition(|one| one.0 == by);
             left = others;
             let addresses: Vec<_> = held.iter().map(|one| one.2.to_string()).collect();
-            findings.push(finding(by, variable, &addresses));
+            let is_this = matches!(by, By::Guard(_)) && held.iter().any(is_asked_as_this);
+            findings.push(match by {
+                By::Guard(process) if is_this => Finding::note(
+                    variable,
+                    format_args!(
+                        "{} {} this guard's own, which runs (process {process}) and answers at its \
+                         ADMIN_LISTEN",
+                        addresses.join(" and "),
+                        if addresses.len() == 1 { "is" } else { "are" }
+                    ),
+                ),
+                _ => finding(by, variable, &addresses),
+            });
         }
     }
+}
+
+/// Whether it is the operator's address of these variables, and a guard answers there.
+fn is_asked_as_this((_, variable, address): &(By, &'static str, Address)) -> bool {
+    let answers = || admin_client::status(address);
+    *variable == "ADMIN_LISTEN"
+        && answers().is_ok_and(|(status, whose)| {
+            status.get("secrets").is_some() && whose.doubt(&[]).is_none()
+        })
 }
 
 fn finding(by: By, variable: &str, addresses: &[String]) -> Finding {
@@ -59,7 +82,7 @@ fn finding(by: By, variable: &str, addresses: &[String]) -> Finding {
     };
     let addresses = addresses.join(" and ");
     match by {
-        By::Guard(process) => {
+        By::Guard(process) | By::OneGuardOf(process) => {
             let unit = unit_of(process).map_or(String::new(), |unit| {
                 format!("; as its unit would start it: origin-guard check --unit {unit}")
             });
@@ -96,18 +119,22 @@ fn by(address: &Address, error: &BindError) -> Option<By> {
     if let Some(holder) = error.holder() {
         // Whoever starts a process chooses its name, so its user counts too.
         let is_believed = Whose::User(holder.user()?).doubt(&[]).is_none();
-        return match holder.name.as_str() {
-            OWN_NAME if is_believed => Some(By::Guard(holder.pid)),
-            _ if holder.pid == SYSTEMD && is_believed => Some(By::SocketUnit),
-            _ => None,
+        return match holder.pid {
+            _ if !is_believed => None,
+            SYSTEMD => Some(By::SocketUnit),
+            process => sockets::is_like_this(holder, OWN_NAME).then_some(By::Guard(process)),
         };
     }
     // A guard shows its open files to root alone (PR_SET_DUMPABLE(2const)).
     let user = error.is_in_use().then(|| user_at(address)).flatten()?;
     let is_believed = Whose::User(user).doubt(&[]).is_none();
     let guards = sockets::hidden(OWN_NAME, user);
-    let first = guards.first().filter(|_| is_believed);
-    first.map(|&process| By::Guard(process))
+    match &guards[..] {
+        _ if !is_believed => None,
+        [] => None,
+        [process] => Some(By::Guard(*process)),
+        [process, ..] => Some(By::OneGuardOf(*process)),
+    }
 }
 
 /// Who has opened the socket that listens at `address`.

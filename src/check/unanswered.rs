@@ -17,6 +17,8 @@ pub(super) struct Place<'a> {
     /// The variable that names it.
     pub(super) variable: &'a str,
     pub(super) url: &'a BackendUrl,
+    /// Whether it is a `LISTEN` of the guard that is looked at.
+    pub(super) is_own: bool,
     /// Whose certificate an origin must show; `None` of a backend.
     pub(super) server_name: Option<ServerName<'static>>,
     /// For what it says of itself.
@@ -57,6 +59,14 @@ impl Place<'_> {
     /// Nobody takes a connection there.
     pub(super) fn unreachable(&self, error: &io::Error) -> Finding {
         let name = self.url.name();
+        let is_free = matches!(
+            error.kind(),
+            ErrorKind::ConnectionRefused | ErrorKind::NotFound
+        );
+        if self.is_own && is_free {
+            let what = format_args!("{name} is this guard's own LISTEN, which is not started yet");
+            return Finding::note(self.variable, what);
+        }
         let remedy = match error.kind() {
             ErrorKind::PermissionDenied => {
                 "let the user that runs origin-guard connect, as one of the socket's group \

@@ -125,27 +125,28 @@ impl Reader<'_> {
         Some(Backend { urls, public_paths })
     }
 
-    /// Says so where requests would come back to the guard.
-    pub(super) fn backend_is_elsewhere(
+    /// Says so where requests to `urls`, of the variable `name`, would come back to the guard.
+    pub(super) fn is_elsewhere(
         &mut self,
-        backend: Option<&Backend>,
+        name: &'static str,
+        urls: &[BackendUrl],
         listeners: &[(&'static str, &[Address])],
     ) {
-        let urls = backend.map_or(&[][..], |backend| &backend.urls);
+        let what = if name == BACKEND { "backend" } else { "origin" };
         for url in urls {
-            let own = listeners.iter().find_map(|(name, addresses)| {
+            let own = listeners.iter().find_map(|(listener, addresses)| {
                 let mut addresses = addresses.iter();
                 addresses
                     .find(|address| url.is_at(address))
-                    .map(|at| (name, at))
+                    .map(|at| (listener, at))
             });
-            if let Some((name, address)) = own {
+            if let Some((listener, address)) = own {
                 let fault = format!(
-                    "{} is the guard itself, which listens on {address} ({name}); write where \
-                     the backend listens",
+                    "{} is the guard itself, which listens on {address} ({listener}); write where \
+                     the {what} listens",
                     url.name()
                 );
-                self.fault(BACKEND, fault);
+                self.fault(name, fault);
             }
         }
     }

@@ -98,6 +98,14 @@ const FORWARDED_ALONE: [&str; 6] = [
     "BACKEND_IDLE_TIMEOUT",
     "TUNNEL_IDLE_TIMEOUT",
 ];
+const GUARDED_ALONE: [&str; 6] = [
+    "BACKEND",
+    "PUBLIC_PATHS",
+    "REQUIRE",
+    "TLS_CLIENT_CA",
+    "TLS_CLIENT_NAMES",
+    "TLS_CLIENT_CRL",
+];
 const GATEWAY_ALONE: [&str; 6] = [
     "API_KEYS_FILE",
     "API_KEY_HEADER",
@@ -235,17 +243,17 @@ impl Config {
         let requires_certificate_alone = reader.requires_certificate_alone(opened);
         reader.warn_of_plaintext(opened, gateway.as_ref(), origin.is_some());
         let backend = reader.backend(&header);
-        reader.backend_is_elsewhere(
+        reader.nothing_comes_back(
             backend.as_ref(),
+            origin.as_ref(),
+            opened,
             &[
-                ("LISTEN", opened),
+                ("LISTEN", &redirect),
                 ("ADMIN_LISTEN", &admin_listen),
-                (
-                    "GATEWAY_LISTEN",
-                    gateway.as_ref().map_or(&[], |gateway| &gateway.listen),
-                ),
+                ("GATEWAY_LISTEN", gateway_listen),
             ],
         );
+        reader.guards_nothing(&listen);
         let relay_limits = reader.relay_limits();
         let workers = reader.workers();
         let limits = reader.limits();
@@ -315,6 +323,12 @@ impl Config {
         self.backend.is_some() || self.origin.is_some()
     }
 
+    /// Whether a listener forwards: `ORIGIN` does nothing without the gateway's.
+    #[must_use]
+    pub fn forwards(&self) -> bool {
+        self.backend.is_some() || (self.origin.is_some() && self.gateway.is_some())
+    }
+
     /// The effective values as `NAME=value`, quoted where they hold a space.
     #[must_use]
     pub fn on_one_line(&self) -> String {
@@ -376,6 +390,44 @@ impl Reader<'_> {
                      hyphens"
                 ),
             );
+        }
+    }
+
+    /// What is forwarded comes to no address of the guard's own; but a gateway may forward to
+    /// the guard that it is itself, at `listen`.
+    fn nothing_comes_back(
+        &mut self,
+        backend: Option<&Backend>,
+        origin: Option<&Origin>,
+        listen: &[Address],
+        others: &[(&'static str, &[Address])],
+    ) {
+        let all = [&[("LISTEN", listen)], others].concat();
+        let urls = backend.map_or(&[][..], |backend| &backend.urls);
+        self.is_elsewhere("BACKEND", urls, &all);
+        let urls = origin.map_or(&[][..], |origin| &origin.urls);
+        self.is_elsewhere("ORIGIN", urls, others);
+    }
+
+    /// What is for clients of `LISTEN` alone does nothing where nobody listens there.
+    fn guards_nothing(&mut self, listen: &[Address]) {
+        let InheritedRoles {
+            plain,
+            tls,
+            unknown,
+            ..
+        } = self.inherited;
+        if !listen.is_empty() || plain || tls || unknown || self.is_faulty("LISTEN") {
+            return;
+        }
+        for name in GUARDED_ALONE {
+            if self.is_set(name) {
+                self.warn(
+                    name,
+                    "it does nothing with LISTEN=none, which guards nothing; write an address \
+                     into LISTEN, or leave it out",
+                );
+            }
         }
     }
 

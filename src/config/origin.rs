@@ -8,7 +8,7 @@ use rustls::pki_types::ServerName;
 
 use crate::http1::target::is_host;
 use crate::net::tls::certificates::RENEWAL;
-use crate::net::tls::client::{OwnCertificate, TlsClient};
+use crate::net::tls::client::{OwnCertificate, TlsClient, TlsClientError};
 use crate::net::tls::server::PairFiles;
 use crate::proxy::upstream::{BackendUrl, OriginUrlError};
 
@@ -118,17 +118,28 @@ impl Reader<'_> {
         let tls = if urls.iter().any(BackendUrl::is_https) {
             TlsClient::new(authority.as_deref(), own.as_ref())
                 .map_err(|error| {
-                    let is = |file: Option<&PathBuf>| file.map(|file| &**file) == error.path();
-                    let name = match &own {
+                    let name = match (&error, &own) {
                         _ if error.path().is_none() => ORIGIN,
-                        Some(own) if is(Some(&own.certificate)) => CERT,
-                        Some(own) if is(Some(&own.key)) => KEY,
+                        (TlsClientError::File(error), Some(own))
+                            if error.is_of_key(&own.certificate, &own.key) =>
+                        {
+                            KEY
+                        }
+                        (TlsClientError::File(_), _) => CERT,
                         _ => CA,
                     };
                     self.fault(name, error);
                 })
                 .ok()
         } else {
+            for name in [CA, "ORIGIN_SERVER_NAME", CERT, KEY] {
+                if self.is_set(name) {
+                    self.warn(
+                        name,
+                        "it does nothing without TLS; write https:// into ORIGIN, or leave it out",
+                    );
+                }
+            }
             None
         };
         if let Some(own) = tls.as_ref().and_then(TlsClient::own) {

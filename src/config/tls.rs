@@ -1,12 +1,12 @@
 //! The variables of TLS.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crate::net::Address;
-use crate::net::tls::certificates::RENEWAL;
+use crate::net::tls::certificates::{PairError, RENEWAL};
 use crate::net::tls::client_certificates::ClientFiles;
 use crate::net::tls::server::{PairFiles, TlsServer, TlsServerError};
 use crate::shell;
@@ -51,8 +51,9 @@ impl fmt::Display for TlsFault {
         match self {
             Self::Unpaired(certificates, keys) => write!(
                 to,
-                "{CERT} names {certificates} files and {KEY} {keys}; name the key of each \
-                 certificate, in the same order"
+                "{CERT} names {} and {KEY} {}; name the key of each certificate, in the same order",
+                files(*certificates),
+                files(*keys)
             ),
             Self::Missing(address) => write!(
                 to,
@@ -93,6 +94,15 @@ impl fmt::Display for TlsFault {
                  would let everyone in; write FileDescriptorName=tls into it",
             ),
         }
+    }
+}
+
+/// So many of them.
+fn files(count: usize) -> String {
+    match count {
+        0 => "no file".to_owned(),
+        1 => "one file".to_owned(),
+        _ => format!("{count} files"),
     }
 }
 
@@ -149,10 +159,11 @@ impl Reader<'_> {
                  uses it; write tls: before one, or leave it out",
             );
         }
-        let is_key = |path: &Path| keys.iter().any(|key| key == path);
-        let files = certificates.into_iter().zip(keys.iter().cloned());
-        let files = files.map(|(certificate, key)| PairFiles { certificate, key });
-        match TlsServer::read(files.collect(), clients) {
+        let files = certificates.into_iter().zip(keys);
+        let files: Vec<_> = files
+            .map(|(certificate, key)| PairFiles { certificate, key })
+            .collect();
+        match TlsServer::read(files.clone(), clients) {
             Ok(server) => {
                 self.warn_of_ends(&server);
                 Some(Arc::new(server))
@@ -161,7 +172,7 @@ impl Reader<'_> {
                 let name = match &error {
                     TlsServerError::Clients(error) if error.is_of_list() => CLIENT_CRL,
                     TlsServerError::Clients(_) => CLIENT_CA,
-                    TlsServerError::Pair(error) if is_key(error.path()) => KEY,
+                    TlsServerError::Pair(error) if is_of_key(error, &files) => KEY,
                     _ => CERT,
                 };
                 self.fault(name, error);
@@ -358,6 +369,12 @@ impl Reader<'_> {
             }
         }
     }
+}
+
+/// Whether a key of `files` is at fault.
+fn is_of_key(error: &PairError, files: &[PairFiles]) -> bool {
+    let mut files = files.iter();
+    files.any(|pair| error.is_of_key(&pair.certificate, &pair.key))
 }
 
 fn members(list: &str) -> Vec<String> {

@@ -349,8 +349,9 @@ const FILES: &str = "
 
 They hold for `SHARED_SECRET_FILE`, `API_KEYS_FILE`, `TLS_KEY` and `ORIGIN_CLIENT_KEY`, and for
 what a unit takes a credential from. The owner is root or the user that runs the guard; another
-one earns a warning, because that user can change the file. The message names the mode, owner and group
-that were found and the command that mends them. The other files hold no secret: everyone may
+one earns a warning, because that user can change the file. The message names the whole path, the
+mode, owner and group that were found, and the command that mends them, after which the guard can
+still read it. The other files hold no secret: everyone may
 read them, `ALLOW_FROM_FILE` earns a warning where its group can write to it, and none of them is
 taken where everyone can.
 

@@ -21,6 +21,8 @@ use crate::net::tls::TlsError;
 
 /// Longest path, and longest method, that a log line shows, in bytes.
 const SHOWN: usize = 256;
+/// The status of a request that has come back (RFC 5842, section 7.2).
+const LOOP: u16 = 508;
 
 /// Answers a request by a plain function.
 pub(super) fn respond(
@@ -298,9 +300,14 @@ pub(super) fn refuse(refusal: &RequestError, peer: Peer, trusted: &TrustedProxie
     }
     let client = TrustedProxies::peer(peer);
     let who = Who(client, trusted);
+    let remedy = if *status == LOOP {
+        " remedy=\"BACKEND or ORIGIN leads back to this guard; write where the application listens\""
+    } else {
+        ""
+    };
     events::refusal(
         client.address(),
-        format_args!("refused status={status} reason={reason} {who}"),
+        format_args!("refused status={status} reason={reason} {who}{remedy}"),
     );
     reply::refused(refusal)
 }

@@ -35,6 +35,15 @@ pub const FILE: &str = "API_KEYS_FILE";
 ///
 /// What could not be done, and why; its status is the command's.
 pub fn run(command: KeysArgs, variable: impl Fn(&str) -> Option<OsString>) -> Result<(), Error> {
+    if command
+        .file
+        .as_deref()
+        .is_some_and(|path| path.as_os_str().is_empty())
+    {
+        return Err(Error::Usage(
+            "--file is empty; write the path of the file of keys".to_owned(),
+        ));
+    }
     let named = || variable(FILE).filter(|path| !path.is_empty());
     // What a line that is shown says of the file.
     let of_file = command.file.as_deref().map_or(String::new(), |path| {

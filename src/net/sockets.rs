@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::fmt;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use super::address::Address;
@@ -169,12 +170,35 @@ fn processes() -> Vec<Holder> {
     found
 }
 
-/// The processes called `name` of the user `user` whose open files this one may not see, in
+/// Whether the process runs this very program, as far as that can be seen, or one that is
+/// called `name`, with a version or without. Whoever starts a process chooses its name.
+pub(crate) fn is_like_this(process: &Holder, name: &str) -> bool {
+    let identity = |program: String| {
+        let found = fs::metadata(program).ok()?;
+        Some((found.dev(), found.ino()))
+    };
+    let is_this = || {
+        let own = identity("/proc/self/exe".to_owned());
+        own.is_some() && own == identity(format!("/proc/{}/exe", process.pid))
+    };
+    let is_called_alike = || {
+        let own = fs::read_to_string("/proc/self/comm");
+        own.is_ok_and(|own| own.trim() == process.name)
+    };
+    let is_version = |more: &str| {
+        let version = more.strip_prefix('-');
+        version.is_some_and(|version| version.starts_with(|first: char| first.is_ascii_digit()))
+    };
+    let more = process.name.strip_prefix(name);
+    more.is_some_and(|more| more.is_empty() || is_version(more)) || is_called_alike() || is_this()
+}
+
+/// The processes like this one of the user `user` whose open files this one may not see, in
 /// the order of their numbers.
 pub(crate) fn hidden(name: &str, user: u32) -> Vec<u32> {
     let found = processes().into_iter();
     let found = found.filter(|process| {
-        process.name == name
+        is_like_this(process, name)
             && process.user() == Some(user)
             && fs::read_dir(format!("/proc/{}/fd", process.pid)).is_err()
     });

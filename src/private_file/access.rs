@@ -9,6 +9,7 @@ use rustix::fs::Access as Wanted;
 use rustix::process::{getegid, geteuid, getgroups};
 
 use crate::shell;
+use crate::shown_path::ShownPath;
 
 /// Permissions of everyone but owner and group (inode(7)).
 const OTHERS_READ: u32 = 0o004;
@@ -60,7 +61,7 @@ impl Access {
     }
 
     fn told(self, path: &Path, doubts: &[String], command: &str) -> Option<String> {
-        let (path, shown) = (path.display(), word(path));
+        let (path, shown) = (ShownPath(path), word(path));
         let owner = if self.has_strange_owner() {
             let own = geteuid().as_raw();
             format!(
@@ -71,9 +72,8 @@ impl Access {
         };
         (!doubts.is_empty()).then(|| {
             format!(
-                "{path} {} (mode {:04o}); run: {command}{owner}",
-                doubts.join(" and "),
-                self.mode
+                "{path} {} ({self}); run: {command}{owner}",
+                doubts.join(" and ")
             )
         })
     }
@@ -98,21 +98,17 @@ impl Access {
         changers
     }
 
-    /// The mode that leaves the file to its owner, and to its group where this process, or a
-    /// service that is not root's, reads it as one of that.
-    fn mended(self) -> u32 {
-        let (own, group) = (geteuid().as_raw(), getegid().as_raw());
-        let by_group = if own == self.user || own == ROOT {
-            self.mode & GROUP_READ != 0 && ![ROOT, group].contains(&self.group)
-        } else {
-            true
-        };
-        if by_group { 0o640 } else { 0o600 }
-    }
-
-    /// What takes everything from everyone else.
+    /// What takes everything from everyone else, and leaves the file to its owner, and to its
+    /// group where a service that is not root's reads it as one of that.
     pub(super) fn command(self, path: &Path) -> String {
-        format!("chmod {:o} {}", self.mended(), word(path))
+        let (own, group) = (geteuid().as_raw(), getegid().as_raw());
+        if own != self.user && own != ROOT {
+            // This process reads it as everyone does, and must not lose it.
+            return self.admission(path);
+        }
+        let by_group = self.mode & GROUP_READ != 0 && ![ROOT, group].contains(&self.group);
+        let mode = if by_group { "640" } else { "600" };
+        format!("chmod {mode} {}", word(path))
     }
 
     /// What lets this process read the file.
@@ -136,9 +132,10 @@ impl Access {
     }
 }
 
-/// The path as a shell reads it.
+/// The whole path as a shell reads it, because it may be typed in another folder.
 fn word(path: &Path) -> String {
-    shell::word(&path.to_string_lossy()).into_owned()
+    let whole = std::path::absolute(path);
+    shell::word(&whole.as_deref().unwrap_or(path).to_string_lossy()).into_owned()
 }
 
 impl fmt::Display for Access {

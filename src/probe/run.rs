@@ -43,7 +43,7 @@ pub enum ProbeError {
     /// The header cannot hold a secret: which option or variable names it, and why.
     Header(&'static str, ValueError),
     /// Whom to believe is not known, or what to present.
-    Tls(TlsClientError),
+    Tls(Option<&'static str>, TlsClientError),
     /// A certificate without its key, or the other way round.
     Unpaired,
     /// The system has no randomness.
@@ -55,7 +55,8 @@ impl fmt::Display for ProbeError {
         match self {
             Self::Secret(error) => error.fmt(to),
             Self::Header(name, error) => write!(to, "{name}: {error}"),
-            Self::Tls(error) => error.fmt(to),
+            Self::Tls(Some(name), error) => write!(to, "{name}: {error}"),
+            Self::Tls(None, error) => error.fmt(to),
             Self::Unpaired => write!(to, "{CERT} and {KEY} go together; set both or neither"),
             Self::Random(error) => write!(to, "the system gives no random bytes: {error}"),
         }
@@ -67,7 +68,7 @@ impl std::error::Error for ProbeError {
         match self {
             Self::Secret(error) => Some(error),
             Self::Header(_, error) => Some(error),
-            Self::Tls(error) => Some(error),
+            Self::Tls(_, error) => Some(error),
             Self::Random(error) => Some(error),
             Self::Unpaired => None,
         }
@@ -156,7 +157,19 @@ impl<'a> Probe<'a> {
                 };
                 let authority = args.ca_file.clone().or_else(|| path("ORIGIN_CA"));
                 let client = TlsClient::new(authority.as_deref(), own.as_ref());
-                Some((client.map_err(ProbeError::Tls)?, name.clone()))
+                let client = client.map_err(|error| {
+                    let named = match (&error, &args.ca_file) {
+                        (TlsClientError::Roots(_) | TlsClientError::NoRootsIn(_), Some(_)) => {
+                            Some("--ca-file")
+                        }
+                        (TlsClientError::Roots(_) | TlsClientError::NoRootsIn(_), None) => {
+                            Some("ORIGIN_CA")
+                        }
+                        _ => None,
+                    };
+                    ProbeError::Tls(named, error)
+                })?;
+                Some((client, name.clone()))
             }
         };
         let random = keygen::secret().map_err(ProbeError::Random)?;

@@ -201,7 +201,7 @@ pub const COMMANDS: &[Usage] = &[
             option(
                 "role",
                 "ROLE",
-                "for socket: tls, gateway, gateway-tls, redirect or admin",
+                "for socket: plain, tls, gateway, gateway-tls, redirect or admin",
             ),
         ],
     },

@@ -10,7 +10,7 @@ use origin_guard::private_file::MODES;
 use serde_json::Value;
 
 use crate::authority::{Authority, Key};
-use crate::checked::Checked;
+use crate::checked::{Checked, Level::Warning};
 use crate::mistakes::sound;
 use crate::support::folder::Folder;
 use crate::support::{SECRET, command, installed, skip};
@@ -83,10 +83,13 @@ fn a_relative_path_is_shown_with_the_one_that_was_tried() {
         &["probe", "http://127.0.0.1:1", "--secret-file", "none/file"],
         &["probe", "https://127.0.0.1:1", "--ca-file", "none/file"],
     ] {
+        let option = arguments.iter().find(|word| **word == "--ca-file");
         let output = command().current_dir(&folder.path).args(arguments).output();
         let said = String::from_utf8(output.expect("runs").stderr).expect("UTF-8");
         let whole = format!("{}/none", folder.path.display());
         assert!(said.contains(&whole), "{arguments:?}: {said}");
+        let is_named = option.is_none_or(|option| said.contains(&format!("{option}: ")));
+        assert!(is_named, "{arguments:?}: {said}");
     }
 }
 
@@ -169,7 +172,11 @@ fn the_modes_of_the_documentation_are_those_that_are_taken() {
         };
         let said = complaint(&file, None).expect("a complaint");
         assert!(said.starts_with(level) && said.contains(what), "{said}");
-        assert!(said.contains(&format!("mode {mode:04o}")), "{said}");
+        let found = format!("(mode {mode:04o}, user 0, group {own_group})");
+        assert!(
+            !rustix::process::geteuid().is_root() || said.contains(&found),
+            "{said}"
+        );
         assert!(said.contains(&format!("run: chmod 600 {file}")), "{said}");
         follow(&said, "run: ");
         assert_eq!(complaint(&file, None), None, "{mode:o}");
@@ -220,6 +227,14 @@ fn a_file_that_one_group_reads_is_in_order_and_the_command_makes_it_one() {
         follow(&said, "mend its path or mode: ");
         assert_eq!(complaint(&file, user), None, "{said}");
     }
+    // Who reads a file as everyone does can still read it.
+    for mode in [0o644, 0o666] {
+        let file = secrets(&folder, mode, 0);
+        let said = complaint(&file, stranger).expect("a complaint");
+        assert!(said.contains(&format!("run: chgrp {NOBODY} ")), "{said}");
+        follow(&said, "run: ");
+        assert_eq!(complaint(&file, stranger), None, "{said}");
+    }
     // A folder may be what is closed.
     fs::set_permissions(&folder.path, fs::Permissions::from_mode(0o700)).expect("set");
     let said = complaint(&file, member).expect("a complaint");
@@ -228,6 +243,25 @@ fn a_file_that_one_group_reads_is_in_order_and_the_command_makes_it_one() {
         folder.path.display()
     );
     assert!(said.contains(&closed), "{said}");
+}
+
+#[test]
+fn a_relative_path_is_shown_as_a_whole_in_a_doubt_of_its_mode() {
+    let folder = Folder::new("check-relative-mode");
+    let file = folder.write("secrets", SECRET);
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).expect("set");
+    let mut command = sound();
+    command
+        .current_dir(&folder.path)
+        .env("SHARED_SECRET", "")
+        .env("SHARED_SECRET_FILE", "secrets");
+    let checked = Checked::run(&mut command, &["--local"]);
+    let whole = folder.path.join("secrets");
+    let (shown, remedy) = (
+        format!("secrets ({}) can be read", whole.display()),
+        format!("chmod 600 {}", whole.display()),
+    );
+    checked.assert_finds(Warning, "SHARED_SECRET_FILE", &shown, &remedy);
 }
 
 /// The mode of a file that is no secret may let everyone read it.
@@ -243,7 +277,7 @@ fn a_list_of_networks_may_be_read_by_everyone() {
     let found = check(&file);
     let found = found.complaints()[0]["what"].to_string();
     assert!(
-        found.contains("can be written by its group (mode 0664)"),
+        found.contains("can be written by its group (mode 0664, user "),
         "{found}"
     );
 }

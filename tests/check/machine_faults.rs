@@ -8,7 +8,7 @@ use std::process::Command;
 use crate::authority::{Authority, Key};
 use crate::checked::{Checked, Level::*};
 use crate::support::folder::Folder;
-use crate::support::{SECRET, installed, skip};
+use crate::support::{Guard, SECRET, installed, skip};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_origin-guard");
 /// libfaketime, by which one process alone sees another time.
@@ -171,6 +171,52 @@ fn connections_that_the_limit_of_files_denies_are_named() {
             "{found}"
         );
         assert_eq!(said(&limited(files)), None);
+    }
+}
+
+/// `check` and the guard that is started with the same variables name the same numbers.
+#[test]
+fn what_fits_under_the_limit_of_files_is_what_the_guard_says() {
+    if !installed("prlimit", "apt install util-linux") {
+        return;
+    }
+    let folder = Folder::new("check-files");
+    let keys = folder.write("keys.json", "{\"version\":1,\"keys\":[]}");
+    fs::set_permissions(&keys, fs::Permissions::from_mode(0o600)).expect("set");
+    let keys = keys.to_str().expect("UTF-8");
+    let gateway = [("GATEWAY_LISTEN", "127.0.0.1:0"), ("API_KEYS_FILE", keys)];
+    let admin = ("ADMIN_LISTEN", "127.0.0.1:0,127.0.0.1:0");
+    let backend = ("BACKEND", "http://127.0.0.1:1");
+    for more in [
+        &[][..],
+        &[backend],
+        &[backend, admin],
+        &[gateway[0], gateway[1], ("ORIGIN", "http://127.0.0.1:1")],
+        &[("ORIGIN", "http://127.0.0.1:1")],
+    ] {
+        let most = [("MAX_CONNECTIONS", "1000"), ("WORKERS", "1")];
+        let variables = [&most, more].concat();
+        let words = ["prlimit", "--nofile=256:256"];
+        let checked = through(&words, &variables);
+        let mut found = checked.findings().iter();
+        let found = found.find(|found| found["subject"] == "MAX_CONNECTIONS");
+        let remedy = found.expect("it is said")["remedy"].as_str();
+        let mut command = Command::new(words[0]);
+        let guard = Guard::spawn(
+            command
+                .arg(words[1])
+                .arg(BINARY)
+                .env_clear()
+                .env("SHARED_SECRET", SECRET)
+                .env("LISTEN", "127.0.0.1:0")
+                .envs(variables.iter().copied()),
+        );
+        let said = guard.wait_for_log(|line| line.starts_with("max_connections_lowered "));
+        let remedy = remedy.expect("a text");
+        assert!(
+            said.contains(&format!("remedy=\"{remedy}\"")),
+            "{said}: {remedy}"
+        );
     }
 }
 

@@ -213,6 +213,12 @@ fn an_origin_that_needs_no_secret_is_named() {
         assert_eq!(notes(&checked), [""; 0]);
         assert_eq!(checked.report["warnings"], 1, "{:#?}", checked.findings());
     }
+    // Of several the one at fault is named.
+    let guarded = plain(SECRET, &[]);
+    let (url, _listener) = application(None, "200 OK");
+    let checked = check(&format!("http://{},{url}", guarded.address), &[], &[]);
+    let remedy = format!("origin-guard probe {url}/that/path");
+    checked.assert_finds(Warning, "ORIGIN", "it is open", &remedy);
     // From elsewhere everybody is everybody. A machine without a network has no such address.
     if let Some(address) = own_address() {
         let listen = format!("{address}:0");
@@ -227,6 +233,64 @@ fn an_origin_that_needs_no_secret_is_named() {
         let what = "it is open to everybody (GET /protected answers 200";
         checked.assert_finds(Warning, "ORIGIN", what, "X-Shared-Secret");
     }
+}
+
+#[test]
+fn an_origin_that_lets_nobody_in_from_here_is_named() {
+    let origin = plain(SECRET, &[("ALLOW_FROM", "192.0.2.1")]);
+    let checked = check(&format!("http://{}", origin.address), &[], &[]);
+    checked.assert_finds(
+        Warning,
+        "ORIGIN",
+        "answers 403 with this secret and without it",
+        "ALLOW_FROM there",
+    );
+}
+
+#[test]
+fn who_sends_clients_to_https_is_not_sent_the_secret() {
+    let authority = Authority::new("check-origins-redirect");
+    let issued = authority.issue(Key::EcdsaPkcs8, &["localhost"]);
+    let [certificate, key] = issued.variables();
+    let listen = ("LISTEN", "tls:127.0.0.1:0,redirect:127.0.0.1:0");
+    let guard = plain(SECRET, &[listen, certificate, key]);
+    let port = guard.second_address().port();
+    for (host, what) in [
+        (
+            "localhost",
+            "sends every request to https (HEAD / answers 308)",
+        ),
+        ("127.0.0.1", "does not serve this name in plain HTTP"),
+    ] {
+        let checked = check(&format!("http://{host}:{port}"), &[], &[]);
+        checked.assert_finds(Fault, "ORIGIN", what, "ORIGIN=https://");
+        checked.assert_finds(Fault, "ORIGIN", "was not sent the secret", "https://");
+    }
+    let leaked = guard
+        .log()
+        .into_iter()
+        .filter(|line| line.contains("leaked"));
+    assert_eq!(leaked.count(), 0);
+}
+
+#[test]
+fn an_origin_that_is_this_guard_s_own_listener_is_in_order_before_the_start() {
+    let held = HeldPort::new();
+    let address = held.address.to_string();
+    let checked = check(&held.url(), &[("LISTEN", &address)], &["--strict"]);
+    let is_said = |finding: &Value| {
+        finding["what"]
+            .as_str()
+            .is_some_and(|what| what.contains("is this guard's own LISTEN"))
+    };
+    let complaints = checked.complaints();
+    assert!(
+        complaints
+            .iter()
+            .all(|finding| finding["subject"] == "LISTEN"),
+        "{complaints:#?}"
+    );
+    assert!(checked.findings().iter().any(is_said), "{checked:#?}");
 }
 
 #[test]

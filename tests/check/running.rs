@@ -6,7 +6,7 @@ use std::process::Command;
 
 use crate::checked::{Checked, Level::*};
 use crate::mistakes::sound;
-use crate::support::folder::Folder;
+use crate::support::folder::{Folder, copy_program};
 use crate::support::{Guard, SECRET, command, installed, skip};
 
 /// A guard with two addresses of TCP and one of a Unix socket, and its variables.
@@ -30,13 +30,30 @@ fn running(folder: &Folder) -> (Guard, [(&'static str, String); 3]) {
 fn what_a_running_guard_holds_is_one_warning() {
     let folder = Folder::new("check-running");
     let (guard, variables) = running(&folder);
-    let checked = Checked::run(command().envs(variables.clone()), &[]);
+    // At its ADMIN_LISTEN it says that it is this one.
+    let checked = Checked::run(command().envs(variables.clone()), &["--strict"]);
+    checked.assert_is_ok();
     let held = format!(
-        "{} and {} and unix:{}/admin.sock are held by a running origin-guard (process {}): in \
-         order if that is this one",
+        "{} and {} and unix:{}/admin.sock are this guard's own, which runs (process {})",
         guard.address,
         guard.second_address(),
         folder.path.display(),
+        guard.pid()
+    );
+    let is_said = |finding: &serde_json::Value| {
+        let what = finding["what"].as_str();
+        what.is_some_and(|what| what.contains(&held))
+    };
+    assert!(checked.findings().iter().any(is_said), "{checked:#?}");
+    let variables = variables.map(|(name, value)| match name {
+        "ADMIN_LISTEN" => (name, String::new()),
+        _ => (name, value),
+    });
+    let checked = Checked::run(command().envs(variables.clone()), &[]);
+    let held = format!(
+        "{} and {} are held by a running origin-guard (process {}): in order if that is this one",
+        guard.address,
+        guard.second_address(),
         guard.pid()
     );
     checked.assert_finds(Warning, "LISTEN", &held, "origin-guard check --local");
@@ -80,7 +97,11 @@ fn who_is_not_root_recognises_a_guard_of_its_own() {
         ("LISTEN", guard.address.to_string()),
         ("ADMIN_LISTEN", socket.clone()),
     ];
-    let checked = Checked::run(as_nobody().envs(variables.clone()), &[]);
+    // With its ADMIN_LISTEN it is known to be this one.
+    let checked = Checked::run(as_nobody().envs(variables.clone()), &["--strict"]);
+    checked.assert_is_ok();
+    let both = format!("{},{socket}", guard.address);
+    let checked = Checked::run(as_nobody().env("LISTEN", both), &[]);
     let held = format!("held by a running origin-guard (process {})", guard.pid());
     checked.assert_finds(Warning, "LISTEN", &held, "--local");
     assert_eq!(checked.complaints().len(), 1, "{:#?}", checked.findings());
@@ -92,6 +113,27 @@ fn who_is_not_root_recognises_a_guard_of_its_own() {
         ("ADMIN_LISTEN", socket),
     ] {
         checked.assert_finds(Fault, variable, &address, "stop what listens there");
+    }
+}
+
+#[test]
+fn a_guard_in_a_file_of_another_name_is_recognised() {
+    let folder = Folder::new("check-running-named");
+    let program = folder.path.join("origin-guard-0.1.0");
+    copy_program(env!("CARGO_BIN_EXE_origin-guard"), &program);
+    let link = folder.path.join("og");
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_origin-guard"), &link).expect("made");
+    for program in [program, link] {
+        let guard = Guard::spawn(
+            Command::new(program)
+                .env_clear()
+                .env("SHARED_SECRET", SECRET)
+                .env("LISTEN", "127.0.0.1:0"),
+        );
+        let listen = guard.address.to_string();
+        let checked = Checked::run(sound().env("LISTEN", listen), &[]);
+        let held = format!("held by a running origin-guard (process {})", guard.pid());
+        checked.assert_finds(Warning, "LISTEN", &held, "--local");
     }
 }
 

@@ -106,6 +106,27 @@ impl PairError {
         }
     }
 
+    /// Whether it is the file of the key that is at fault, which may be the certificate's
+    /// too; `key` is where that is.
+    #[must_use]
+    pub fn is_of_key(&self, certificate: &Path, key: &Path) -> bool {
+        match self {
+            Self::HoldsCertificate(_)
+            | Self::NoKey(_)
+            | Self::Encrypted(_)
+            | Self::Mismatch(..)
+            | Self::Rejected(..) => self.path() == key,
+            Self::HoldsKey(_)
+            | Self::NoCertificate(_)
+            | Self::Malformed(..)
+            | Self::Expired(..) => false,
+            // The certificate is read first.
+            Self::Unreadable(_) | Self::Broken(..) | Self::NotPem(..) => {
+                self.path() == key && certificate != key
+            }
+        }
+    }
+
     /// The file that is at fault.
     #[must_use]
     pub fn path(&self) -> &Path {
@@ -248,11 +269,7 @@ impl Pair {
             .map_err(|error| PairError::NotPem(certificate.to_owned(), error))?;
         let Some(own) = chain.first() else {
             let path = certificate.to_owned();
-            return Err(if holds(&text, KEY) {
-                PairError::HoldsKey(path)
-            } else {
-                PairError::NoCertificate(path)
-            });
+            return Err(no_certificate(path, &text));
         };
         let malformed = |error| PairError::Malformed(certificate.to_owned(), error);
         let facts = Facts::of(own).map_err(malformed)?;
@@ -284,6 +301,15 @@ impl Pair {
             None => pattern == name,
         };
         self.facts.names.iter().any(matches)
+    }
+}
+
+/// There is none in the `text` of the file.
+pub(super) fn no_certificate(path: PathBuf, text: &[u8]) -> PairError {
+    if holds(text, KEY) {
+        PairError::HoldsKey(path)
+    } else {
+        PairError::NoCertificate(path)
     }
 }
 

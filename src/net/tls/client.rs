@@ -12,7 +12,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 
 use super::TlsSession;
-use super::certificates::{Facts, PairError, read_file, read_key};
+use super::certificates::{Facts, PairError, no_certificate, read_file, read_key};
 use super::server::PairFiles;
 use crate::private_file::{self, OpenError};
 use crate::shown_path::ShownPath;
@@ -44,7 +44,9 @@ pub enum TlsClientError {
     SystemFile(OpenError),
     /// The file of roots holds none.
     NoRootsIn(PathBuf),
-    /// A file cannot be used.
+    /// The file of roots cannot be read, or is not PEM.
+    Roots(PairError),
+    /// A file of the certificate that servers are shown cannot be used.
     File(PairError),
     /// What rustls says of it.
     Rustls(rustls::Error),
@@ -56,7 +58,7 @@ impl TlsClientError {
     pub fn path(&self) -> Option<&Path> {
         match self {
             Self::NoRootsIn(path) => Some(path),
-            Self::File(error) => Some(error.path()),
+            Self::Roots(error) | Self::File(error) => Some(error.path()),
             Self::NoRoots(_) | Self::SystemFile(_) | Self::Rustls(_) => None,
         }
     }
@@ -76,7 +78,7 @@ impl fmt::Display for TlsClientError {
                 ShownPath(path)
             ),
             Self::SystemFile(error) => write!(to, "SSL_CERT_FILE: {error}"),
-            Self::File(error) => error.fmt(to),
+            Self::Roots(error) | Self::File(error) => error.fmt(to),
             Self::Rustls(error) => write!(
                 to,
                 "{error}; look at ORIGIN_CA, ORIGIN_CLIENT_CERT and ORIGIN_CLIENT_KEY"
@@ -89,7 +91,7 @@ impl std::error::Error for TlsClientError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::SystemFile(error) => Some(error),
-            Self::File(error) => Some(error),
+            Self::Roots(error) | Self::File(error) => Some(error),
             Self::Rustls(error) => Some(error),
             Self::NoRoots(_) | Self::NoRootsIn(_) => None,
         }
@@ -185,25 +187,24 @@ fn read_own(
     files: &PairFiles,
 ) -> Result<(Chain, PrivateKeyDer<'static>, OwnCertificate), PairError> {
     let path = || files.certificate.clone();
-    let chain = certificates(&files.certificate)?;
-    let first = chain
-        .first()
-        .ok_or_else(|| PairError::NoCertificate(path()))?;
+    let text = read_file(&files.certificate)?;
+    let chain = certificates(&files.certificate, &text)?;
+    let first = chain.first().ok_or_else(|| no_certificate(path(), &text))?;
     let facts = Facts::of(first).map_err(|error| PairError::Malformed(path(), error))?;
     let (key, warning) = read_key(&files.key)?;
     Ok((chain, key, OwnCertificate { facts, warning }))
 }
 
-fn certificates(path: &Path) -> Result<Chain, PairError> {
-    let text = read_file(path)?;
-    CertificateDer::pem_slice_iter(&text)
+fn certificates(path: &Path, text: &[u8]) -> Result<Chain, PairError> {
+    CertificateDer::pem_slice_iter(text)
         .collect::<Result<_, _>>()
         .map_err(|error| PairError::NotPem(path.to_owned(), error))
 }
 
 fn roots_in(path: &Path) -> Result<RootCertStore, TlsClientError> {
     let mut roots = RootCertStore::empty();
-    for certificate in certificates(path).map_err(TlsClientError::File)? {
+    let text = read_file(path).map_err(TlsClientError::Roots)?;
+    for certificate in certificates(path, &text).map_err(TlsClientError::Roots)? {
         roots.add(certificate).map_err(TlsClientError::Rustls)?;
     }
     if roots.is_empty() {

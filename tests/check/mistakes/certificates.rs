@@ -143,7 +143,7 @@ fn certificates() {
             "",
             Fault,
             "TLS_KEY",
-            "names 1 files",
+            "TLS_CERT names one file and TLS_KEY no file",
             "name the key",
         ),
         pair(
@@ -154,6 +154,15 @@ fn certificates() {
             "by everyone",
             "chmod 600",
         ),
+        pair(
+            &key,
+            &key,
+            Fault,
+            "TLS_CERT",
+            "a key and no cert",
+            "swapped",
+        ),
+        pair(&chain, &chain, Fault, "TLS_KEY", "no key", "swapped"),
         of(&expired, Fault, "TLS_CERT", "ended at", "renew it"),
         of(&soon, Warning, "TLS_CERT", "ends at", "renew it"),
         mistake(

@@ -7,6 +7,7 @@ use super::{assert_all_are_named, mistake};
 use crate::authority::{Authority, Key};
 use crate::checked::Level::*;
 use crate::support::folder::Folder;
+use crate::support::port::HeldPort;
 use crate::support::{Guard, SECRET};
 
 #[test]
@@ -38,6 +39,9 @@ fn gateways() {
     let ended = expired.certificate.to_str().expect("UTF-8").to_owned();
     let own_key = ("ORIGIN_CLIENT_KEY", expired.key.to_str().expect("UTF-8"));
     let (origin, trusted) = (("ORIGIN", &*named), ("ORIGIN_CA", &*ca));
+    let file_key = issued.key.to_str().expect("UTF-8").to_owned();
+    let file = ("ORIGIN_CLIENT_KEY", &*file_key);
+    let held = HeldPort::new();
     let plain = Guard::start();
     let plain = format!("https://{}", plain.address);
     let mistakes = [
@@ -75,6 +79,41 @@ fn gateways() {
             "API_KEY_HEADER",
             "the secret's header too",
             "one each",
+        ),
+        gateway(
+            &[origin, trusted, ("ORIGIN_CLIENT_CERT", &file_key), file],
+            Fault,
+            "ORIGIN_CLIENT_CERT",
+            "a key and no certificate",
+            "swapped",
+        ),
+        gateway(
+            &[("ORIGIN", "http://127.0.0.1:1"), trusted],
+            Warning,
+            "ORIGIN_CA",
+            "does nothing without TLS",
+            "write https://",
+        ),
+        gateway(
+            &[
+                ("GATEWAY_LISTEN", &held.address.to_string()),
+                ("ORIGIN", &held.url()),
+            ],
+            Fault,
+            "ORIGIN",
+            "is the guard itself, which listens on",
+            "write where the origin listens",
+        ),
+        gateway(
+            &[
+                ("LISTEN", "none"),
+                ("ORIGIN", "http://127.0.0.1:1"),
+                ("BACKEND", "http://127.0.0.1:1"),
+            ],
+            Warning,
+            "BACKEND",
+            "does nothing with LISTEN=none",
+            "write an address",
         ),
         gateway(
             &[("RATE_LIMIT", "fast")],

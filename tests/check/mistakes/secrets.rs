@@ -66,8 +66,8 @@ fn secrets() {
             &[("SHARED_SECRET", "correct-horse-battery\r")],
             Fault,
             "SHARED_SECRET",
-            "byte 22",
-            "a line break at the end",
+            "byte 22 is a line break",
+            "one at the end of a file",
         ),
         mistake(
             &[("SHARED_SECRET", " correct-horse-battery")],
