@@ -41,7 +41,7 @@ pub fn overview(
     Arc::new(Overview {
         started: Instant::now(),
         secrets: Arc::clone(secrets),
-        source: config.source.to_string(),
+        source: config.source.absolute().to_string(),
         checks_secret: !(config.listen.is_empty() && inherited.origin.is_empty()),
         sends_secret: config.gateway.is_some(),
         lacks_keys: config

@@ -313,18 +313,30 @@ fn a_gateway_that_rotates_first_is_told_so_and_how_to_mend_it() {
         halves.origin.address
     );
     assert!(said.out.contains(&refused), "{said:?}");
+    let health = || {
+        let health = command().args(["health", "--admin", admin]).output();
+        let said: Said = health.expect("runs").into();
+        said.out
+    };
+    assert!(health().contains("refuses the secret"), "{}", health());
     // The previous one is the one that is good, so it does not go.
     let said = secret(&["finish", of_gateway, "--admin", admin, "--quiet-for", "0s"]);
     assert_eq!(said.status, Some(1), "{said:?}");
     for part in [&*refused, "put the gateway's secret into the origin's file"] {
         assert!(said.err.contains(part), "{part}: {said:?}");
     }
+    // Waiting does not mend it.
+    assert!(!said.err.contains("try again later"), "{said:?}");
     let held = fs::read_to_string(&halves.of_gateway).expect("readable");
     assert!(held.contains(OLD));
     let new = first_line(&halves.of_gateway);
     let said = secret_with(&new, &["rotate", of_origin, "--stdin"]);
     assert_eq!(said.status, Some(0), "{said:?}");
     until_answered(200);
+    // All places say that it is over, though it was a moment ago.
+    assert!(!health().contains("refuses the secret"), "{}", health());
+    let said = secret(&["status", of_gateway, "--admin", admin]);
+    assert!(!said.out.contains("refused"), "{said:?}");
 }
 
 #[test]
@@ -498,7 +510,12 @@ fn what_is_wrong_is_named_with_its_remedy_and_nothing_changes() {
             1,
             "one line",
         ),
-        (OLD, &["rotate", file, "--stdin"], 78, "repeats the secret"),
+        (
+            " a-secret-0123456789",
+            &["rotate", file, "--stdin", "--force"],
+            1,
+            "standard input: it begins or ends with a space",
+        ),
         (
             "",
             &["rotate", file, "--admin", "127.0.0.1:1"],
@@ -534,6 +551,125 @@ fn what_is_wrong_is_named_with_its_remedy_and_nothing_changes() {
         assert_eq!(said.out, "", "{arguments:?}");
     }
     assert_eq!(fs::read_to_string(file).expect("there"), format!("{OLD}\n"));
+    let left: Vec<_> = fs::read_dir(&folder.path).expect("there").collect();
+    assert_eq!(left.len(), 3, "no lock is left behind: {left:?}");
+}
+
+#[test]
+fn a_secret_that_is_there_already_is_not_added_again() {
+    let folder = Folder::new("secret-there");
+    let before = format!("# mine\n{OLD}\n");
+    let file = folder.write("secrets", &before);
+    let rotate = |input: &str, force: &[&str]| {
+        secret_with(
+            input,
+            &[&["rotate", text(&file), "--stdin"], force].concat(),
+        )
+    };
+    let said = rotate(OLD, &[]);
+    assert_eq!(said.status, Some(0), "{said:?}");
+    assert!(said.err.contains("there is nothing to do"), "{said:?}");
+    assert_eq!(fs::read_to_string(&file).expect("there"), before);
+    // Also in the middle of a rotation, of which it is the second time.
+    let new = "the-new-secret-0123456789-abcdefghij";
+    for _ in 0..2 {
+        let said = rotate(new, &[]);
+        assert_eq!(said.status, Some(0), "{said:?}");
+    }
+    let held = format!("# mine\n{new}\n{OLD}\n");
+    assert_eq!(fs::read_to_string(&file).expect("there"), held);
+    for force in [&[][..], &["--force"]] {
+        let said = rotate(OLD, force);
+        assert_eq!(said.status, Some(1), "{said:?}");
+        let named = format!(
+            "standard input: {} holds this secret already as a previous one, on line 3; to make",
+            text(&file)
+        );
+        assert!(said.err.contains(&named), "{said:?}");
+    }
+    assert_eq!(fs::read_to_string(&file).expect("there"), held);
+}
+
+#[test]
+fn a_secret_of_the_environment_is_told_how_to_move() {
+    for action in ["rotate", "status", "finish"] {
+        let output = command()
+            .args(["secret", action])
+            .env("SHARED_SECRET", OLD)
+            .output();
+        let said: Said = output.expect("runs").into();
+        assert_eq!(said.status, Some(64), "{said:?}");
+        for part in [
+            "the secret is in SHARED_SECRET",
+            "> /etc/origin-guard/shared-secret",
+            "SHARED_SECRET_PREVIOUS",
+        ] {
+            assert!(said.err.contains(part), "{part}: {said:?}");
+        }
+        assert!(!said.err.contains(OLD), "{said:?}");
+    }
+}
+
+#[test]
+fn another_file_with_the_same_relative_name_is_another_file() {
+    let folder = Folder::new("secret-relative");
+    folder.write("secret", OLD);
+    let fake = folder.path.join("fake");
+    fs::create_dir(&fake).expect("made");
+    fs::write(fake.join("secret"), "a-secret-of-others-0123456789").expect("written");
+    fs::set_permissions(fake.join("secret"), fs::Permissions::from_mode(0o600)).expect("set");
+    let mut guard = command();
+    guard
+        .current_dir(&folder.path)
+        .env("SHARED_SECRET_FILE", "secret")
+        .env("ADMIN_LISTEN", "127.0.0.1:0");
+    let guard = Guard::spawn(&mut guard);
+    let admin = guard.second_address().to_string();
+    let status = |folder: &Path| -> Said {
+        let mut status = command();
+        status
+            .current_dir(folder)
+            .args(["secret", "status", "secret", "--admin", &admin]);
+        status.output().expect("runs").into()
+    };
+    let said = status(&fake);
+    assert_eq!(said.status, Some(1), "{said:?}");
+    let named = format!("reads another file ({})", text(&folder.path.join("secret")));
+    assert!(said.err.contains(&named), "{said:?}");
+    let said = status(&folder.path);
+    assert_eq!(said.status, Some(0), "{said:?}");
+}
+
+#[test]
+fn who_may_not_change_a_file_is_told_who_may() {
+    if !rustix::process::geteuid().is_root() || !installed("setpriv", "apt install util-linux") {
+        skip("only root can run this as another user");
+        return;
+    }
+    let folder = Folder::new("secret-denied");
+    let file = folder.write("secrets", OLD);
+    chown(&file, Some(NOBODY), Some(NOBODY)).expect("root");
+    fs::set_permissions(&folder.path, fs::Permissions::from_mode(0o755)).expect("set");
+    let keys = folder.path.join("keys.json");
+    for arguments in [
+        &["secret", "rotate", text(&file)][..],
+        &["keys", "add", "acme", "--file", text(&keys)],
+    ] {
+        let nobody = NOBODY.to_string();
+        let mut denied = Command::new("setpriv");
+        denied
+            .args(["--reuid", &nobody, "--regid", &nobody, "--clear-groups"])
+            .arg(env!("CARGO_BIN_EXE_origin-guard"))
+            .args(arguments);
+        let said: Said = denied.output().expect("runs").into();
+        assert_eq!(said.status, Some(1), "{said:?}");
+        let named = format!(
+            "Permission denied (os error 13) to user {NOBODY}: {} has mode 0755, user 0, group 0; \
+             run the same command as root: sudo origin-guard",
+            text(&folder.path)
+        );
+        assert!(said.err.contains(&named), "{arguments:?}: {said:?}");
+    }
 }
 
 #[test]

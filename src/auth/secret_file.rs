@@ -11,6 +11,7 @@ use std::os::unix::fs::MetadataExt as _;
 use zeroize::Zeroizing;
 
 use super::secret_source::{CREDENTIAL, Error, Loaded, read_text, secret_lines};
+use super::secrets::Digest;
 use crate::private_file::replace::{Locked, ReplaceError};
 use crate::private_file::{self, OpenError, PrivateFile};
 use crate::shell;
@@ -101,7 +102,25 @@ pub fn file_of(path: PathBuf) -> PathBuf {
     }
 }
 
+/// Whether a file needs the change that is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// It is to be changed.
+    Change,
+    /// It is already as it should be.
+    Nothing,
+}
+
 impl SecretFile {
+    /// Which of its secrets `secret` is, and on which line: 0 is the current one.
+    #[must_use]
+    pub fn place_of(&self, secret: &[u8]) -> Option<(usize, usize)> {
+        let wanted = Digest::of(secret);
+        let mut lines = secret_lines(&self.text).enumerate();
+        let found = lines.find(|(_, line)| Digest::of(line.secret).equals(&wanted));
+        found.map(|(place, line)| (place, line.number))
+    }
+
     /// Where it is.
     #[must_use]
     pub fn path(&self) -> &Path {
@@ -164,7 +183,7 @@ impl SecretFile {
 }
 
 /// Puts `fresh` before the secrets of the file at `path`, where `may` lets it, which is
-/// asked under the lock.
+/// asked under the lock. Where `may` says that there is no need, the file is as it was.
 ///
 /// # Errors
 ///
@@ -172,8 +191,8 @@ impl SecretFile {
 pub fn put_first<E: From<SecretFileError>>(
     path: &Path,
     fresh: &[u8],
-    may: impl FnOnce(&SecretFile) -> Result<(), E>,
-) -> Result<(), E> {
+    may: impl FnOnce(&SecretFile) -> Result<Need, E>,
+) -> Result<Need, E> {
     change(path, may, |file| file.with_first(fresh))
 }
 
@@ -186,20 +205,24 @@ pub fn remove_previous<E: From<SecretFileError>>(
     path: &Path,
     may: impl FnOnce(&SecretFile) -> Result<(), E>,
 ) -> Result<(), E> {
-    change(path, may, SecretFile::without_previous)
+    let may = |file: &SecretFile| may(file).map(|()| Need::Change);
+    change(path, may, SecretFile::without_previous).map(drop)
 }
 
 fn change<E: From<SecretFileError>>(
     path: &Path,
-    may: impl FnOnce(&SecretFile) -> Result<(), E>,
+    may: impl FnOnce(&SecretFile) -> Result<Need, E>,
     make: impl FnOnce(&SecretFile) -> Zeroizing<Vec<u8>>,
-) -> Result<(), E> {
+) -> Result<Need, E> {
     let locked = Locked::wait(path).map_err(SecretFileError::Replace)?;
     let file = SecretFile::read(locked.path())?;
-    may(&file)?;
+    if may(&file)? == Need::Nothing {
+        return Ok(Need::Nothing);
+    }
     let text = make(&file);
     check(&file.path, &text)?;
-    Ok(write(&locked, &file.file, &text)?)
+    write(&locked, &file.file, &text)?;
+    Ok(Need::Change)
 }
 
 /// `old` is the file that was read, whose permissions the new one takes over.
@@ -279,7 +302,7 @@ mod tests {
         }
         put_first(&path, b"fresh-secret-0123456789abcdef", |_| {
             fs::rename(&other, &path).expect("swapped");
-            Ok::<_, SecretFileError>(())
+            Ok::<_, SecretFileError>(Need::Change)
         })
         .expect("replaced");
         let mode = fs::metadata(&path).expect("there").permissions().mode() & 0o777;

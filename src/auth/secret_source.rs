@@ -219,6 +219,17 @@ impl Source {
         }
     }
 
+    /// The same, with the path from / on: whoever asks a guard for it may be in another folder.
+    #[must_use]
+    pub fn absolute(&self) -> Self {
+        let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        match self {
+            Self::Unset | Self::Environment => self.clone(),
+            Self::File(path) => Self::File(absolute(path)),
+            Self::Credential(path) => Self::Credential(absolute(path)),
+        }
+    }
+
     /// The file that the secrets are read from, if they are in one.
     #[must_use]
     pub fn path(&self) -> Option<&Path> {
@@ -306,13 +317,7 @@ impl Loaded {
 
     /// `lines` are the lines of the secrets that were taken before.
     fn take_line(&mut self, line: &[u8], lines: &[usize], place: &str) -> Result<(), Fault> {
-        if line.starts_with(BYTE_ORDER_MARK) {
-            return Err(Fault::ByteOrderMark);
-        }
-        let text = presentable(line)?;
-        if let Some(form) = secret_forms::form(text) {
-            return Err(Fault::Form(form));
-        }
+        let text = fit(line)?;
         let digest = Digest::of(line);
         if let Some(at) = self.digests.iter().position(|taken| taken.equals(&digest)) {
             return Err(Fault::Repeats(lines[at]));
@@ -360,6 +365,22 @@ impl Loaded {
         }
         self.digests.push(digest);
         Ok(())
+    }
+}
+
+/// `line` as text, if it can be a secret of a file.
+///
+/// # Errors
+///
+/// What is wrong with it.
+pub fn fit(line: &[u8]) -> Result<&str, Fault> {
+    if line.starts_with(BYTE_ORDER_MARK) {
+        return Err(Fault::ByteOrderMark);
+    }
+    let text = presentable(line)?;
+    match secret_forms::form(text) {
+        Some(form) => Err(Fault::Form(form)),
+        None => Ok(text),
     }
 }
 

@@ -181,6 +181,49 @@ impl Denied {
     }
 }
 
+/// Why this process may not change a file. Displays as what follows the system's word, with
+/// what to do.
+#[derive(Debug)]
+pub struct Unchangeable(Option<(PathBuf, Access)>);
+
+impl Unchangeable {
+    /// Looks at the folders of the file at `path`, which is replaced as a whole, and at
+    /// itself.
+    pub(super) fn look(path: &Path) -> Self {
+        let may = |folder: &Path, wanted| rustix::fs::access(folder, wanted).is_ok();
+        let folder = path.parent().filter(|one| !one.as_os_str().is_empty());
+        let folder = folder.unwrap_or(Path::new("."));
+        let closed = folder
+            .ancestors()
+            .filter(|folder| !folder.as_os_str().is_empty() && !may(folder, Wanted::EXEC_OK));
+        let at = match closed.last() {
+            Some(closed) => closed,
+            None if !may(folder, Wanted::WRITE_OK) => folder,
+            None => path,
+        };
+        let found = fs::metadata(at).ok();
+        Self(found.map(|found| (at.to_owned(), Access::of(&found))))
+    }
+}
+
+impl fmt::Display for Unchangeable {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let own = geteuid().as_raw();
+        let Some((at, access)) = &self.0 else {
+            return Ok(());
+        };
+        write!(to, " to user {own}: {} has {access}", ShownPath(at))?;
+        match access.user {
+            user if user == own => write!(to, "; run: chmod u+rwX {}", word(at)),
+            ROOT => to.write_str("; run the same command as root: sudo origin-guard ..."),
+            user => write!(
+                to,
+                "; run the same command as user {user}: sudo -u '#{user}' origin-guard ..."
+            ),
+        }
+    }
+}
+
 impl fmt::Display for Denied {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         let own = geteuid().as_raw();

@@ -1,5 +1,6 @@
 //! A file that is changed: locked for one process, and replaced as a whole.
 
+use std::cell::Cell;
 use std::fmt;
 use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
 use std::io::{self, BufWriter, ErrorKind};
@@ -10,6 +11,7 @@ use std::time::{Duration, Instant};
 use data_encoding::HEXLOWER;
 use rustix::fs::OFlags;
 
+use super::access::Unchangeable;
 use super::permissions;
 use crate::shown_path::ShownPath;
 
@@ -40,13 +42,21 @@ pub enum ReplaceError {
     HardLinks(PathBuf, u64),
     /// The new file cannot get the permissions of the old one.
     Permissions(PathBuf, io::Error),
+    /// The system says that this is not for this user.
+    NotPermitted(PathBuf, &'static str, io::Error, Unchangeable),
     /// The system denied something with the file at this path.
     System(PathBuf, &'static str, io::Error),
 }
 
 impl ReplaceError {
     fn system(path: &Path, doing: &'static str) -> impl FnOnce(io::Error) -> Self {
-        move |error| Self::System(path.to_owned(), doing, error)
+        move |error| {
+            if error.kind() == ErrorKind::PermissionDenied {
+                let why = Unchangeable::look(path);
+                return Self::NotPermitted(path.to_owned(), doing, error, why);
+            }
+            Self::System(path.to_owned(), doing, error)
+        }
     }
 
     /// The exit status of a command, after sysexits(3).
@@ -55,7 +65,7 @@ impl ReplaceError {
         match self {
             Self::NoFile(_) | Self::NotUtf8(_) => 64,
             Self::HardLinks(..) | Self::NotRegular(..) => 78,
-            Self::Busy(_) | Self::Permissions(..) | Self::System(..) => 1,
+            Self::Busy(_) | Self::Permissions(..) | Self::NotPermitted(..) | Self::System(..) => 1,
         }
     }
 }
@@ -91,6 +101,9 @@ impl fmt::Display for ReplaceError {
                  and access control list: {error}; run this as the owner or as root",
                 ShownPath(path)
             ),
+            Self::NotPermitted(path, doing, error, why) => {
+                write!(to, "{} cannot be {doing}: {error}{why}", ShownPath(path))
+            }
             Self::System(path, doing, error) => {
                 write!(to, "{} cannot be {doing}: {error}", ShownPath(path))
             }
@@ -101,7 +114,9 @@ impl fmt::Display for ReplaceError {
 impl std::error::Error for ReplaceError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Permissions(_, error) | Self::System(_, _, error) => Some(error),
+            Self::Permissions(_, error)
+            | Self::NotPermitted(_, _, error, _)
+            | Self::System(_, _, error) => Some(error),
             _ => None,
         }
     }
@@ -114,14 +129,14 @@ pub struct Locked {
     folder: PathBuf,
     name: String,
     exists: bool,
-    _lock: File,
+    lock: Lock,
 }
 
 impl Locked {
     /// Waits for whoever else changes the file.
     ///
-    /// The lock is flock(2) on a file of its own beside the file. It stays there, because
-    /// the file is another one after each change. Temporary files that a crash left behind
+    /// The lock is flock(2) on a file of its own beside the file, because the file is another
+    /// one after each change. It stays there once something has been changed. Temporary files that a crash left behind
     /// are removed.
     ///
     /// # Errors
@@ -172,9 +187,7 @@ impl Locked {
             Err(error) => Err(ReplaceError::system(&path, "read")(error)),
         };
         let beside = folder.join(format!("{name}.lock"));
-        let lock = open_lock(&beside, metadata()?.as_ref())
-            .map_err(ReplaceError::system(&beside, "locked"))?;
-        wait_for(&lock, &beside, tell)?;
+        let lock = Lock::wait(&beside, metadata, tell)?;
         // This is asked again, because the process that held the lock may have made it.
         let metadata = metadata()?;
         if let Some(names) = metadata.as_ref().map(Metadata::nlink)
@@ -187,7 +200,7 @@ impl Locked {
             folder,
             name,
             exists: metadata.is_some(),
-            _lock: lock,
+            lock,
         };
         locked
             .remove_litter()
@@ -279,6 +292,7 @@ impl TempFile<'_> {
         self.to.get_ref().sync_all()?;
         fs::rename(&self.path, &self.of.path)?;
         self.is_in_place = true;
+        self.of.lock.stays.set(true);
         File::open(&self.of.folder)?.sync_all()
     }
 }
@@ -317,7 +331,60 @@ fn kind(metadata: &Metadata) -> Option<&'static str> {
     super::other_kind(metadata.file_type())
 }
 
-fn open_lock(beside: &Path, beside_what: Option<&Metadata>) -> io::Result<File> {
+/// The file that is locked.
+struct Lock {
+    file: File,
+    path: PathBuf,
+    /// Whether it stays: it was there before, or something has been changed.
+    stays: Cell<bool>,
+}
+
+impl Lock {
+    /// Waits for the lock at `path`; `other` is what is known of the file that it is for.
+    fn wait(
+        path: &Path,
+        other: impl Fn() -> Result<Option<Metadata>, ReplaceError>,
+        tell: impl FnOnce(&Path),
+    ) -> Result<Self, ReplaceError> {
+        let system = |error| ReplaceError::system(path, "locked")(error);
+        let mut tell = Some(tell);
+        loop {
+            let (file, is_new) = open_lock(path, other()?.as_ref()).map_err(system)?;
+            let lock = Self {
+                file,
+                path: path.to_owned(),
+                stays: Cell::new(true),
+            };
+            wait_for(&lock.file, path, &mut tell)?;
+            // Whoever held it may have removed it, and then it keeps nobody out.
+            if lock.is_in_place().map_err(system)? {
+                lock.stays.set(!is_new);
+                return Ok(lock);
+            }
+        }
+    }
+
+    fn is_in_place(&self) -> io::Result<bool> {
+        let identity = |metadata: &Metadata| (metadata.dev(), metadata.ino());
+        match fs::symlink_metadata(&self.path) {
+            Ok(found) => Ok(identity(&found) == identity(&self.file.metadata()?)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // It is held still, and whoever waits for it sees that it is gone.
+        if !self.stays.get() {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// The file of a lock, and whether it has just been made.
+fn open_lock(beside: &Path, beside_what: Option<&Metadata>) -> io::Result<(File, bool)> {
     let mut options = OpenOptions::new();
     // Opening a FIFO for writing waits for a reader, and a link may lead anywhere.
     let flags = OFlags::NONBLOCK | OFlags::NOFOLLOW;
@@ -325,7 +392,9 @@ fn open_lock(beside: &Path, beside_what: Option<&Metadata>) -> io::Result<File> 
         .write(true)
         .mode(0o600)
         .custom_flags(flags.bits().cast_signed());
-    let file = match options.clone().create_new(true).open(beside) {
+    let made = options.clone().create_new(true).open(beside);
+    let is_new = made.is_ok();
+    let file = match made {
         Ok(file) => {
             // Made by root, it must not shut out the owner of the other one.
             if let Some(other) = beside_what {
@@ -347,13 +416,16 @@ fn open_lock(beside: &Path, beside_what: Option<&Metadata>) -> io::Result<File> 
     if !file.metadata()?.is_file() {
         return Err(io::Error::other("it is not a regular file; remove it"));
     }
-    Ok(file)
+    Ok((file, is_new))
 }
 
 /// Waits for the lock on `file`, which is at `path`, and not for ever.
-fn wait_for(file: &File, path: &Path, tell: impl FnOnce(&Path)) -> Result<(), ReplaceError> {
+fn wait_for(
+    file: &File,
+    path: &Path,
+    tell: &mut Option<impl FnOnce(&Path)>,
+) -> Result<(), ReplaceError> {
     let since = Instant::now();
-    let mut tell = Some(tell);
     loop {
         match file.try_lock() {
             Ok(()) => return Ok(()),

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use super::counters::{ADDED, CLOSED, SECRET_REFUSED, broken};
+use super::counters::{ADDED, CLOSED, broken};
 use super::failure::Failure;
 use super::relay::Relay;
 use crate::log::{self as events, AccessEntry};
@@ -169,7 +169,7 @@ pub(super) fn backend_failed(
 /// answer goes to the client all the same.
 pub(super) fn secret_refused(relay: &Relay, backend: usize) {
     let name = relay.upstream.name(backend);
-    relay.counters.of(backend).failure(SECRET_REFUSED);
+    relay.counters.of(backend).secret_refused();
     events::secret_refused(
         name,
         format_args!(

@@ -2,9 +2,11 @@
 
 use std::fmt;
 use std::io;
+use std::path::PathBuf;
 
 use crate::auth::secret_file::SecretFileError;
 use crate::net::Address;
+use crate::shown_path::ShownPath;
 use crate::usage::UsageError;
 
 /// Why a command on a file of secrets failed. Displays as the message for the operator,
@@ -15,6 +17,8 @@ pub enum SecretError {
     Usage(UsageError),
     /// No file is named.
     NoFile,
+    /// No file is named, and the secret is in the environment.
+    InEnvironment,
     /// No guard is named.
     NoGuard,
     /// What should be a guard's address is none.
@@ -25,6 +29,8 @@ pub enum SecretError {
     Randomness(io::Error),
     /// Standard input holds no secret, or cannot be read.
     Input(String),
+    /// The secret of standard input is a previous one of this file, on this line.
+    IsPrevious(PathBuf, usize),
     /// The secret is in the file, and could not be printed.
     Print(io::Error),
     /// Standard output is a log.
@@ -53,10 +59,15 @@ impl SecretError {
     #[must_use]
     pub fn status(&self) -> u8 {
         match self {
-            Self::Usage(_) | Self::NoFile | Self::NoGuard | Self::Address(_) => 64,
+            Self::Usage(_)
+            | Self::NoFile
+            | Self::InEnvironment
+            | Self::NoGuard
+            | Self::Address(_) => 64,
             Self::File(error) => error.status(),
             Self::Randomness(_)
             | Self::Input(_)
+            | Self::IsPrevious(..)
             | Self::Print(_)
             | Self::PrintToLog
             | Self::UnderWay(_)
@@ -75,6 +86,16 @@ impl fmt::Display for SecretError {
                 "no file is named; write the file of secrets, or the folder that systemd takes \
                  the credential from, behind the command, or set SHARED_SECRET_FILE",
             ),
+            Self::InEnvironment => to.write_str(
+                "no file is named, and the secret is in SHARED_SECRET, where no command can change \
+                 it; either move it to a file:\n  \
+                 (umask 077; printf '%s\\n' \"$SHARED_SECRET\" > /etc/origin-guard/shared-secret)\n  \
+                 set SHARED_SECRET_FILE=/etc/origin-guard/shared-secret in place of SHARED_SECRET, \
+                 restart the guard, and run this again\n\
+                 or rotate by hand: put the new secret into SHARED_SECRET and the old one into \
+                 SHARED_SECRET_PREVIOUS at the origin and restart it, then give the gateway the new \
+                 one, and then take SHARED_SECRET_PREVIOUS away",
+            ),
             Self::NoGuard => to.write_str(
                 "no running guard is named; give --admin ADDRESS, the ADMIN_LISTEN of the guard \
                  (once for each guard), or set ADMIN_LISTEN",
@@ -83,6 +104,13 @@ impl fmt::Display for SecretError {
             Self::File(error) => error.fmt(to),
             Self::Randomness(error) => write!(to, "the system gives no random bytes: {error}"),
             Self::Input(what) => write!(to, "standard input: {what}"),
+            Self::IsPrevious(path, line) => write!(
+                to,
+                "standard input: {} holds this secret already as a previous one, on line {line}; to \
+                 make it the current one again, move that line above the other secrets in an \
+                 editor, else give another secret",
+                ShownPath(path)
+            ),
             Self::Print(error) => write!(
                 to,
                 "the new secret is in the file, and cannot be written to standard output: {error}"

@@ -107,7 +107,8 @@ fn against(status: &GuardStatus, file: &SecretFile, quiet: Duration) -> Vec<(Str
     let mut reasons: Vec<_> = refused
         .map(|refused| {
             let what = format!("is a gateway, and its origin {refused}; {BOTH_THE_SAME}");
-            (what, true)
+            // The operator has to do something: waiting does not make it good.
+            (what, false)
         })
         .collect();
     if !status.checks {

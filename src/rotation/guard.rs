@@ -25,7 +25,7 @@ pub(super) struct GuardStatus {
     pub(super) checks: bool,
     /// Whether a gateway there sends the current one.
     pub(super) sends: bool,
-    /// The origins that have refused it in the last minutes.
+    /// The origins that refuse it.
     refused_by: Vec<RefusedBy>,
     read_at: SystemTime,
     /// Where its secrets come from.
@@ -90,13 +90,14 @@ fn read(json: &Value, whose: Whose) -> Option<GuardStatus> {
     })
 }
 
-/// A guard that is older tells nothing of it.
+/// Those that are over are left out, and a guard that is older tells nothing of it.
 fn refused_by(json: &Value) -> Vec<RefusedBy> {
     let origin = |json: &Value| {
         let times = json["secret_refused_last_10_minutes"].as_u64()?;
         let last = seconds(&json["secret_refused_seconds_ago"])?;
         let origin = json["backend"].as_str()?;
-        (times > 0).then(|| RefusedBy {
+        let is_now = json["secret_refused_now"].as_bool().unwrap_or(true);
+        (times > 0 && is_now).then(|| RefusedBy {
             origin: printable(origin),
             times,
             last,
@@ -147,12 +148,9 @@ impl GuardStatus {
         self.sends && !self.checks
     }
 
-    /// The origins that have refused the secret since the guard has read its file.
+    /// The origins that refuse the secret.
     pub(super) fn refused_by(&self) -> impl Iterator<Item = &RefusedBy> {
-        let age = SystemTime::now().duration_since(self.read_at);
-        let age = age.unwrap_or_default();
-        let refused = self.refused_by.iter().filter(|_| self.sends);
-        refused.filter(move |refused| refused.last < age)
+        self.refused_by.iter().filter(|_| self.sends)
     }
 
     /// Whether it has its secrets from the file at `path`, as far as that shows: systemd's

@@ -27,6 +27,7 @@ use next_step::GuardName;
 /// The variables that are read here.
 const FILE: &str = "SHARED_SECRET_FILE";
 const ADMIN: &str = "ADMIN_LISTEN";
+const SECRET: &str = "SHARED_SECRET";
 
 /// What to do where an origin refuses the secret of a gateway.
 const BOTH_THE_SAME: &str = "put the gateway's secret into the origin's file, by `origin-guard secret \
@@ -43,7 +44,12 @@ pub fn run(
 ) -> Result<(), SecretError> {
     let named = || variable(FILE).filter(|path| !path.is_empty());
     let path = arguments.file.or_else(|| named().map(PathBuf::from));
-    let path = secret_file::file_of(path.ok_or(SecretError::NoFile)?);
+    let is_in_environment = variable(SECRET).is_some_and(|secret| !secret.is_empty());
+    let path = secret_file::file_of(path.ok_or(if is_in_environment {
+        SecretError::InEnvironment
+    } else {
+        SecretError::NoFile
+    })?);
     let guards = guards(arguments.admin, &variable);
     match arguments.action {
         Action::Rotate {

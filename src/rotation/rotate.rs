@@ -8,8 +8,8 @@ use zeroize::Zeroizing;
 use super::guard;
 use super::next_step::GuardName;
 use super::{SecretError, say};
-use crate::auth::secret_file::{self, SecretFile};
-use crate::auth::{keygen, secrets};
+use crate::auth::secret_file::{self, Need, SecretFile};
+use crate::auth::{keygen, secret_source, secrets};
 use crate::net::Address;
 use crate::systemd;
 
@@ -54,11 +54,16 @@ pub(super) fn rotate(
     }
     let fresh = if stdin { read()? } else { make()? };
     let fresh = fresh.trim_ascii_end();
-    secret_file::put_first(path, fresh, |file: &SecretFile| {
+    let need = secret_file::put_first(path, fresh, |file: &SecretFile| {
+        match file.place_of(fresh) {
+            Some((0, _)) => return Ok(Need::Nothing),
+            Some((_, line)) => return Err(SecretError::IsPrevious(path.to_owned(), line)),
+            None => {}
+        }
         if file.secrets > 1 && !force {
             return Err(SecretError::UnderWay(file.secrets));
         }
-        Ok(())
+        Ok(Need::Change)
     })?;
     if print {
         let mut stdout = io::stdout().lock();
@@ -77,6 +82,12 @@ pub(super) fn rotate(
             "{shown} is a link; the file is {}",
             target.display()
         ));
+    }
+    if need == Need::Nothing {
+        say(&format!(
+            "{shown}: it holds this secret already as the current one; there is nothing to do"
+        ));
+        return Ok(());
     }
     say(&format!(
         "{shown}: a new secret is first now; the one before it stays good"
@@ -145,5 +156,6 @@ fn read() -> Result<Zeroizing<Vec<u8>>, SecretError> {
             "it holds more than one line, or a comment; write the secret alone".to_owned(),
         ));
     }
+    secret_source::fit(line).map_err(|fault| SecretError::Input(fault.to_string()))?;
     Ok(text)
 }

@@ -106,6 +106,7 @@ fn backend(backend: &Backend) -> Value {
         "answers": answers.collect::<Vec<_>>(),
         "failures": backend.totals.failures,
         "secret_refused_last_10_minutes": backend.refused.map_or(0, |refused| refused.times),
+        "secret_refused_now": backend.refused.is_some_and(|refused| !refused.is_over),
         "secret_refused_seconds_ago": backend.refused.map(|refused| seconds(refused.last)),
     })
 }

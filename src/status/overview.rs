@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use super::history::{History, PERIOD};
-use super::refusals::Refusals;
+use super::refusals::{Refusals, Refused};
 use super::snapshot::{
     Backend, CertificateState, Connections, SecretsState, Snapshot, by_label, tally, verdicts,
 };
@@ -70,14 +70,20 @@ impl Overview {
     }
 
     fn backends(&self, totals: &Totals, now: Instant) -> Vec<Backend> {
+        let read = self.secrets.read_at().elapsed().unwrap_or_default();
         let relays = self.relays.iter();
         let all = relays.flat_map(|relay| (0..relay.upstream.len()).map(move |at| (relay, at)));
         let backend = |(place, (relay, at)): (usize, (&Arc<Relay>, usize))| {
             let totals = relay.counters.totals(at, totals);
+            let refused = self.refusals.look(place, totals.secret_refused, now);
+            let refused = refused.map(|refused| Refused {
+                is_over: !totals.refuses_secret || refused.last >= read,
+                ..refused
+            });
             Backend {
                 name: relay.upstream.name(at).to_owned(),
                 state: relay.upstream.state(at, now),
-                refused: self.refusals.look(place, totals.secret_refused, now),
+                refused,
                 totals,
             }
         };

@@ -232,7 +232,7 @@ fn backends(html: &mut Html, backends: &[Backend]) {
         html.markup("<tr><td>").text(&backend.name);
         match backend.state {
             // It answers, and lets nothing through.
-            BackendState::Works if backend.refused.is_some() => {}
+            BackendState::Works if backend.refused.is_some_and(|refused| !refused.is_over) => {}
             BackendState::Works => {
                 html.markup("<br><span class=\"good\">works</span>");
             }
@@ -258,9 +258,13 @@ fn backends(html: &mut Html, backends: &[Backend]) {
             }
         }
         if let Some(refused) = backend.refused {
-            html.markup("<br><span class=\"bad\">refuses the secret: ")
-                .text(words::refused(refused))
-                .markup("</span>");
+            html.markup(if refused.is_over {
+                "<br><span class=\"quiet\">refused the secret, and does so no more: "
+            } else {
+                "<br><span class=\"bad\">refuses the secret: "
+            })
+            .text(words::refused(refused))
+            .markup("</span>");
         }
         let answers = backend.totals.answers;
         number(

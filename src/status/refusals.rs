@@ -25,6 +25,9 @@ pub(super) struct Refused {
     pub(super) times: u64,
     /// How long ago the last one was seen.
     pub(super) last: Duration,
+    /// Whether it is over: the origin has let a request in since, or the secrets have been
+    /// read anew.
+    pub(super) is_over: bool,
 }
 
 impl Refusals {
@@ -56,6 +59,7 @@ impl Refusals {
         Some(Refused {
             times: seen.iter().map(|&(_, times)| times).sum(),
             last: age(last),
+            is_over: false,
         })
     }
 }

@@ -159,7 +159,7 @@ impl Snapshot {
                     ));
                 }
             }
-            if let Some(refused) = backend.refused {
+            if let Some(refused) = backend.refused.filter(|refused| !refused.is_over) {
                 let refused = words::refused(refused);
                 problems.push(format!(
                     "The origin {name} refuses the secret ({refused}). Give both the same one: \

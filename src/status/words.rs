@@ -90,7 +90,14 @@ mod tests {
             (1234, "1,234 times in the last 10 min, the last 5 s ago"),
         ] {
             let last = Duration::from_secs(5);
-            assert_eq!(refused(Refused { times, last }), text);
+            assert_eq!(
+                refused(Refused {
+                    times,
+                    last,
+                    is_over: false
+                }),
+                text
+            );
         }
     }
 }
