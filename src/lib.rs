@@ -29,6 +29,7 @@ pub mod probe;
 pub mod proxy;
 pub mod random;
 pub mod reload;
+mod rfc3339;
 pub mod rotation;
 pub mod server;
 mod shell;

@@ -62,6 +62,18 @@ fn each_command_has_a_help_of_its_own() {
         }
         assert!(help.lines().count() <= 16, "{group}: {help}");
     }
+    // Where a command looks for what is not named stands in its help.
+    for name in ["secret rotate", "secret status", "secret finish"] {
+        let help = run(&format!("{name} --help")).out;
+        assert!(
+            help.contains("folder with shared-secret; else $SHARED_SECRET_FILE"),
+            "{help}"
+        );
+    }
+    for name in ["secret status", "secret finish", "health"] {
+        let help = run(&format!("{name} --help")).out;
+        assert!(help.contains("else $ADMIN_LISTEN"), "{help}");
+    }
     // Help is asked for where the rest of the line is missing, too.
     let help = run("keys rotate --help").out;
     assert_eq!(run("keys rotate abc --help").out, help);

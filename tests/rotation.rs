@@ -546,4 +546,13 @@ fn an_address_of_a_guard_that_is_none_is_named_with_one_that_is() {
         assert!(!output.status.success() && said.contains(meant), "{said}");
         assert!(!said.contains("0.0.0.0"), "{said}");
     }
+    let folder = Folder::new("relative-admin");
+    let output = Command::new(env!("CARGO_BIN_EXE_origin-guard"))
+        .args(["health", "--admin", "unix:./admin.sock"])
+        .current_dir(&folder.path)
+        .output()
+        .expect("runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    let meant = format!("as in unix:{}/admin.sock", text(&folder.path));
+    assert!(!output.status.success() && said.contains(&meant), "{said}");
 }

@@ -21,6 +21,7 @@ use crate::probe::answer::{self, Answer, Exchange};
 use crate::probe::connection::Failure;
 use crate::probe::right_secret::RightSecret;
 use crate::proxy::upstream::BackendUrl;
+use crate::rfc3339;
 
 const BACKEND: &str = "BACKEND";
 const ORIGIN: &str = "ORIGIN";
@@ -196,7 +197,7 @@ fn one(
 }
 
 fn ends(name: &str, facts: &Facts, redaction: &Redaction) -> Finding {
-    let end = httpdate::fmt_http_date(facts.not_after);
+    let end = rfc3339::text(facts.not_after);
     if facts.not_after < SystemTime::now() + RENEWAL {
         return Finding::new(
             Level::Warning,

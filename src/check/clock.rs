@@ -4,6 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::config::Config;
 use crate::finding::{Finding, Level};
+use crate::rfc3339;
 
 /// When this program was there already: 2026-01-01.
 const WRITTEN: Duration = Duration::from_secs(1_767_225_600);
@@ -11,7 +12,7 @@ const WRITTEN: Duration = Duration::from_secs(1_767_225_600);
 pub(super) fn look(config: &Config, findings: &mut Vec<Finding>) {
     let now = SystemTime::now();
     if now < SystemTime::UNIX_EPOCH + WRITTEN {
-        let shown = httpdate::fmt_http_date(now.max(SystemTime::UNIX_EPOCH));
+        let shown = rfc3339::text(now.max(SystemTime::UNIX_EPOCH));
         findings.push(Finding::new(
             Level::Warning,
             "clock",

@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::fmt::{self, Display};
 use std::io;
+use std::path::Path;
 
 use crate::finding::Finding;
 use crate::keys::RateError;
@@ -113,6 +114,14 @@ impl Display for AddressRemedy<'_> {
     }
 }
 
+/// A Unix socket that `member` names in the folder where this runs; its own path, absolute.
+fn from_root(member: &str) -> String {
+    let path = member.strip_prefix("unix:").unwrap_or(member);
+    let path = path.strip_prefix("./").unwrap_or(path);
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| Path::new("/run").join(path));
+    format!("unix:{}", absolute.display())
+}
+
 /// The port that was meant, as far as that shows.
 fn port_of(member: &str, default: u16) -> u16 {
     let last = member.rsplit(':').next().unwrap_or(member);
@@ -167,8 +176,8 @@ impl Display for ValueError {
             Self::RelativePath(member) => {
                 write!(
                     to,
-                    "{member:?} is not an absolute path; write the path from / on, as in \
-                     unix:/run/origin-guard/guard.sock"
+                    "{member:?} is not an absolute path; write the path from / on, as in {}",
+                    from_root(member)
                 )
             }
             Self::LongPath(path) => write!(

@@ -11,6 +11,7 @@ use crate::net::tls::certificates::RENEWAL;
 use crate::net::tls::client::{OwnCertificate, TlsClient, TlsClientError};
 use crate::net::tls::server::PairFiles;
 use crate::proxy::upstream::{BackendUrl, OriginUrlError};
+use crate::rfc3339;
 
 use super::error::ValueError;
 use super::reader::Reader;
@@ -155,7 +156,7 @@ impl Reader<'_> {
 
     fn warn_of_own_certificate(&mut self, own: &OwnCertificate) {
         let (now, end) = (SystemTime::now(), own.facts.not_after);
-        let shown = httpdate::fmt_http_date(end);
+        let shown = rfc3339::text(end);
         if end <= now {
             self.broken(CERT, format_args!("it ended at {shown}; renew it"));
         } else if end < now + RENEWAL {

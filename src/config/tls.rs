@@ -9,6 +9,7 @@ use crate::net::Address;
 use crate::net::tls::certificates::{PairError, RENEWAL};
 use crate::net::tls::client_certificates::ClientFiles;
 use crate::net::tls::server::{PairFiles, TlsServer, TlsServerError};
+use crate::rfc3339;
 use crate::shell;
 use crate::shown_path::ShownPath;
 
@@ -308,7 +309,7 @@ impl Reader<'_> {
         for pair in server.pairs() {
             let facts = &pair.facts;
             let names = facts.names.join(" ");
-            let end = httpdate::fmt_http_date(facts.not_after);
+            let end = rfc3339::text(facts.not_after);
             self.effective.push((
                 "certificate",
                 format!("{names} issuer {} until {end}", facts.issuer),
@@ -332,7 +333,7 @@ impl Reader<'_> {
             }
             if facts.not_before > now {
                 let path = pair.path.display();
-                let start = httpdate::fmt_http_date(facts.not_before);
+                let start = rfc3339::text(facts.not_before);
                 self.warn(
                     CERT,
                     format!("{path} is not valid before {start}; look at the clock"),
@@ -350,7 +351,7 @@ impl Reader<'_> {
                     ),
                 );
             }
-            let (path, at) = (end.path.display(), httpdate::fmt_http_date(end.at));
+            let (path, at) = (end.path.display(), rfc3339::text(end.at));
             if end.is_list && end.at <= now {
                 self.broken(
                     CLIENT_CRL,

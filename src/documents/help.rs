@@ -76,6 +76,13 @@ fn of_command(usage: &Usage) -> String {
         .chain(all.iter().map(synopsis))
         .collect();
     wrap(&mut text, &first, words.iter().map(String::as_str));
+    let explained: Vec<_> = usage.explained_arguments().collect();
+    if !explained.is_empty() {
+        text.push_str("\narguments:\n");
+    }
+    for (argument, help) in explained {
+        line(&mut text, 2, argument, help);
+    }
     if !all.is_empty() {
         text.push_str("\noptions:\n");
         options(&mut text, 2, all);

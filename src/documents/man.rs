@@ -59,6 +59,9 @@ pub(super) fn page() -> String {
     for usage in COMMANDS {
         entry(&mut page, &join(usage.command, usage.arguments), usage.help);
         page.push_str(".RS\n");
+        for (argument, help) in usage.explained_arguments() {
+            entry(&mut page, argument, help);
+        }
         for option in usage.options {
             entry(&mut page, &shown(option), option.help);
         }

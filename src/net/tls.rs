@@ -19,6 +19,7 @@ use rustls::{CertificateError, CommonState, Error};
 
 use super::socket::{Read, Socket, Write};
 use names::OtherName;
+pub(crate) use words::{Flaw, is_authority_itself};
 
 /// Largest record with its header (RFC 8446, section 5.2), and room for more of them.
 const INCOMING: usize = 36 * 1024;

@@ -12,6 +12,7 @@ use crate::decimal::decimal;
 use crate::usage::{Parsed, UsageError};
 
 const HTTP_PORT: u16 = 80;
+const BACKEND_PORTS: &str = "--backend-ports";
 
 /// What is to be asked, and how.
 #[derive(Clone, Debug)]
@@ -67,8 +68,8 @@ pub enum ProbeUsageError {
     Place(String),
     /// There are too many ports.
     TooManyPorts(usize),
-    /// A port of a backend is the URL's own.
-    OwnPort(u16),
+    /// A port that this option names is the URL's own.
+    OwnPort(&'static str, u16),
 }
 
 impl fmt::Display for ProbeUsageError {
@@ -93,9 +94,13 @@ impl fmt::Display for ProbeUsageError {
                 to,
                 "--backend-ports: {count} are more than {MOST_PORTS}; name fewer"
             ),
-            Self::OwnPort(port) => write!(
+            Self::OwnPort(option, port) => write!(
                 to,
-                "--backend-ports: {port} is the URL's own port; name where the backend listens"
+                "{option}: {port} is the URL's own port; name where {} listens",
+                match *option {
+                    BACKEND_PORTS => "the backend",
+                    _ => "plain HTTP",
+                }
             ),
         }
     }
@@ -182,7 +187,10 @@ pub fn parse(arguments: &mut lexopt::Parser) -> Result<Parsed<ProbeArgs>, UsageE
         json,
     };
     if args.backend_ports.contains(&args.port()) {
-        return Err(ProbeUsageError::OwnPort(args.port()).into());
+        return Err(ProbeUsageError::OwnPort(BACKEND_PORTS, args.port()).into());
+    }
+    if http_port == Some(args.port()) {
+        return Err(ProbeUsageError::OwnPort("--http-port", args.port()).into());
     }
     Ok(Parsed::Command(args))
 }

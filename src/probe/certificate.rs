@@ -5,7 +5,8 @@ use std::time::{Duration, SystemTime};
 
 use rustls::CertificateError;
 
-use crate::net::tls::TlsError;
+use crate::net::tls::{Flaw, TlsError, is_authority_itself};
+use crate::rfc3339;
 
 /// Displays what is wrong with it. The names in it are an origin's own words.
 pub(super) struct Certificate<'a>(pub(super) &'a CertificateError);
@@ -15,11 +16,7 @@ impl fmt::Display for Certificate<'_> {
         match self.0 {
             CertificateError::ExpiredContext { not_after, .. } => {
                 let end = SystemTime::UNIX_EPOCH + Duration::from_secs(not_after.as_secs());
-                write!(to, "it ended {}", httpdate::fmt_http_date(end))
-            }
-            CertificateError::Expired => to.write_str("it has ended"),
-            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-                to.write_str("it is not valid yet")
+                write!(to, "it ended {}", rfc3339::text(end))
             }
             CertificateError::NotValidForName => {
                 to.write_str("it is for another name than the URL's")
@@ -28,14 +25,18 @@ impl fmt::Display for Certificate<'_> {
                 TlsError::from(why.clone()).fmt(to)
             }
             CertificateError::UnknownIssuer => to.write_str("its issuer is not trusted"),
-            other => write!(to, "it cannot be verified: {other}"),
+            other => write!(to, "it {}", Flaw(other)),
         }
     }
 }
 
-/// What to do about it.
-pub(super) fn remedy(why: &CertificateError) -> &'static str {
-    match why {
+/// What to do about it; `by_hand` is the command that shows it.
+pub(super) fn remedy(why: &CertificateError, by_hand: &str) -> String {
+    let remedy = match why {
+        why if is_authority_itself(why) => {
+            "make one with -addext basicConstraints=critical,CA:FALSE (openssl req -x509), and \
+             name it by --ca-file or ORIGIN_CA, or have an authority issue one"
+        }
         CertificateError::ExpiredContext { .. } | CertificateError::Expired => "renew it",
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
             "look at both clocks"
@@ -47,6 +48,7 @@ pub(super) fn remedy(why: &CertificateError) -> &'static str {
         CertificateError::UnknownIssuer => {
             "serve the whole chain, or name the file of its authority by --ca-file or ORIGIN_CA"
         }
-        _ => "have another one issued; openssl s_client -connect HOST:PORT shows this one",
-    }
+        _ => return format!("have another one issued; this one is shown by: {by_hand}"),
+    };
+    remedy.to_owned()
 }

@@ -26,10 +26,12 @@ impl Asked {
 
 /// Judges what was asked at the URL and elsewhere, in this order.
 ///
-/// `is_here` says that the address is one of this machine alone.
-pub(super) fn judge(asked: &[Asked], header: &str, is_here: bool) -> Vec<Finding> {
+/// `is_here` says that the address is one of this machine alone; `by_hand` is the command that
+/// shows the TLS there.
+pub(super) fn judge(asked: &[Asked], header: &str, is_here: bool, by_hand: &str) -> Vec<Finding> {
     let judge = Judge {
         is_here,
+        by_hand,
         ..Judge::new(asked)
     };
     let finding = |asked: &Asked| {
@@ -61,7 +63,7 @@ fn shown(outcome: &Result<Answer, Failure>) -> String {
 }
 
 /// What the answers are held against.
-struct Judge {
+struct Judge<'a> {
     /// The answer to the right secret, where that was let in.
     granted: Option<u16>,
     /// Whether the origin answered at the end as it did at the beginning.
@@ -70,11 +72,34 @@ struct Judge {
     has_secret: bool,
     /// Whether a loopback address is asked.
     is_here: bool,
+    looks_at: LooksAt,
+    by_hand: &'a str,
+}
+
+/// What an origin looks at before it lets a request in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum LooksAt {
+    /// Nothing: who has no secret or a wrong one is let in.
+    Nothing,
+    /// Something, or that is not known.
+    Something,
+}
+
+impl LooksAt {
+    /// From the answers to no secret and to a wrong one.
+    fn of(statuses: [Option<u16>; 2]) -> Self {
+        let is_let_in = |status: &Option<u16>| matches!(status, Some(200..=299));
+        if statuses.iter().all(is_let_in) {
+            Self::Nothing
+        } else {
+            Self::Something
+        }
+    }
 }
 
 const SHUT_OUT: &str = "this address may be shut out by now, so it says nothing; try again later";
 
-impl Judge {
+impl Judge<'_> {
     fn new(asked: &[Asked]) -> Self {
         let status = |wanted: Check| {
             let mut asked = asked.iter().filter(|asked| asked.check == wanted);
@@ -87,6 +112,8 @@ impl Judge {
             still_listens,
             has_secret: asked.iter().any(|asked| asked.check == Check::Right),
             is_here: false,
+            looks_at: LooksAt::of([Check::Nothing, Check::Wrong].map(status)),
+            by_hand: "",
         }
     }
 
@@ -96,10 +123,10 @@ impl Judge {
             (Ok(answer), Check::PlainHttp(_)) => self.plain(answer),
             (Ok(answer), Check::Backend(_)) => backend(answer, self.is_here),
             (Err(failure), Check::PlainHttp(_)) => {
-                other_port(failure, Rule::PlainClosed, Rule::PlainUnknown)
+                self.other_port(failure, Rule::PlainClosed, Rule::PlainUnknown)
             }
             (Err(failure), Check::Backend(_)) => {
-                other_port(failure, Rule::BackendClosed, Rule::BackendUnknown)
+                self.other_port(failure, Rule::BackendClosed, Rule::BackendUnknown)
             }
             (Ok(answer), check) => self.denial(check, answer.status),
             (Err(failure), _) => self.no_answer(failure),
@@ -108,7 +135,7 @@ impl Judge {
 
     /// What is to be let in.
     fn right(&self, asked: &Asked) -> (Rule, String) {
-        let (rule, detail) = of_right_secret(&asked.outcome);
+        let (rule, detail) = of_right_secret(&asked.outcome, self.by_hand);
         let is_at_end = asked.check == Check::RightAgain;
         if is_at_end && self.granted.is_some() && rule != Rule::GatewayLetIn {
             return (Rule::GatewayUnknown, SHUT_OUT.into());
@@ -134,6 +161,9 @@ impl Judge {
                 unknown("it may be this address that is refused; name the secret by --secret-file")
             }
             429 => unknown(SHUT_OUT),
+            200..=299 if self.looks_at == LooksAt::Nothing => {
+                (Rule::GotThrough, all_let_in(check).into())
+            }
             200..=299 => (Rule::GotThrough, let_in(check).into()),
             500..=599 => unknown(
                 "the origin failed, so nobody can tell whether it was let in; look at its log",
@@ -161,7 +191,19 @@ impl Judge {
             Failure::Closed | Failure::Connect(_) | Failure::Late if self.granted.is_some() => {
                 (Rule::DenialUnknown, SHUT_OUT.into())
             }
-            _ => (Rule::DenialUnknown, explained(failure)),
+            _ => (Rule::DenialUnknown, explained(failure, self.by_hand)),
+        }
+    }
+
+    /// What is wrong at a port that is best closed.
+    fn other_port(&self, failure: &Failure, closed: Rule, unknown: Rule) -> (Rule, String) {
+        match failure {
+            Failure::Connect(_) => (closed, "closed".into()),
+            Failure::Closed => (closed, "nothing is served there".into()),
+            _ => {
+                let why = explained(failure, self.by_hand);
+                (unknown, format!("the port is open, and {why}"))
+            }
         }
     }
 
@@ -198,9 +240,9 @@ fn is_told(status: u16) -> bool {
 }
 
 /// What the answer to the right secret tells.
-pub(super) fn of_right_secret(outcome: &Result<Answer, Failure>) -> (Rule, String) {
+pub(super) fn of_right_secret(outcome: &Result<Answer, Failure>, by_hand: &str) -> (Rule, String) {
     let (rule, detail) = match outcome {
-        Err(failure) => return (Rule::GatewayUnknown, explained(failure)),
+        Err(failure) => return (Rule::GatewayUnknown, explained(failure, by_hand)),
         Ok(answer) if is_let_in(answer.status) => (Rule::GatewayLetIn, "let in"),
         Ok(answer) => match answer.status {
             401 => (
@@ -226,6 +268,17 @@ pub(super) fn of_right_secret(outcome: &Result<Answer, Failure>) -> (Rule, Strin
         },
     };
     (rule, detail.to_owned())
+}
+
+/// What has got through where everything does, and once how to mend it.
+fn all_let_in(check: Check) -> &'static str {
+    match check {
+        Check::Nothing => {
+            "nothing is checked at all: let in without the secret; have the origin check it on \
+             this path, too"
+        }
+        _ => "let in, because nothing is checked",
+    }
 }
 
 /// What has got through, and how to mend it.
@@ -269,18 +322,6 @@ fn backend(answer: &Answer, is_here: bool) -> (Rule, String) {
     }
 }
 
-/// What is wrong at a port that is best closed.
-fn other_port(failure: &Failure, closed: Rule, unknown: Rule) -> (Rule, String) {
-    match failure {
-        Failure::Connect(_) => (closed, "closed".into()),
-        Failure::Closed => (closed, "nothing is served there".into()),
-        _ => (
-            unknown,
-            format!("the port is open, and {}", explained(failure)),
-        ),
-    }
-}
-
 /// Whether a request with this answer came past whoever checks the secret. A path that the
 /// application does not have is 404 behind the check.
 fn is_let_in(status: u16) -> bool {
@@ -293,12 +334,13 @@ fn leads_to_https(answer: &Answer) -> bool {
     scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case("https://"))
 }
 
-/// Why there is no answer, for the operator, and what to do.
-pub(super) fn explained(failure: &Failure) -> String {
+/// Why there is no answer, for the operator, and what to do; `by_hand` is the command that
+/// shows the TLS there.
+pub(super) fn explained(failure: &Failure, by_hand: &str) -> String {
     match failure {
         Failure::Connect(error) => format!("no connection can be made: {error}; {}", way(error)),
         Failure::Tls(TlsError::Rustls(RustlsError::InvalidCertificate(why))) => {
-            format!("{}; {}", Certificate(why), remedy(why))
+            format!("{}; {}", Certificate(why), remedy(why, by_hand))
         }
         Failure::Tls(TlsError::Truncated) => {
             "it ends the connection in the handshake: this port speaks no TLS, or this address is \
@@ -314,7 +356,7 @@ pub(super) fn explained(failure: &Failure) -> String {
             "what answers there is no TLS; is it the port of https?".into()
         }
         Failure::Tls(error) => {
-            format!("TLS fails: {error}; look at it with: openssl s_client -connect HOST:PORT")
+            format!("TLS fails: {error}; look at it with: {by_hand}")
         }
         Failure::Closed => {
             "it ends the connection without an answer; look at the origin's log, or ask from the \

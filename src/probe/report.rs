@@ -137,10 +137,12 @@ impl Report {
                 (count, name) => format!("{count} {name}"),
             })
             .collect();
-        if counts.is_empty() {
-            "nothing got through that must not".into()
-        } else {
-            counts.join(", ")
+        let counts = counts.join(", ");
+        let nothing = "nothing got through that must not";
+        match self.worst() {
+            Verdict::Hole | Verdict::Fault | Verdict::Inconclusive => counts,
+            Verdict::Warning => format!("{nothing}; {counts}"),
+            Verdict::Note | Verdict::Skipped | Verdict::Ok => nothing.into(),
         }
     }
 
@@ -227,6 +229,11 @@ mod tests {
         ];
         let summary = report(&verdicts.concat()).summary();
         assert_eq!(summary, "9 holes, 2 faults, 1 warning");
+        let warned = report(&[Verdict::Ok, Verdict::Warning]);
+        assert_eq!(
+            warned.summary(),
+            "nothing got through that must not; 1 warning"
+        );
         let unknown = report(&[Verdict::Hole, Verdict::Inconclusive, Verdict::Inconclusive]);
         assert_eq!(unknown.summary(), "1 hole, 2 inconclusive");
     }

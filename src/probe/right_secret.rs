@@ -84,14 +84,15 @@ pub(crate) fn strangers(outcome: &Result<Answer, Failure>) -> Strangers {
         Ok(answer) if matches!(answer.status, 401 | 403) => Strangers::Denied,
         // Who wants a certificate, or knows who may connect, ends the connection.
         Err(Failure::Closed | Failure::Tls(_)) => Strangers::Denied,
-        _ if of_right_secret(outcome).0 == Rule::GatewayLetIn => Strangers::LetIn,
+        _ if of_right_secret(outcome, "").0 == Rule::GatewayLetIn => Strangers::LetIn,
         _ => Strangers::Unknown,
     }
 }
 
 /// What the answer tells, and why where it tells nothing.
 pub(crate) fn taken(outcome: &Result<Answer, Failure>) -> (Taken, String) {
-    let (rule, why) = of_right_secret(outcome);
+    // Whoever asks here has words of its own for what is not answered.
+    let (rule, why) = of_right_secret(outcome, "");
     let by_guard = || outcome.as_ref().is_ok_and(is_denied_by_guard);
     let taken = match rule {
         Rule::GatewayLetIn => Taken::Yes,

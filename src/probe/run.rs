@@ -30,6 +30,7 @@ use crate::net::tls::TlsError;
 use crate::net::tls::certificates::{Facts, RENEWAL};
 use crate::net::tls::client::{TlsClient, TlsClientError};
 use crate::net::tls::server::PairFiles;
+use crate::rfc3339;
 
 /// A certificate of our own, for an origin that wants one.
 const CERT: &str = "ORIGIN_CLIENT_CERT";
@@ -212,7 +213,8 @@ impl<'a> Probe<'a> {
     }
 
     fn elsewhere(&self) -> Vec<Check> {
-        let beside = Some(self.args.http_port).filter(|_| self.target().is_https());
+        let beside = Some(self.args.http_port)
+            .filter(|&port| self.target().is_https() && port != self.args.port());
         plan::elsewhere(beside, &self.args.backend_ports)
     }
 
@@ -314,7 +316,7 @@ impl<'a> Probe<'a> {
             match &exchange.outcome {
                 Err(failure) if failure.is_unverifiable() => {
                     let why = "the certificate cannot be verified, so nothing is sent there";
-                    let detail = explained(failure);
+                    let detail = explained(failure, &self.by_hand(Some(address)));
                     let detail = self.redaction.shown(&detail).to_owned();
                     self.find("certificate", Rule::CertificateFaulty, detail);
                     self.skip(check, why);
@@ -449,8 +451,18 @@ impl<'a> Probe<'a> {
         exchange
     }
 
+    /// The command that shows the TLS at `address`.
+    fn by_hand(&self, address: Option<SocketAddr>) -> String {
+        let place = address.map_or_else(|| self.target().authority(), |at| at.to_string());
+        let named = match self.target().tls_name() {
+            Some(ServerName::DnsName(name)) => format!(" -servername {}", name.as_ref()),
+            _ => String::new(),
+        };
+        format!("openssl s_client -connect {place}{named}")
+    }
+
     fn judge_certificate(&mut self, facts: &Facts) {
-        let end = httpdate::fmt_http_date(facts.not_after);
+        let end = rfc3339::text(facts.not_after);
         let names = facts.names_shown();
         let names = self.redaction.shown(&names);
         let (rule, more) = if facts.not_after < SystemTime::now() + RENEWAL {
@@ -474,7 +486,7 @@ impl<'a> Probe<'a> {
             self.find(&format!("tells: {}", tell.place), rule, detail);
         }
         let is_here = address.is_some_and(|address| address.ip().to_canonical().is_loopback());
-        let mut findings = judge(asked, &self.header, is_here);
+        let mut findings = judge(asked, &self.header, is_here, &self.by_hand(address));
         findings.append(&mut self.findings);
         Report {
             url: self.target().text().to_owned(),

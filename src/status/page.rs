@@ -8,6 +8,7 @@ use super::snapshot::{Backend, SecretsState, Snapshot};
 use super::words::{self, ago, count, span};
 use crate::auth::usage::SecretUse;
 use crate::proxy::upstream::BackendState;
+use crate::rfc3339;
 
 const STYLE: &str = include_str!("page.css");
 
@@ -291,7 +292,7 @@ fn certificates(html: &mut Html, snapshot: &Snapshot) {
             .markup("<br><span class=\"quiet\">")
             .text(&certificate.file)
             .markup("<br>until ")
-            .text(httpdate::fmt_http_date(certificate.not_after))
+            .text(rfc3339::text(certificate.not_after))
             .markup("</span></td><td class=\"number");
         if certificate.ends_soon(snapshot.now) {
             html.markup(" bad");

@@ -18,6 +18,23 @@ pub struct Usage {
     pub options: &'static [Opt],
 }
 
+/// What stands behind a command, where its name does not say it.
+const ARGUMENTS: &[(&str, &str, &str)] = &[(
+    "secret ",
+    "FILE",
+    "the file, or the folder with shared-secret; else $SHARED_SECRET_FILE",
+)];
+
+impl Usage {
+    /// Its arguments, and what each of them is, as far as that has to be said.
+    pub fn explained_arguments(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
+        let own = ARGUMENTS
+            .iter()
+            .filter(|(begin, ..)| self.command.starts_with(begin));
+        own.map(|&(_, argument, help)| (argument, help))
+    }
+}
+
 /// An option, such as `--name HOST`.
 #[derive(Clone, Copy)]
 pub struct Opt {
@@ -73,7 +90,7 @@ const KEYS_FILE: Opt = option(
 const ADMIN: Opt = option(
     "admin",
     "ADDRESS",
-    "a running guard's ADMIN_LISTEN; once for each guard",
+    "a running guard, repeatable; else $ADMIN_LISTEN, or the unit's socket",
 );
 
 const BURST: Opt = option(

@@ -234,6 +234,11 @@ fn what_is_wrong_with_the_command_is_said() {
             "own port",
         ),
         (
+            &["probe", "https://a:8443/", "--http-port", "8443"],
+            64,
+            "--http-port: 8443 is the URL's own port",
+        ),
+        (
             &["probe", "https://a/", "--http-port", "x"],
             64,
             "not a port",

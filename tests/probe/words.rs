@@ -1,6 +1,9 @@
 //! What the probe says: of what it is about to do, of what it has left out, of what is wrong
 //! and what to do, and the same as its page does.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::Command;
 use std::time::Instant;
 
 use serde_json::Value;
@@ -8,8 +11,9 @@ use serde_json::Value;
 use crate::asked::{Report, probe, probe_with, without_secret};
 use crate::authority::{Authority, Issued, Key};
 use crate::recorder::{Recorder, answer};
+use crate::support::folder::Folder;
 use crate::support::port::HeldPort;
-use crate::support::{Guard, PATIENCE, SECRET, command};
+use crate::support::{Guard, PATIENCE, SECRET, command, installed};
 
 /// The number before `word` in what was announced.
 fn announced(report: &Report, before: &str) -> u64 {
@@ -163,6 +167,71 @@ fn each_error_has_a_next_step() {
     let open = Recorder::start(&[&answer("200 OK", "")]);
     let said = probe(&open.url(), None, &[]).of("no secret", "detail");
     assert!(said.contains("; have the origin check it"), "{said}");
+}
+
+/// What `openssl req -x509` makes by itself is the certificate of an authority.
+#[test]
+fn an_authority_s_own_certificate_is_told_in_plain_words() {
+    let folder = Folder::new("probe-own-authority");
+    let [certificate, key] = ["own.pem", "own.key"].map(|name| folder.path.join(name));
+    let make = |more: &[&str]| {
+        let mut openssl = Command::new("openssl");
+        openssl
+            .args([
+                "req",
+                "-x509",
+                "-newkey",
+                "ec",
+                "-nodes",
+                "-subj",
+                "/CN=localhost",
+            ])
+            .args(["-pkeyopt", "ec_paramgen_curve:prime256v1"])
+            .args(["-addext", "subjectAltName=DNS:localhost"])
+            .args(more)
+            .arg("-out")
+            .arg(&certificate)
+            .arg("-keyout")
+            .arg(&key);
+        let made = openssl.output().expect("runs");
+        assert!(made.status.success(), "{made:?}");
+        fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).expect("set");
+    };
+    let ask = || {
+        let guard = Guard::with(&[
+            ("SHARED_SECRET", SECRET),
+            ("LISTEN", "tls:127.0.0.1:0"),
+            ("TLS_CERT", certificate.to_str().expect("UTF-8")),
+            ("TLS_KEY", key.to_str().expect("UTF-8")),
+        ]);
+        let url = format!("https://localhost:{}/protected", guard.address.port());
+        let closed = HeldPort::new().to_string();
+        probe(&url, Some(&certificate), &["--http-port", &closed])
+    };
+    if !installed("openssl", "apt install openssl") {
+        return;
+    }
+    make(&[]);
+    let said = ask().of("certificate", "detail");
+    for part in [
+        "it is one of an authority (basicConstraints=CA:TRUE)",
+        "basicConstraints=critical,CA:FALSE",
+        "--ca-file",
+    ] {
+        assert!(said.contains(part), "{said}");
+    }
+    for part in ["CaUsedAsEndEntity", "Other", "HOST:PORT"] {
+        assert!(!said.contains(part), "{said}");
+    }
+    // The remedy is one.
+    make(&["-addext", "basicConstraints=critical,CA:FALSE"]);
+    let report = ask();
+    assert_eq!(
+        report.of("certificate", "verdict"),
+        "ok",
+        "{:#}",
+        report.json
+    );
 }
 
 /// A guard that presents this certificate, and its URL.

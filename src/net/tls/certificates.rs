@@ -20,6 +20,7 @@ use zeroize::Zeroizing;
 
 use super::names::listed;
 use crate::private_file::{self, OpenError};
+use crate::rfc3339;
 use crate::shell;
 use crate::shown_path::ShownPath;
 
@@ -217,7 +218,7 @@ impl fmt::Display for PairError {
                 to,
                 "the certificate in {} ended at {}; renew it",
                 ShownPath(path),
-                httpdate::fmt_http_date(*at)
+                rfc3339::text(*at)
             ),
         }
     }
@@ -371,7 +372,7 @@ impl fmt::Display for Facts {
             "names={:?} issuer={:?} until={:?}",
             self.names.join(" "),
             self.issuer,
-            httpdate::fmt_http_date(self.not_after)
+            rfc3339::text(self.not_after)
         )
     }
 }

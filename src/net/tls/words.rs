@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use rustls::{AlertDescription, CertificateError, Error};
+use rustls::{AlertDescription, CertificateError, Error, OtherError};
 
 /// Displays as why TLS has failed.
 pub(super) struct Words<'a>(pub(super) &'a Error);
@@ -10,29 +10,70 @@ pub(super) struct Words<'a>(pub(super) &'a Error);
 impl fmt::Display for Words<'_> {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            Error::InvalidCertificate(why) => match of_certificate(why) {
-                Some(words) => to.write_str(words),
-                None => write!(to, "the certificate cannot be verified: {why}"),
-            },
+            Error::InvalidCertificate(why) => write!(to, "the certificate {}", Flaw(why)),
             Error::AlertReceived(alert) => of_alert(*alert, to),
             other => other.fmt(to),
         }
     }
 }
 
-fn of_certificate(why: &CertificateError) -> Option<&'static str> {
-    Some(match why {
-        CertificateError::UnknownIssuer => {
-            "the certificate was issued by an authority that is not trusted here"
+/// What is wrong with a certificate. Displays as what follows "the certificate" or "it".
+pub(crate) struct Flaw<'a>(pub(crate) &'a CertificateError);
+
+impl fmt::Display for Flaw<'_> {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use CertificateError as Why;
+        to.write_str(match self.0 {
+            Why::UnknownIssuer => "was issued by an authority that is not trusted here",
+            Why::Expired | Why::ExpiredContext { .. } => "has ended",
+            Why::NotValidYet | Why::NotValidYetContext { .. } => "is not valid yet",
+            Why::NotValidForName | Why::NotValidForNameContext { .. } => "is for another name",
+            Why::Revoked => "has been revoked",
+            Why::UnknownRevocationStatus => {
+                "has an authority whose list of revoked ones is not there"
+            }
+            Why::ExpiredRevocationList | Why::ExpiredRevocationListContext { .. } => {
+                "has an authority whose list of revoked ones has ended"
+            }
+            Why::BadSignature => "has a signature that does not fit",
+            Why::InvalidPurpose | Why::InvalidPurposeContext { .. } => {
+                "is not made for this use (extendedKeyUsage)"
+            }
+            Why::UnhandledCriticalExtension => "has a critical extension that is not known here",
+            Why::BadEncoding => "is malformed",
+            _ => return of_chain(self.0, to),
+        })
+    }
+}
+
+/// The certificate of an authority is shown as a server's own.
+pub(crate) fn is_authority_itself(why: &CertificateError) -> bool {
+    name(why).as_deref() == Some("CaUsedAsEndEntity")
+}
+
+/// webpki has a name alone for each of its errors.
+fn name(why: &CertificateError) -> Option<String> {
+    match why {
+        CertificateError::Other(OtherError(error)) => Some(error.to_string()),
+        _ => None,
+    }
+}
+
+fn of_chain(why: &CertificateError, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let name = name(why);
+    to.write_str(match name.as_deref() {
+        Some("CaUsedAsEndEntity") => {
+            "is one of an authority (basicConstraints=CA:TRUE), and a server has to show one that \
+             is none (CA:FALSE)"
         }
-        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-            "the certificate has ended"
+        Some("EndEntityUsedAsCa") => {
+            "was issued with a certificate that is no authority's (basicConstraints=CA:FALSE)"
         }
-        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-            "the certificate is not valid yet"
-        }
-        CertificateError::Revoked => "the certificate has been revoked",
-        _ => return None,
+        Some("NameConstraintViolation") => "has a name that its authority may not certify",
+        Some("PathLenConstraintViolated") => "has more authorities above it than they allow",
+        Some("UnsupportedCertVersion") => "is not of version 3 of X.509",
+        Some(other) => return write!(to, "cannot be verified (webpki: {other})"),
+        None => "cannot be verified: its signature is of a kind that is not supported here",
     })
 }
 

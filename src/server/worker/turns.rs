@@ -140,7 +140,7 @@ impl Worker {
         let resources = &mut self.resources;
         let result = catch_unwind(AssertUnwindSafe(|| act(session, &context, resources)));
         let result = result.map_err(|panic| {
-            log::error!("session_panicked peer={:?}", session.peer());
+            log::error!("session_panicked peer={}", session.peer());
             self.resources.restore(&self.limits);
             drop(panic);
             Panicked
