@@ -35,6 +35,8 @@ pub enum ValueError {
     LocalAddress(String),
     /// The path of a Unix socket is not absolute.
     RelativePath(String),
+    /// The same of the address of a running guard.
+    LocalRelativePath(String),
     /// The path of a Unix socket is too long.
     LongPath(String),
     /// An address is there twice.
@@ -81,6 +83,7 @@ impl ValueError {
     pub fn of_this_machine(self) -> Self {
         match self {
             Self::Address(member) => Self::LocalAddress(member),
+            Self::RelativePath(member) => Self::LocalRelativePath(member),
             other => other,
         }
     }
@@ -114,12 +117,10 @@ impl Display for AddressRemedy<'_> {
     }
 }
 
-/// A Unix socket that `member` names in the folder where this runs; its own path, absolute.
-fn from_root(member: &str) -> String {
+/// The relative path that `member` names.
+fn path_of(member: &str) -> &str {
     let path = member.strip_prefix("unix:").unwrap_or(member);
-    let path = path.strip_prefix("./").unwrap_or(path);
-    let absolute = std::path::absolute(path).unwrap_or_else(|_| Path::new("/run").join(path));
-    format!("unix:{}", absolute.display())
+    path.strip_prefix("./").unwrap_or(path)
 }
 
 /// The port that was meant, as far as that shows.
@@ -174,10 +175,23 @@ impl Display for ValueError {
                 )
             }
             Self::RelativePath(member) => {
+                let path = Path::new(path_of(member));
+                let name = path.file_name().unwrap_or("guard.sock".as_ref());
                 write!(
                     to,
-                    "{member:?} is not an absolute path; write the path from / on, as in {}",
-                    from_root(member)
+                    "{member:?} is not an absolute path; write the path from / on, as in \
+                     unix:/run/origin-guard/{}",
+                    name.display()
+                )
+            }
+            Self::LocalRelativePath(member) => {
+                let path = path_of(member);
+                let absolute = std::path::absolute(path);
+                let absolute = absolute.unwrap_or_else(|_| Path::new("/run").join(path));
+                write!(
+                    to,
+                    "{member:?} is not an absolute path; write the path from / on, as in unix:{}",
+                    absolute.display()
                 )
             }
             Self::LongPath(path) => write!(
