@@ -13,6 +13,7 @@ pub mod demo_backend;
 pub mod deploy;
 pub mod documents;
 pub mod finding;
+mod guessable;
 pub mod handler;
 pub mod handlers;
 pub mod health;

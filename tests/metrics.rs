@@ -11,7 +11,7 @@ use std::time::Instant;
 use rustix::process::Signal;
 use support::{Answer, Guard, PATIENCE, SECRET, command, complaints, granted_request, installed};
 
-const PREVIOUS: &str = "previous-secret-0123456789abcdef";
+const PREVIOUS: &str = "previous-secret-4f1c9a7be02d5386";
 
 struct Watched {
     guard: Guard,

@@ -93,7 +93,7 @@ fn no_other_page_frames_it_or_reads_it_and_it_loads_nothing() {
 
 #[test]
 fn status_tells_of_secrets_without_showing_one() {
-    const PREVIOUS: &str = "previous-secret-0123456789abcdef";
+    const PREVIOUS: &str = "previous-secret-4f1c9a7be02d5386";
     let guard = Guard::with(&[
         ("SHARED_SECRET", SECRET),
         ("SHARED_SECRET_PREVIOUS", PREVIOUS),
@@ -206,7 +206,7 @@ const SECTIONS: [(&str, &str); 8] = [
 
 #[test]
 fn status_has_all_that_the_page_shows_by_the_names_of_its_table() {
-    const PREVIOUS: &str = "previous-secret-0123456789abcdef";
+    const PREVIOUS: &str = "previous-secret-4f1c9a7be02d5386";
     let authority = Authority::new("status");
     // It ends so soon that this is a problem.
     let names = "DNS:origin.example,DNS:b.example";
@@ -389,7 +389,7 @@ fn it_shows_how_the_guard_does_at_any_width_and_in_both_colours() {
         &[
             &[
                 ("SHARED_SECRET", SECRET),
-                ("SHARED_SECRET_PREVIOUS", "previous-secret-0123456789abcdef"),
+                ("SHARED_SECRET_PREVIOUS", "previous-secret-4f1c9a7be02d5386"),
                 ("LISTEN", "127.0.0.1:0,tls:127.0.0.1:0"),
                 ("BACKEND", &*format!("http://{dead}")),
                 ("ADMIN_LISTEN", "127.0.0.1:0"),

@@ -24,7 +24,7 @@ use support::folder::Folder;
 use support::port::HeldPort;
 use support::{Guard, PATIENCE, SECRET, command, granted_request, installed, page};
 
-const PREVIOUS: &str = "previous-secret-0123456789abcdef";
+const PREVIOUS: &str = "previous-secret-4f1c9a7be02d5386";
 
 fn print(name: &str) -> String {
     let output = command().args(["print", name]).output().expect("runs");

@@ -17,8 +17,8 @@ use support::folder::Folder;
 use support::keys::KeyFile;
 use support::{Answer, Guard, command, complaints, installed};
 
-const OLD: &str = "old-secret-0123456789abcdef";
-const NEW: &str = "new-secret-0123456789abcdef-longer";
+const OLD: &str = "old-secret-4f1c9a7be02d5386";
+const NEW: &str = "new-secret-4f1c9a7be02d5386-longer";
 
 fn text(path: &Path) -> &str {
     path.to_str().expect("UTF-8")

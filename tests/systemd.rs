@@ -34,8 +34,8 @@ use support::{Answer, PATIENCE, installed as installed_program, page};
 
 const SECRET_FILE: &str = "/etc/origin-guard/shared-secret";
 const GATEWAY_SOCKET: &str = "/run/origin-guard-gateway.sock";
-const OLD: &str = "old-secret-0123456789abcdef";
-const NEW: &str = "new-secret-0123456789abcdef";
+const OLD: &str = "old-secret-4f1c9a7be02d5386";
+const NEW: &str = "new-secret-4f1c9a7be02d5386";
 
 /// A machine with binary, units and a secret, as the README installs them.
 fn installed() -> Option<Machine> {

@@ -4,6 +4,8 @@ use std::fmt;
 
 use zeroize::Zeroizing;
 
+use crate::guessable::{Guessable, guessable};
+
 /// What a line looks like. Displays as cause and remedy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
@@ -124,7 +126,7 @@ pub(super) fn doubt(text: &str) -> Option<&'static str> {
     } else if text.contains(' ') {
         Some("it holds a space; a comment needs a line of its own that begins with #")
     } else {
-        None
+        guessable(text).map(Guessable::why)
     }
 }
 
@@ -190,11 +192,7 @@ fn is_placeholder(text: &str) -> bool {
             .collect(),
     );
     let without_number = folded.trim_end_matches(|last: char| last.is_ascii_digit());
-    let first = text.as_bytes().first();
-    let repeats_one_byte = text.bytes().all(|byte| Some(&byte) == first);
-    repeats_one_byte
-        || PLACEHOLDERS.contains(&folded.as_str())
-        || PLACEHOLDERS.contains(&without_number)
+    PLACEHOLDERS.contains(&folded.as_str()) || PLACEHOLDERS.contains(&without_number)
 }
 
 fn is_template(text: &str) -> bool {
@@ -282,7 +280,7 @@ mod tests {
             assert!(doubt(text).is_some(), "{text}");
         }
         for text in [
-            "correct-horse-battery-staple-0123",
+            "Kq7-vTz2mWd9-LxRb4nHs8-cPj3yFg6u",
             "c2VjcmV0LXNlY3JldC1zZWNyZQ==",
         ] {
             assert_eq!(doubt(text), None, "{text}");

@@ -7,8 +7,9 @@ use std::path::Path;
 
 use zeroize::Zeroizing;
 
+use crate::guessable::{Guessable, guessable};
+
 use super::edit::{Change, edit};
-use super::guessable::{Guessable, guessable};
 use super::id::Ids;
 use super::made::{new_consumer, quoted};
 use super::rate::Rate;

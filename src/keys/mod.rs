@@ -9,7 +9,6 @@ pub mod commands;
 mod edit;
 mod error;
 mod fields;
-mod guessable;
 mod id;
 mod import;
 mod index;

@@ -16,7 +16,7 @@ use crate::support::folder::Folder;
 use crate::support::port::HeldPort;
 use crate::support::{Guard, SECRET, installed, skip};
 
-const OTHER: &str = "another-secret-0123456789abcdef";
+const OTHER: &str = "another-secret-4f1c9a7be02d5386";
 
 /// What `check` finds as a gateway in front of `origin`.
 fn check(origin: &str, more: &[(&str, &str)], options: &[&str]) -> Checked {

@@ -114,7 +114,7 @@ fn an_origin_that_refuses_the_secret_is_told_to_the_operator() {
         "refused",
         "http://127.0.0.1:1",
         &[("ADMIN_LISTEN", "127.0.0.1:0")],
-        &[("SHARED_SECRET", "another-secret-0123456789abcdef")],
+        &[("SHARED_SECRET", "another-secret-4f1c9a7be02d5386")],
     );
     let admin = both.gateway.admin_before_gateway();
     // The client gets the origin's own answer.

@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 use rustix::net::sockopt;
 
 /// The secret that [`Guard::start`] configures.
-pub const SECRET: &str = "correct-horse-battery-staple-0123";
+pub const SECRET: &str = "kq7-vtz2mwd9-lxrb4nhs8-cpj3yfg6-u";
 
 /// How long a test waits for what must happen before it calls it a failure.
 pub const PATIENCE: Duration = Duration::from_secs(30);

@@ -12,6 +12,15 @@ use crate::support::folder::Folder;
 #[test]
 #[expect(clippy::too_many_lines, reason = "it is a table")]
 fn secrets() {
+    let guessable = |secret: &str, what| {
+        mistake(
+            &[("SHARED_SECRET", secret)],
+            Warning,
+            "SHARED_SECRET",
+            what,
+            "keygen",
+        )
+    };
     assert_all_are_named(&[
         mistake(
             &[("SHARED_SECERT", "hush-0123456789abcdef")],
@@ -41,6 +50,10 @@ fn secrets() {
             "placeholder",
             "keygen",
         ),
+        guessable("passwordpassword", "repeats a few characters"),
+        guessable("aaaaaaaaaaaaaaaaaaaa", "repeats a few characters"),
+        guessable("1234567890123456", "as in an alphabet"),
+        guessable("your-secret-here-please", "words that are tried first"),
         mistake(
             &[("SHARED_SECRET", "${PRODUCTION_SECRET}")],
             Warning,

@@ -1,10 +1,12 @@
-//! Keys that somebody could guess, although they are long enough.
+//! Keys and secrets that somebody could guess, although they are long enough.
 
 use std::fmt;
 
-/// Why a key can be guessed. Shows nothing of it.
+use zeroize::Zeroizing;
+
+/// Why a text can be guessed. Shows nothing of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Guessable {
+pub(crate) enum Guessable {
     /// A few characters, again and again.
     Repeated,
     /// Characters in the order of an alphabet or a keyboard.
@@ -13,13 +15,20 @@ pub(super) enum Guessable {
     Words,
 }
 
-impl fmt::Display for Guessable {
-    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
-        to.write_str(match self {
+impl Guessable {
+    /// The same in words.
+    pub(crate) fn why(self) -> &'static str {
+        match self {
             Self::Repeated => "it repeats a few characters",
             Self::Sequential => "its characters follow one another as in an alphabet",
             Self::Words => "it is made of words that are tried first",
-        })
+        }
+    }
+}
+
+impl fmt::Display for Guessable {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        to.write_str(self.why())
     }
 }
 
@@ -40,7 +49,7 @@ const ROWS: [&str; 5] = [
 ];
 
 /// What people write where a key should be.
-const WORDS: [&str; 72] = [
+const WORDS: [&str; 75] = [
     "access",
     "admin",
     "alpha",
@@ -73,6 +82,7 @@ const WORDS: [&str; 72] = [
     "gateway",
     "guest",
     "hello",
+    "here",
     "internal",
     "iloveyou",
     "key",
@@ -88,6 +98,7 @@ const WORDS: [&str; 72] = [
     "pass",
     "passphrase",
     "password",
+    "please",
     "princess",
     "private",
     "prod",
@@ -102,6 +113,7 @@ const WORDS: [&str; 72] = [
     "server",
     "service",
     "shadow",
+    "shared",
     "staging",
     "summer",
     "sunshine",
@@ -116,10 +128,10 @@ const WORDS: [&str; 72] = [
 ];
 
 /// Why `text` can be guessed, if it can.
-pub(super) fn guessable(text: &str) -> Option<Guessable> {
-    let lower = text.to_ascii_lowercase();
+pub(crate) fn guessable(text: &str) -> Option<Guessable> {
+    let lower = Zeroizing::new(text.to_ascii_lowercase());
     let bytes = lower.as_bytes();
-    let mut different = bytes.to_vec();
+    let mut different = Zeroizing::new(bytes.to_vec());
     different.sort_unstable();
     different.dedup();
     let has_period =
@@ -191,6 +203,8 @@ mod tests {
             ("changeme_changeme!", Guessable::Words),
             ("correct-horse-battery-staple", Guessable::Words),
             ("test-api-key-for-customer", Guessable::Words),
+            ("changemechangeme", Guessable::Repeated),
+            ("your-secret-here-please", Guessable::Words),
         ] {
             assert_eq!(guessable(text), Some(why), "{text}");
         }
