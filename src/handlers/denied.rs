@@ -71,8 +71,8 @@ impl Table {
     }
 }
 
-/// Takes note of a denial; `path`, or what stands in its place, is printable ASCII. Nobody waits here: where another
-/// thread is at it, the denial is left out.
+/// Takes note of a denial; `path`, or what stands in its place, is printable ASCII. Nobody
+/// waits here: where another thread is at it, the denial is left out.
 pub(super) fn note(client: Client, reason: &'static str, path: &str) {
     if let Ok(mut table) = TABLE.try_lock() {
         table.note(ClientNetwork::of(client), reason, path, Instant::now());

@@ -136,8 +136,8 @@ impl Locked {
     /// Waits for whoever else changes the file.
     ///
     /// The lock is flock(2) on a file of its own beside the file, because the file is another
-    /// one after each change. It stays there once something has been changed. Temporary files that a crash left behind
-    /// are removed.
+    /// one after each change. It stays there once something has been changed. Temporary files
+    /// that a crash left behind are removed.
     ///
     /// # Errors
     ///
@@ -349,7 +349,10 @@ impl Lock {
         let system = |error| ReplaceError::system(path, "locked")(error);
         let mut tell = Some(tell);
         loop {
-            let (file, is_new) = open_lock(path, other()?.as_ref()).map_err(system)?;
+            let opened = open_lock(path, other()?.as_ref()).map_err(system)?;
+            let Some((file, is_new)) = opened else {
+                continue;
+            };
             let lock = Self {
                 file,
                 path: path.to_owned(),
@@ -383,8 +386,9 @@ impl Drop for Lock {
     }
 }
 
-/// The file of a lock, and whether it has just been made.
-fn open_lock(beside: &Path, beside_what: Option<&Metadata>) -> io::Result<(File, bool)> {
+/// The file of a lock, and whether it has just been made. `None` where it has just been
+/// removed.
+fn open_lock(beside: &Path, beside_what: Option<&Metadata>) -> io::Result<Option<(File, bool)>> {
     let mut options = OpenOptions::new();
     // Opening a FIFO for writing waits for a reader, and a link may lead anywhere.
     let flags = OFlags::NONBLOCK | OFlags::NOFOLLOW;
@@ -402,21 +406,20 @@ fn open_lock(beside: &Path, beside_what: Option<&Metadata>) -> io::Result<(File,
             }
             file
         }
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-            options.open(beside).map_err(|error| {
-                if beside.is_symlink() {
-                    io::Error::other("it is a symbolic link; remove it")
-                } else {
-                    error
-                }
-            })?
-        }
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => match options.open(beside) {
+            Ok(file) => file,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(_) if beside.is_symlink() => {
+                return Err(io::Error::other("it is a symbolic link; remove it"));
+            }
+            Err(error) => return Err(error),
+        },
         Err(error) => return Err(error),
     };
     if !file.metadata()?.is_file() {
         return Err(io::Error::other("it is not a regular file; remove it"));
     }
-    Ok((file, is_new))
+    Ok(Some((file, is_new)))
 }
 
 /// Waits for the lock on `file`, which is at `path`, and not for ever.
