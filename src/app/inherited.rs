@@ -98,7 +98,8 @@ impl InheritedSockets {
         let origin = self.origin.iter().map(named(PLAIN));
         let gateway = self.gateway.iter().map(named(GATEWAY));
         let redirect = self.redirect.iter().map(named(REDIRECT));
-        Self::roles_of(origin.chain(gateway).chain(redirect))
+        let admin = self.admin.iter().map(named(ADMIN));
+        Self::roles_of(origin.chain(gateway).chain(redirect).chain(admin))
     }
 
     /// The same of sockets by their `FileDescriptorName=` and address.
@@ -108,7 +109,7 @@ impl InheritedSockets {
         let mut roles = InheritedRoles::default();
         for (name, address) in sockets {
             match name {
-                ADMIN => {}
+                ADMIN => roles.admin = true,
                 GATEWAY => roles.gateway = true,
                 GATEWAY_TLS => {
                     roles.gateway = true;

@@ -62,6 +62,8 @@ pub struct InheritedRoles {
     pub gateway_tls: bool,
     /// To https.
     pub redirect: bool,
+    /// The page, the metrics and the status.
+    pub admin: bool,
     /// A plain one of the origin that other machines can reach.
     pub open: Option<SocketAddr>,
     /// It is not known what they lead to, nor whether there are any.
@@ -218,10 +220,11 @@ impl Config {
         if listen.is_empty() && !redirect.is_empty() && gateway.is_none() {
             reader.fault("LISTEN", ValueError::RedirectAlone);
         }
-        let socket_access = reader.socket_access();
         let admin_allow_remote = reader.switch("ADMIN_ALLOW_REMOTE");
         let admin_listen = reader.admin_listen(admin_allow_remote);
         let gateway_listen = gateway.as_ref().map_or(&[][..], |gateway| &gateway.listen);
+        let bound = [&listen[..], gateway_listen, &admin_listen].concat();
+        let socket_access = reader.socket_access(&bound);
         let InheritedRoles {
             plain,
             tls,
@@ -437,9 +440,30 @@ impl Reader<'_> {
         if !self.inherited.gateway && !self.inherited.unknown {
             self.unused(&GATEWAY_ALONE, &["GATEWAY_LISTEN"]);
         }
+        if !self.inherited.admin && !self.inherited.unknown {
+            self.unused(&["ADMIN_ALLOW_REMOTE"], &["ADMIN_LISTEN"]);
+        }
     }
 
-    fn socket_access(&mut self) -> SocketAccess {
+    /// What Unix sockets among `addresses` are made with.
+    fn socket_access(&mut self, addresses: &[Address]) -> SocketAccess {
+        let is_unix = |address: &Address| matches!(address, Address::Unix(_));
+        let is_faulty = |name| self.is_faulty(name);
+        let is_known = !["LISTEN", "GATEWAY_LISTEN", "ADMIN_LISTEN"]
+            .into_iter()
+            .any(is_faulty);
+        if is_known && !addresses.iter().any(is_unix) {
+            for name in ["SOCKET_MODE", "SOCKET_GROUP"] {
+                if self.is_set(name) {
+                    self.warn(
+                        name,
+                        "it does nothing without a Unix socket in LISTEN, GATEWAY_LISTEN or \
+                         ADMIN_LISTEN (one of a socket unit has SocketMode= and SocketGroup=); \
+                         leave it out",
+                    );
+                }
+            }
+        }
         let mode = self.value("SOCKET_MODE", values::mode);
         if mode & 0o002 != 0 {
             self.warn(

@@ -108,6 +108,12 @@ impl Reader<'_> {
         if let Some(url) = urls.iter().find(is_plain).filter(|_| !may_be_plain) {
             self.fault(ORIGIN, OriginFault::Plain(url.name().to_owned()));
         }
+        if may_be_plain && !urls.iter().any(|url| is_plain(&url)) {
+            self.warn(
+                PLAINTEXT,
+                "it does nothing: each ORIGIN is https or on this machine; leave it out",
+            );
+        }
         let own = match (certificate, key) {
             (Some(certificate), Some(key)) => Some(PairFiles { certificate, key }),
             (None, None) => None,

@@ -96,6 +96,30 @@ fn gateways() {
         ),
         gateway(
             &[
+                ("ORIGIN", "http://127.0.0.1:1"),
+                ("ORIGIN_PLAINTEXT", "allow"),
+            ],
+            Warning,
+            "ORIGIN_PLAINTEXT",
+            "does nothing",
+            "leave it out",
+        ),
+        gateway(
+            &[("ADMIN_ALLOW_REMOTE", "1")],
+            Warning,
+            "ADMIN_ALLOW_REMOTE",
+            "does nothing without ADMIN_LISTEN",
+            "set ADMIN_LISTEN",
+        ),
+        gateway(
+            &[("SOCKET_MODE", "0600")],
+            Warning,
+            "SOCKET_MODE",
+            "does nothing without a Unix socket",
+            "leave it out",
+        ),
+        gateway(
+            &[
                 ("GATEWAY_LISTEN", &held.address.to_string()),
                 ("ORIGIN", &held.url()),
             ],
