@@ -50,18 +50,7 @@ impl Held {
             left = others;
             let addresses: Vec<_> = held.iter().map(|one| one.2.to_string()).collect();
             let is_this = matches!(by, By::Guard(_)) && held.iter().any(is_asked_as_this);
-            findings.push(match by {
-                By::Guard(process) if is_this => Finding::note(
-                    variable,
-                    format_args!(
-                        "{} {} this guard's own, which runs (process {process}) and answers at its \
-                         ADMIN_LISTEN",
-                        addresses.join(" and "),
-                        if addresses.len() == 1 { "is" } else { "are" }
-                    ),
-                ),
-                _ => finding(by, variable, &addresses),
-            });
+            findings.push(finding(by, variable, &addresses, is_this));
         }
     }
 }
@@ -75,13 +64,21 @@ fn is_asked_as_this((_, variable, address): &(By, &'static str, Address)) -> boo
         })
 }
 
-fn finding(by: By, variable: &str, addresses: &[String]) -> Finding {
+/// `is_this` where the guard is known to be the one whose settings are looked at.
+fn finding(by: By, variable: &str, addresses: &[String], is_this: bool) -> Finding {
     let (verb, them) = match addresses {
         [_] => ("is", "it"),
         _ => ("are", "them"),
     };
     let addresses = addresses.join(" and ");
     match by {
+        By::Guard(process) if is_this => Finding::note(
+            variable,
+            format_args!(
+                "{addresses} {verb} this guard's own, which runs (process {process}) and answers at \
+                 its ADMIN_LISTEN"
+            ),
+        ),
         By::Guard(process) | By::OneGuardOf(process) => {
             let unit = unit_of(process).map_or(String::new(), |unit| {
                 format!("; as its unit would start it: origin-guard check --unit {unit}")
