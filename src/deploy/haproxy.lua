@@ -17,6 +17,23 @@ local PASSED_ON = { "content-type", "cache-control", "www-authenticate", "retry-
 
 -- Idle connections of this thread, by the guard's address.
 local idle = {}
+-- When each connection was asked that has not answered yet, in seconds.
+local asked = {}
+
+-- HAProxy 2.6 can stop reading from a connection, and then its timeout does not run out
+-- either. So this thread looks each second, and closes what is late.
+core.register_task(function()
+    while true do
+        core.sleep(1)
+        local now = core.now().sec
+        for socket, since in pairs(asked) do
+            if now - since > TIMEOUT then
+                asked[socket] = nil
+                socket:close()
+            end
+        end
+    end
+end)
 
 local function connect(address)
     local socket = core.tcp()
@@ -71,9 +88,10 @@ local function read(socket)
 end
 
 local function exchange(socket, question)
-    if socket:send(question) then
-        return read(socket)
-    end
+    asked[socket] = core.now().sec
+    local answer = socket:send(question) and read(socket)
+    asked[socket] = nil
+    return answer
 end
 
 -- Asks on a connection that was kept, or on a fresh one where that is gone.
