@@ -20,6 +20,7 @@ use scripted::{Backend, ok};
 use serde_json::Value;
 use support::browser::{Browser, Scheme};
 use support::folder::Folder;
+use support::keys::KeyFile;
 use support::port::HeldPort;
 use support::{Answer, Guard, PATIENCE, SECRET, command, granted_request, page};
 
@@ -289,6 +290,92 @@ fn status_has_all_that_the_page_shows_by_the_names_of_its_table() {
     for held in [SECRET, PREVIOUS] {
         assert!(!status.to_string().contains(held), "{status}");
     }
+}
+
+/// An origin whose secret is mended, or whose gateway got another one, is no problem any
+/// more; what it did stays to be read.
+#[test]
+fn an_origin_that_refused_the_secret_and_is_mended_is_told_of_in_the_past() {
+    const OTHER: &str = "another-secret-4f1c9a7be02d5386";
+    let folder = Folder::new("page-mended");
+    let of_origin = folder.write("origin", OTHER);
+    let of_gateway = folder.write("gateway", SECRET);
+    let origin = Guard::with(&[("SHARED_SECRET_FILE", of_origin.to_str().expect("UTF-8"))]);
+    let keys = KeyFile::new("page-mended-keys");
+    let key = keys.add("alice", &[]);
+    let url = format!("http://{}", origin.address);
+    let mut gateway = Guard::with(&[
+        ("SHARED_SECRET_FILE", of_gateway.to_str().expect("UTF-8")),
+        ("LISTEN", "none"),
+        ("GATEWAY_LISTEN", "127.0.0.1:0"),
+        ("ADMIN_LISTEN", "127.0.0.1:0"),
+        ("API_KEYS_FILE", keys.text()),
+        ("ORIGIN", &url),
+    ]);
+    let admin = gateway.admin_before_gateway();
+    let asked = || {
+        let fields = format!("Authorization: Bearer {key}\r\n");
+        gateway.ask(denied("/protected", &fields)).status
+    };
+    let told = |times: u64, is_now: bool| {
+        let status: Value = serde_json::from_slice(&get(admin, "/status").body).expect("JSON");
+        let backend = &status["backends"][0];
+        assert_eq!(backend["secret_refused_last_10_minutes"], times, "{status}");
+        assert_eq!(backend["secret_refused_now"], is_now, "{status}");
+        assert!(
+            backend["secret_refused_seconds_ago"].is_number(),
+            "{status}"
+        );
+        let problems = status["problems"].as_array().expect("a list");
+        assert_eq!(problems.len(), usize::from(is_now), "{status}");
+        let page = html(admin);
+        for (shown, is_shown) in [
+            ("class=\"bad\">refuses the secret: ", is_now),
+            ("class=\"quiet\">refused the secret earlier: ", !is_now),
+            (">works<", !is_now),
+            (">in order<", !is_now),
+            (">1 problem<", is_now),
+        ] {
+            assert_eq!(page.contains(shown), is_shown, "{shown}: {page}");
+        }
+        for held in [SECRET, OTHER] {
+            assert!(!page.contains(held) && !status.to_string().contains(held));
+        }
+    };
+    assert_eq!(asked(), 401);
+    told(1, true);
+    let browser = Browser::start("page-mended");
+    let shown = |wanted: &str| {
+        let Some(browser) = &browser else { return };
+        browser.open(&format!("http://{admin}/"));
+        let text = browser.run("return document.body.innerText");
+        let text = text.as_str().expect("text");
+        assert!(text.contains(wanted), "{wanted}: {text}");
+        assert_eq!(browser.console(), Vec::<String>::new());
+    };
+    shown("refuses the secret: once in the last 10 min, the last ");
+    // The origin is given the gateway's secret.
+    folder.write("origin", SECRET);
+    origin.wait_for_log(|line| line.contains("reloaded ") && line.contains("changed=true"));
+    told(1, true);
+    assert_eq!(asked(), 200);
+    told(1, false);
+    shown("refused the secret earlier: once in the last 10 min");
+    // It refuses again, until the gateway is given the origin's: no request has shown yet
+    // that this one is right, and none that it is wrong.
+    folder.write("origin", OTHER);
+    let since = Instant::now();
+    while asked() == 200 {
+        assert!(since.elapsed() < PATIENCE, "the origin reads no file again");
+    }
+    told(2, true);
+    shown("refuses the secret: 2 times in the last 10 min, the last ");
+    folder.write("gateway", OTHER);
+    gateway.wait_for_log(|line| line.contains("reloaded ") && line.contains("changed=true"));
+    told(2, false);
+    shown("refused the secret earlier: 2 times in the last 10 min, the last ");
+    assert_eq!(asked(), 200);
+    told(2, false);
 }
 
 /// A backend that has failed and is well again is not called broken until a request

@@ -260,7 +260,7 @@ fn backends(html: &mut Html, backends: &[Backend]) {
         }
         if let Some(refused) = backend.refused {
             html.markup(if refused.is_over {
-                "<br><span class=\"quiet\">refused the secret, and does so no more: "
+                "<br><span class=\"quiet\">refused the secret earlier: "
             } else {
                 "<br><span class=\"bad\">refuses the secret: "
             })
