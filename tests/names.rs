@@ -122,7 +122,10 @@ fn an_empty_root_suffices() {
         zone.lock().expect("the zone").insert(name.to_owned(), says);
     };
     tell("app.corp.test", Says::Failure);
-    guard.wait_for_log(|line| line.contains("backend_unresolved backend=app:3002 in_use=earlier"));
+    let line = guard
+        .wait_for_log(|line| line.contains("backend_unresolved backend=app:3002 in_use=earlier"));
+    let reason = "reason=\"the name server answered SERVFAIL (it could not find out: ";
+    assert!(line.contains(reason), "{line}");
     tell("app.corp.test", Says::Addresses(ips(&["127.0.0.11"])));
     resolved("app:3002", "127.0.0.11:3002");
     tell("late.test", Says::Addresses(ips(&["127.0.0.12"])));

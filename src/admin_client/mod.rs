@@ -74,7 +74,8 @@ impl fmt::Display for AskError {
             ),
             Self::Malformed(reason) => write!(
                 to,
-                "is not a guard: its answer is faulty ({reason}); name the ADMIN_LISTEN of a guard"
+                "is not a guard: its answer is faulty ({}); name the ADMIN_LISTEN of a guard",
+                reason.replace('_', " ")
             ),
         }
     }

@@ -150,7 +150,10 @@ impl Place<'_> {
             ),
             Failure::Malformed(reason) => (
                 Level::Fault,
-                format!("{name} answers what is not HTTP/1.1 ({reason})"),
+                format!(
+                    "{name} answers what is not HTTP/1.1 ({})",
+                    reason.replace('_', " ")
+                ),
                 self.remedy(
                     "write where the application speaks HTTP/1.1",
                     "write where the origin speaks HTTP/1.1",

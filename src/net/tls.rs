@@ -15,10 +15,11 @@ use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
 use rustls::unbuffered::{
     ConnectionState, EncodeError, EncryptError, InsufficientSizeError, UnbufferedStatus,
 };
-use rustls::{CertificateError, CommonState, Error};
+use rustls::{CertificateError, CommonState, Error, InvalidMessage};
 
 use super::socket::{Read, Socket, Write};
 use names::OtherName;
+pub use words::PemFault;
 pub(crate) use words::{Flaw, is_authority_itself};
 
 /// Largest record with its header (RFC 8446, section 5.2), and room for more of them.
@@ -121,7 +122,8 @@ impl TlsError {
     pub fn reason(&self) -> &'static str {
         use rustls::CertificateError as Certificate;
         match self {
-            Self::NotTls => "not_tls",
+            Self::NotTls
+            | Self::Rustls(Error::InvalidMessage(InvalidMessage::InvalidContentType)) => "not_tls",
             Self::NotPlain => "not_plain",
             Self::Truncated => "truncated",
             Self::Rustls(Error::InvalidCertificate(why)) => match why {

@@ -352,7 +352,7 @@ pub(super) fn explained(failure: &Failure, by_hand: &str) -> String {
         ))) => {
             "it wants a client's certificate; set ORIGIN_CLIENT_CERT and ORIGIN_CLIENT_KEY".into()
         }
-        Failure::Tls(TlsError::Rustls(RustlsError::InvalidMessage(_))) => {
+        Failure::Tls(error) if error.reason() == "not_tls" => {
             "what answers there is no TLS; is it the port of https?".into()
         }
         Failure::Tls(error) => {
@@ -364,6 +364,7 @@ pub(super) fn explained(failure: &Failure, by_hand: &str) -> String {
                 .into()
         }
         Failure::Malformed(reason) => {
+            let reason = reason.replace('_', " ");
             format!("what it answers is not HTTP ({reason}); is it the port of the origin?")
         }
         Failure::Late => {

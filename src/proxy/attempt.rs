@@ -166,7 +166,7 @@ impl Attempt {
 
     fn leave_backend(&mut self, failure: Failure, context: &mut AttemptContext<'_>) {
         let detail = self.error.take();
-        report::backend_failed(context.relay, self.backend, failure, detail);
+        report::backend_failed(context.relay, self.backend, failure, detail, None);
         let upstream = &context.relay.upstream;
         upstream.failed(self.backend, context.now);
         self.tried |= 1 << self.backend;

@@ -363,7 +363,10 @@ impl Exchange {
         let (relay, now) = (context.relay, context.now);
         self.count_bytes(relay);
         let backend = self.attempt.backend();
-        self.report.end(end, self.retried, backend, relay);
+        let is_of_tls = matches!(end, End::Failed(Failure::Tls(_)));
+        let tls = self.attempt.connection().filter(|_| is_of_tls);
+        let tls = tls.and_then(|connection| connection.transport.tls()?.error());
+        self.report.end(end, tls, self.retried, backend, relay);
         self.attempt.finish(keep, relay, context.pool, now);
     }
 }

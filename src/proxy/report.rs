@@ -7,6 +7,7 @@ use super::counters::{ADDED, CLOSED, broken};
 use super::failure::Failure;
 use super::relay::Relay;
 use crate::log::{self as events, AccessEntry};
+use crate::net::tls::TlsError;
 
 /// How an exchange has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,8 +93,15 @@ impl Report {
         }
     }
 
-    /// The exchange is over.
-    pub(super) fn end(&mut self, end: End, retried: bool, backend: usize, relay: &Relay) {
+    /// The exchange is over. `tls` is what is wrong with the backend's TLS, where that is why.
+    pub(super) fn end(
+        &mut self,
+        end: End,
+        tls: Option<&TlsError>,
+        retried: bool,
+        backend: usize,
+        relay: &Relay,
+    ) {
         if retried {
             relay.counters.of(backend).retries.increment();
         }
@@ -103,7 +111,7 @@ impl Report {
             | End::Failed(Failure::Refused | Failure::Unresolved | Failure::ConnectTimeout) => {}
             End::Failed(failure) => match broken(failure) {
                 Some(counter) => counter.increment(),
-                None => backend_failed(relay, backend, failure, failure.detail()),
+                None => backend_failed(relay, backend, failure, failure.detail(), tls),
             },
             End::Closed => CLOSED.increment(),
         }
@@ -145,22 +153,26 @@ impl Report {
     }
 }
 
-/// Counts and logs a failure of `backend`; `detail` says more.
+/// Counts and logs a failure of `backend`; `detail` says more, and `tls` in a sentence.
 pub(super) fn backend_failed(
     relay: &Relay,
     backend: usize,
     failure: Failure,
     detail: Option<impl fmt::Display>,
+    tls: Option<&TlsError>,
 ) {
     let (name, reason) = (relay.upstream.name(backend), failure.reason());
     relay.counters.of(backend).failure(reason);
     let detail = detail.map(|detail| format!(" detail=\"{detail}\""));
+    // A name in a certificate must not end the value.
+    let error = tls.map(|error| format!(" error=\"{}\"", error.to_string().replace('"', "'")));
     events::backend_failure(
         name,
         reason,
         format_args!(
-            "backend_failed reason={reason} backend={name}{}",
-            detail.unwrap_or_default()
+            "backend_failed reason={reason} backend={name}{}{}",
+            detail.unwrap_or_default(),
+            error.unwrap_or_default()
         ),
     );
 }

@@ -24,10 +24,18 @@ fn an_origin_whose_certificate_is_not_believed_gets_nothing_of_a_request() {
     let of_another_name = good.issue(Key::EcdsaPkcs8, &["another.example"]);
     let of_nobody = other.issue(Key::EcdsaPkcs8, &[NAME]);
     let expired = good.issue_expired(NAME);
-    for (issued, reason) in [
-        (of_another_name, "certificate_of_another_name"),
-        (of_nobody, "unknown_issuer"),
-        (expired, "expired_certificate"),
+    for (issued, reason, told) in [
+        (
+            of_another_name,
+            "certificate_of_another_name",
+            "is for another.example, and not for origin.example",
+        ),
+        (
+            of_nobody,
+            "unknown_issuer",
+            "was issued by an authority that is not trusted here",
+        ),
+        (expired, "expired_certificate", "has ended"),
     ] {
         let server = TlsServer::start(&issued, None);
         let watched = [("ADMIN_LISTEN", "127.0.0.1:0")];
@@ -40,7 +48,8 @@ fn an_origin_whose_certificate_is_not_believed_gets_nothing_of_a_request() {
         }
         let line = gateway.wait_for_log(|line| line.contains("backend_failed"));
         assert!(line.contains("reason=tls"), "{line}");
-        assert!(line.contains(&format!("detail=\"{reason}\"")), "{line}");
+        let detail = format!(" detail=\"{reason}\" error=\"the certificate {told}\"");
+        assert!(line.ends_with(&detail), "{line}");
         let url = server.url();
         let origin = url.strip_prefix("https://").expect("a scheme");
         let counted = format!("backend_failures_total{{backend=\"{origin}\",reason=\"tls\"}} 2");
@@ -81,6 +90,12 @@ fn an_origin_may_want_a_certificate_of_the_gateway() {
     let without = toward(&keys, &server, &of_origin, &[]);
     assert_eq!(without.ask(request("GET /", &key, "")).status, 502);
     assert_eq!(server.received(), received);
+    without.wait_for_log(|line| {
+        line.ends_with(
+            " detail=\"alert\" error=\"the other side wants a certificate (TLS alert \
+             certificate_required, 116)\"",
+        )
+    });
 }
 
 /// The two halves of this binary as a pair: TLS both ways, by certificates of two authorities.

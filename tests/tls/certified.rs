@@ -100,6 +100,13 @@ fn without_one_of_the_authority_nobody_gets_in() {
         let error = ask(&mut client).expect_err("refused");
         assert!(error.contains("AccessDenied"), "{version:?}: {error}");
         denied(&guard, "unknown_client_certificate");
+        // Who has the right authority and another name is told what to look at.
+        guard.wait_for_log(|line| {
+            line.ends_with(
+                "error=\"the certificate is for none of the names that are let in \
+                 (TLS_CLIENT_NAMES)\"",
+            )
+        });
         drop(guard);
 
         let guard = setup.guard(&[]);

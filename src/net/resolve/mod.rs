@@ -5,6 +5,7 @@
 
 mod hosts;
 mod query;
+mod response_code;
 mod settings;
 
 use std::fmt;

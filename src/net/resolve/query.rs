@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use simple_dns::rdata::{OPT, RData};
 use simple_dns::{CLASS, Name, Packet, PacketFlag, Question, RCODE, TYPE};
 
+use super::response_code::ResponseCode;
 use crate::random;
 
 /// Bytes of a message before its question.
@@ -77,7 +78,9 @@ impl fmt::Display for QueryError {
             Self::BadName => to.write_str("the name is longer than DNS allows"),
             Self::TimedOut => to.write_str("no name server answered in time"),
             Self::Io(error) => write!(to, "the name server cannot be asked: {error}"),
-            Self::ServerFailure(code) => write!(to, "the name server answered {code:?}"),
+            Self::ServerFailure(code) => {
+                write!(to, "the name server answered {}", ResponseCode(*code))
+            }
             Self::Malformed => to.write_str("the name server's answer cannot be read"),
         }
     }

@@ -19,6 +19,7 @@ use x509_cert::{Certificate, Version};
 use zeroize::Zeroizing;
 
 use super::names::listed;
+use super::words::{PemFault, Words};
 use crate::private_file::{self, OpenError};
 use crate::rfc3339;
 use crate::shell;
@@ -69,7 +70,7 @@ pub enum PairError {
     /// A file holds no certificate.
     NoCertificate(PathBuf),
     /// A file is not the PEM that it should be.
-    NotPem(PathBuf, rustls::pki_types::pem::Error),
+    NotPem(PathBuf, PemFault),
     /// A certificate cannot be understood.
     Malformed(PathBuf, x509_cert::der::Error),
     /// Where a certificate should be is a key.
@@ -84,6 +85,8 @@ pub enum PairError {
     Mismatch(PathBuf, PathBuf),
     /// The key is of an unknown kind.
     Rejected(PathBuf, rustls::Error),
+    /// The certificate cannot be an authority's.
+    NoAuthority(PathBuf, rustls::Error),
     /// The certificate has ended.
     Expired(PathBuf, SystemTime),
 }
@@ -102,6 +105,7 @@ impl PairError {
             | Self::Encrypted(_)
             | Self::Mismatch(..)
             | Self::Rejected(..)
+            | Self::NoAuthority(..)
             | Self::Broken(..) => true,
             Self::Expired(..) => false,
         }
@@ -120,6 +124,7 @@ impl PairError {
             Self::HoldsKey(_)
             | Self::NoCertificate(_)
             | Self::Malformed(..)
+            | Self::NoAuthority(..)
             | Self::Expired(..) => false,
             // The certificate is read first.
             Self::Unreadable(_) | Self::Broken(..) | Self::NotPem(..) => {
@@ -143,6 +148,7 @@ impl PairError {
             | Self::Malformed(path, _)
             | Self::Mismatch(path, _)
             | Self::Rejected(path, _)
+            | Self::NoAuthority(path, _)
             | Self::Expired(path, _) => path,
         }
     }
@@ -200,8 +206,8 @@ impl fmt::Display for PairError {
             ),
             Self::NotPem(path, error) => write!(
                 to,
-                "{} is not the PEM that is wanted: {error}; write a certificate chain, and its \
-                 key in PKCS#8, SEC1 or PKCS#1",
+                "{} {error}; write a certificate chain, and its key in PKCS#8, SEC1 or PKCS#1, \
+                 as PEM with all its lines",
                 ShownPath(path)
             ),
             Self::Malformed(path, error) => write!(
@@ -211,8 +217,16 @@ impl fmt::Display for PairError {
             ),
             Self::Rejected(path, error) => write!(
                 to,
-                "the key in {} cannot be used: {error}; make an ECDSA, RSA or Ed25519 key",
-                ShownPath(path)
+                "the key in {} cannot be used: {}; make an ECDSA, RSA or Ed25519 key",
+                ShownPath(path),
+                Words(error)
+            ),
+            Self::NoAuthority(path, error) => write!(
+                to,
+                "a certificate in {} cannot be that of an authority: {}; write those of \
+                 authorities alone",
+                ShownPath(path),
+                Words(error)
             ),
             Self::Expired(path, at) => write!(
                 to,
@@ -231,7 +245,7 @@ impl std::error::Error for PairError {
             Self::Broken(_, error) => Some(error),
             Self::NotPem(_, error) => Some(error),
             Self::Malformed(_, error) => Some(error),
-            Self::Rejected(_, error) => Some(error),
+            Self::Rejected(_, error) | Self::NoAuthority(_, error) => Some(error),
             Self::NoCertificate(_)
             | Self::HoldsKey(_)
             | Self::HoldsCertificate(_)
@@ -267,7 +281,7 @@ impl Pair {
         let text = read_file(certificate)?;
         let chain = CertificateDer::pem_slice_iter(&text)
             .collect::<Result<Vec<_>, _>>()
-            .map_err(|error| PairError::NotPem(certificate.to_owned(), error))?;
+            .map_err(|error| PairError::NotPem(certificate.to_owned(), (&error).into()))?;
         let Some(own) = chain.first() else {
             let path = certificate.to_owned();
             return Err(no_certificate(path, &text));
@@ -327,7 +341,7 @@ pub(super) fn read_key(path: &Path) -> Result<(PrivateKeyDer<'static>, Option<St
             pem::Error::NoItemsFound => PairError::NoKey(path),
             // As PKCS#1 and SEC1 say it, and in their way (RFC 1421, section 4.6.1.1).
             _ if holds(&text, b"Proc-Type: 4,ENCRYPTED") => PairError::Encrypted(path),
-            error => PairError::NotPem(path, error),
+            error => PairError::NotPem(path, (&error).into()),
         }
     })?;
     Ok((key, warning))

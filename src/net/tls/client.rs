@@ -10,10 +10,12 @@ use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
+use rustls_native_certs::ErrorKind;
 
 use super::TlsSession;
 use super::certificates::{Facts, PairError, no_certificate, read_file, read_key};
 use super::server::PairFiles;
+use super::words::{PemFault, Words};
 use crate::private_file::{self, OpenError};
 use crate::shown_path::ShownPath;
 
@@ -81,7 +83,8 @@ impl fmt::Display for TlsClientError {
             Self::Roots(error) | Self::File(error) => error.fmt(to),
             Self::Rustls(error) => write!(
                 to,
-                "{error}; look at ORIGIN_CA, ORIGIN_CLIENT_CERT and ORIGIN_CLIENT_KEY"
+                "{}; look at ORIGIN_CA, ORIGIN_CLIENT_CERT and ORIGIN_CLIENT_KEY",
+                Words(error)
             ),
         }
     }
@@ -198,14 +201,17 @@ fn read_own(
 fn certificates(path: &Path, text: &[u8]) -> Result<Chain, PairError> {
     CertificateDer::pem_slice_iter(text)
         .collect::<Result<_, _>>()
-        .map_err(|error| PairError::NotPem(path.to_owned(), error))
+        .map_err(|error| PairError::NotPem(path.to_owned(), (&error).into()))
 }
 
 fn roots_in(path: &Path) -> Result<RootCertStore, TlsClientError> {
     let mut roots = RootCertStore::empty();
     let text = read_file(path).map_err(TlsClientError::Roots)?;
     for certificate in certificates(path, &text).map_err(TlsClientError::Roots)? {
-        roots.add(certificate).map_err(TlsClientError::Rustls)?;
+        let added = roots.add(certificate);
+        added.map_err(|error| {
+            TlsClientError::Roots(PairError::NoAuthority(path.to_owned(), error))
+        })?;
     }
     if roots.is_empty() {
         return Err(TlsClientError::NoRootsIn(path.to_owned()));
@@ -227,7 +233,10 @@ fn roots_of_the_system() -> Result<RootCertStore, TlsClientError> {
     // One that cannot be read does not speak for the others.
     let (added, _) = roots.add_parsable_certificates(found.certs);
     if added == 0 {
-        let why = found.errors.first().map(ToString::to_string);
+        let why = found.errors.first().map(|error| match &error.kind {
+            ErrorKind::Pem(fault) => format!("a file of them {}", PemFault::from(fault)),
+            _ => error.to_string(),
+        });
         return Err(TlsClientError::NoRoots(why.unwrap_or_else(|| {
             "no file of them is where files of them are".into()
         })));

@@ -22,6 +22,7 @@ use x509_cert::ext::pkix::SubjectAltName;
 use x509_cert::ext::pkix::name::GeneralName;
 
 use super::certificates::{Facts, PairError, read_file, system_time};
+use super::words::OfVerifier;
 use crate::shell;
 use crate::shown_path::ShownPath;
 
@@ -55,8 +56,6 @@ pub enum ClientFilesError {
     NoAuthority(PathBuf),
     /// The file of revocations holds none.
     NoList(PathBuf),
-    /// An authority's certificate cannot be used.
-    Authority(PathBuf, Error),
     /// What rustls says of all of them.
     Rejected(VerifierBuilderError),
 }
@@ -90,14 +89,11 @@ impl fmt::Display for ClientFilesError {
                 ShownPath(path),
                 path = shell::word(&path.to_string_lossy())
             ),
-            Self::Authority(path, error) => write!(
-                to,
-                "a certificate in {} is not an authority's: {error}; write those of authorities alone",
-                ShownPath(path)
-            ),
             Self::Rejected(error) => write!(
                 to,
-                "a list of revoked certificates cannot be used: {error}; fetch it again"
+                "a list of revoked certificates (TLS_CLIENT_CRL) cannot be used: {}; fetch it \
+                 again, in PEM",
+                OfVerifier(error)
             ),
         }
     }
@@ -107,7 +103,6 @@ impl std::error::Error for ClientFilesError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::File(error) | Self::ListFile(error) => Some(error),
-            Self::Authority(_, error) => Some(error),
             Self::Rejected(error) => Some(error),
             Self::NoAuthority(_) | Self::NoList(_) => None,
         }
@@ -155,7 +150,10 @@ impl ClientVerifier {
         let text = read_file(&files.authorities).map_err(ClientFilesError::File)?;
         for certificate in CertificateDer::pem_slice_iter(&text) {
             let certificate = certificate.map_err(|error| {
-                ClientFilesError::File(PairError::NotPem(files.authorities.clone(), error))
+                ClientFilesError::File(PairError::NotPem(
+                    files.authorities.clone(),
+                    (&error).into(),
+                ))
             })?;
             read.push(certificate.to_vec());
             // One that cannot be understood is refused in the next line.
@@ -167,7 +165,8 @@ impl ClientVerifier {
             }));
             roots
                 .add(certificate)
-                .map_err(|error| ClientFilesError::Authority(files.authorities.clone(), error))?;
+                .map_err(|error| PairError::NoAuthority(files.authorities.clone(), error))
+                .map_err(ClientFilesError::File)?;
         }
         if roots.is_empty() {
             return Err(ClientFilesError::NoAuthority(files.authorities.clone()));
@@ -178,7 +177,7 @@ impl ClientVerifier {
             let before = lists.len();
             for list in CertificateRevocationListDer::pem_slice_iter(&text) {
                 let list = list.map_err(|error| {
-                    ClientFilesError::ListFile(PairError::NotPem(path.clone(), error))
+                    ClientFilesError::ListFile(PairError::NotPem(path.clone(), (&error).into()))
                 })?;
                 read.push(list.to_vec());
                 ends.extend(next_update(&list).map(|at| End {

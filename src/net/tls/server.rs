@@ -15,6 +15,7 @@ use rustls::server::{NoServerSessionStorage, ProducesTickets, UnbufferedServerCo
 use super::TlsSession;
 use super::certificates::{ByName, Pair, PairError};
 use super::client_certificates::{ClientFiles, ClientFilesError, ClientVerifier, End};
+use super::words::Words;
 
 /// The one protocol that is spoken inside (RFC 7301).
 const ALPN: &[u8] = b"http/1.1";
@@ -238,7 +239,11 @@ impl std::fmt::Display for TlsServerError {
         match self {
             Self::Pair(error) => error.fmt(to),
             Self::Clients(error) => error.fmt(to),
-            Self::Rustls(error) => write!(to, "{error}; make the certificate and its key anew"),
+            Self::Rustls(error) => write!(
+                to,
+                "{}; make the certificate and its key anew",
+                Words(error)
+            ),
         }
     }
 }

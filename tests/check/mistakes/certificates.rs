@@ -6,6 +6,55 @@ use std::os::unix::fs::PermissionsExt as _;
 use super::{assert_all_are_named, mistake};
 use crate::authority::{Authority, Issued, Key};
 use crate::checked::Level::*;
+use crate::support::{SECRET, command};
+
+/// What is left of a key that went through a variable or a form of one line. Where the label
+/// should end is the key itself.
+#[test]
+fn nothing_of_a_key_that_has_lost_its_lines_is_told() {
+    let authority = Authority::new("check-one-line");
+    let good = authority.issue(Key::EcdsaPkcs8, &["localhost"]);
+    let text = fs::read_to_string(&good.key).expect("a key");
+    let lines: Vec<_> = text.lines().collect();
+    let held = lines[1];
+    for (name, broken, what) in [
+        ("spaces", lines.join(" "), "line breaks are lost"),
+        ("escapes", lines.join("\\n"), "line breaks are lost"),
+        (
+            "begin",
+            [lines[0], held].concat() + "\n",
+            "line breaks are lost",
+        ),
+        ("end", [lines[0], held].join("\n"), "it is cut off"),
+        (
+            "letters",
+            text.replace(held, &format!("{held}!")),
+            "not base64",
+        ),
+    ] {
+        let key = authority.folder.write(&format!("{name}.key"), &broken);
+        for arguments in [&["check", "--local"][..], &[]] {
+            let output = command()
+                .args(arguments)
+                .env("SHARED_SECRET", SECRET)
+                .env("LISTEN", "tls:127.0.0.1:0")
+                .env("TLS_CERT", &good.certificate)
+                .env("TLS_KEY", &key)
+                .output()
+                .expect("runs");
+            let said = [output.stdout, output.stderr].concat();
+            let said = String::from_utf8(said).expect("UTF-8");
+            assert_eq!(output.status.code(), Some(78), "{name}: {said}");
+            assert!(said.contains(what) && said.contains("TLS_KEY"), "{said}");
+            let bytes = held.bytes().map(|byte| byte.to_string());
+            let numbers = bytes.collect::<Vec<_>>().join(", ");
+            // Its first characters are the same in every key of the kind.
+            for part in [&held[40..], &numbers[numbers.len() / 2..]] {
+                assert!(!said.contains(part), "{name}: {said}");
+            }
+        }
+    }
+}
 
 #[test]
 #[expect(clippy::too_many_lines, reason = "it is a table")]
