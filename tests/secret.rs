@@ -9,6 +9,7 @@ mod support;
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, symlink};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
@@ -902,6 +903,32 @@ fn the_file_behind_a_link_is_named() {
     assert_eq!(said.status, Some(0), "{said:?}");
     let named = format!("is a link; the file is {}", text(&file));
     assert!(said.err.contains(&named) && link.is_symlink(), "{said:?}");
+}
+
+#[test]
+fn who_accepts_no_connection_is_not_waited_for() {
+    let folder = Folder::new("secret-full-backlog");
+    let path = folder.path.join("a.sock");
+    let listener = UnixListener::bind(&path).expect("bound");
+    rustix::net::listen(&listener, 0).expect("a short backlog");
+    let mut waiting = Vec::new();
+    while let Ok(stream) = mio::net::UnixStream::connect(&path) {
+        waiting.push(stream);
+    }
+    let mut health = Command::new("timeout");
+    health.args([
+        "60",
+        env!("CARGO_BIN_EXE_origin-guard"),
+        "health",
+        "--admin",
+    ]);
+    let said: Said = health
+        .arg(format!("unix:{}", path.display()))
+        .output()
+        .expect("runs")
+        .into();
+    assert_eq!(said.status, Some(1), "{said:?}");
+    assert!(said.out.contains("does not answer within 5 s"), "{said:?}");
 }
 
 /// A guard that another user has started, with secrets of its own.

@@ -7,7 +7,11 @@ use std::fmt;
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::time::{Duration, Instant};
+
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket_with};
 
 use crate::http1::response::{Asked, ResponseBody, ResponseOutcome, read_response};
 use crate::http1::scan::Scan;
@@ -111,7 +115,7 @@ fn get(address: &Address, path: &str) -> Result<Answer, AskError> {
             (said, Whose::of_tcp(before, listener(address)))
         }
         Address::Unix(path_of_socket) => {
-            let stream = UnixStream::connect(path_of_socket).map_err(AskError::Connect)?;
+            let stream = connect_unix(path_of_socket)?;
             let limit = |left| {
                 stream.set_write_timeout(left)?;
                 stream.set_read_timeout(left)
@@ -125,6 +129,23 @@ fn get(address: &Address, path: &str) -> Result<Answer, AskError> {
         status,
         body,
         whose,
+    })
+}
+
+/// Does not wait for ever where nobody accepts and the backlog is full.
+fn connect_unix(path: &Path) -> Result<UnixStream, AskError> {
+    let connected = || {
+        let address = SocketAddrUnix::new(path)?;
+        let flags = SocketFlags::CLOEXEC;
+        let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+        set_socket_timeout(&socket, Timeout::Send, Some(PATIENCE))?;
+        rustix::net::connect(&socket, &address)?;
+        Ok(UnixStream::from(socket))
+    };
+    connected().map_err(|error: io::Error| match error.kind() {
+        // It listens, and takes no connection in this time.
+        io::ErrorKind::WouldBlock => AskError::Answer(error),
+        _ => AskError::Connect(error),
     })
 }
 
@@ -151,8 +172,11 @@ where
     let mut stream = stream;
     let wait = || {
         let left = until.saturating_duration_since(Instant::now());
-        // A timeout of zero would be none.
-        limit(Some(left.max(Duration::from_millis(1)))).map_err(AskError::Answer)
+        if left.is_zero() {
+            // A timeout of zero would be none, and who sends byte by byte meets no other.
+            return Err(AskError::Answer(io::ErrorKind::WouldBlock.into()));
+        }
+        limit(Some(left)).map_err(AskError::Answer)
     };
     wait()?;
     let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
@@ -195,5 +219,47 @@ fn read_more(mut stream: impl Read, to: &mut Vec<u8>) -> Result<(), AskError> {
             to.extend_from_slice(&part[..count]);
             Ok(())
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A guard that always has another byte.
+    struct ByteByByte;
+
+    impl Read for &ByteByByte {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            buffer[0] = b'H';
+            Ok(1)
+        }
+    }
+
+    impl Write for &ByteByByte {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn who_sends_byte_by_byte_has_no_more_time() {
+        let until = Instant::now() + Duration::from_millis(1);
+        let is_over = || Instant::now() >= until;
+        // It has taken that long when the request is sent.
+        let limit = |_| {
+            while !is_over() {
+                std::hint::spin_loop();
+            }
+            Ok(())
+        };
+        let Err(AskError::Answer(error)) = ask(&ByteByByte, limit, "/status", until) else {
+            panic!("it waits for more");
+        };
+        assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
     }
 }
