@@ -11,6 +11,8 @@ use origin_guard::cli::{self, Command};
 use origin_guard::keys::commands as keys;
 use origin_guard::{deploy, documents, rotation, signals};
 
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+
 use commands::{check, demo_backend, health, probe};
 use output::{EX_CONFIG, EX_USAGE, fail, print};
 use serve::serve;
@@ -19,6 +21,7 @@ fn main() -> ExitCode {
     if let Err(error) = signals::survive_file_size_limits() {
         return fail(1, &format!("cannot take signals: {error}"));
     }
+    hide_memory();
     match cli::parse(lexopt::Parser::from_env()) {
         Ok(Command::Serve) => serve(),
         Ok(Command::Check(options)) => check(&options),
@@ -50,4 +53,11 @@ fn main() -> ExitCode {
         Ok(Command::Version) => print(concat!("origin-guard ", env!("CARGO_PKG_VERSION"), "\n")),
         Err(fault) => fail(EX_USAGE, &fault),
     }
+}
+
+/// It holds secrets and keys, for every command: no core dump shows it, nor may other processes
+/// of this user look into it (ptrace(2)).
+fn hide_memory() {
+    // The guard says where this fails, once it has a log.
+    let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
 }

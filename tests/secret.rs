@@ -931,6 +931,50 @@ fn who_accepts_no_connection_is_not_waited_for() {
     assert!(said.out.contains("does not answer within 5 s"), "{said:?}");
 }
 
+#[test]
+fn a_secret_in_memory_is_for_no_other_process() {
+    if !rustix::process::geteuid().is_root() {
+        return skip("needs root, to become another user");
+    }
+    if !installed("setpriv", "apt install util-linux") {
+        return;
+    }
+    let folder = Folder::new("secret-memory");
+    let file = folder.write("secrets", &format!("{OLD}\n"));
+    let keys = KeyFile::new("secret-memory-keys");
+    let nobody = NOBODY.to_string();
+    for arguments in [
+        &["secret", "rotate", "--stdin", text(&file)][..],
+        &["keys", "verify", "--file", keys.text()],
+    ] {
+        let mut child = Command::new("setpriv")
+            .args(["--reuid", &nobody, "--regid", &nobody, "--clear-groups"])
+            .arg(env!("CARGO_BIN_EXE_origin-guard"))
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("starts");
+        // It waits for its input. What must not be dumped belongs to root (proc(5)).
+        let process = format!("/proc/{}", child.id());
+        let since = Instant::now();
+        let owner = loop {
+            let comm = fs::read_to_string(format!("{process}/comm")).expect("it runs");
+            let wchan = fs::read_to_string(format!("{process}/syscall")).unwrap_or_default();
+            if comm.trim() == "origin-guard" && wchan.starts_with("0 0x0 ") {
+                break fs::metadata(format!("{process}/mem"))
+                    .expect("it runs")
+                    .uid();
+            }
+            assert!(since.elapsed() < PATIENCE, "{arguments:?}: {comm} {wchan}");
+            std::thread::yield_now();
+        };
+        drop(child.stdin.take());
+        child.wait().expect("ends");
+        assert_eq!(owner, 0, "{arguments:?}");
+    }
+}
+
 /// A guard that another user has started, with secrets of its own.
 fn guard_of_nobody(credentials: &Folder, admin: &str) -> Guard {
     let nobody = NOBODY.to_string();
