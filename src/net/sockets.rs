@@ -7,6 +7,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
+use mio::net::UnixStream;
+use rustix::net::sockopt::socket_peercred;
+
 use super::address::Address;
 use crate::printable::Printable;
 
@@ -151,7 +154,21 @@ pub(crate) fn holder_of(address: &Address) -> Option<Holder> {
     let mut others = listening
         .iter()
         .filter(|other| address.meets(&other.address));
+    if let Address::Unix(path) = address {
+        // Strangers name their sockets, and a name with a line break in it looks like two.
+        let own = held_by(listener_at(path)?);
+        let other = others.find(|other| own.contains(&other.inode))?;
+        return holder(other.inode);
+    }
     others.find_map(|other| holder(other.inode))
+}
+
+/// The process that has begun to listen at the socket `path` (`SO_PEERCRED`, unix(7)); `None`
+/// where that is not seen from here, or its backlog is full.
+fn listener_at(path: &Path) -> Option<u32> {
+    let stream = UnixStream::connect(path).ok()?;
+    let peer = socket_peercred(&stream).ok()?;
+    u32::try_from(peer.pid.as_raw_nonzero().get()).ok()
 }
 
 /// All processes that can be seen, in the order of their numbers.

@@ -145,3 +145,61 @@ fn what_another_program_holds_stays_a_fault() {
     let own = format!("(process {})", std::process::id());
     checked.assert_finds(Fault, "LISTEN", &own, "stop what listens there");
 }
+
+#[test]
+fn a_socket_s_name_with_a_line_break_makes_no_guard_of_a_stranger() {
+    if !rustix::process::geteuid().is_root() {
+        return skip("needs root, to become another user");
+    }
+    if !installed("python3", "apt install python3") {
+        return;
+    }
+    let folder = Folder::new("forged");
+    let guard = Guard::start();
+    let sockets = std::fs::read_dir(format!("/proc/{}/fd", guard.pid())).expect("root");
+    let inode = sockets
+        .filter_map(|file| std::fs::read_link(file.ok()?.path()).ok())
+        .find_map(|target| {
+            let inode = target.to_str()?.strip_prefix("socket:[")?;
+            Some(inode.strip_suffix(']')?.to_owned())
+        })
+        .expect("a socket");
+    let path = folder.path.join("s");
+    let open = std::fs::Permissions::from_mode(0o777);
+    std::fs::set_permissions(&folder.path, open).expect("set");
+    // The table of sockets shows each name in two lines, and the second one tells of the
+    // guard's socket. Their order is that of their inodes.
+    let script = folder.write(
+        "forge.py",
+        "import os, socket, sys\n\
+         path, inode = sys.argv[1:]\n\
+         os.setgid(65534)\n\
+         os.setuid(65534)\n\
+         real = socket.socket(socket.AF_UNIX)\n\
+         real.bind(path)\n\
+         real.listen()\n\
+         os.chdir(os.path.dirname(path))\n\
+         forged = [socket.socket(socket.AF_UNIX) for _ in range(64)]\n\
+         for number, one in enumerate(forged):\n\
+         \u{20}name = f'{number}\\n0: 00000002 00000000 00010000 0001 01 {inode} {path}'\n\
+         \u{20}os.makedirs(os.path.dirname(name))\n\
+         \u{20}one.bind(name)\n\
+         print('bound', flush=True)\n\
+         sys.stdin.read()\n",
+    );
+    let mut stranger = Command::new("/usr/bin/python3")
+        .args([&script, &path])
+        .arg(&inode)
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .expect("runs");
+    let mut bound = [0; 6];
+    let mut said = stranger.stdout.take().expect("piped");
+    std::io::Read::read_exact(&mut said, &mut bound).expect("bound");
+    let listen = format!("unix:{}", path.display());
+    let checked = Checked::run(sound().env("LISTEN", &listen), &[]);
+    drop(stranger.stdin.take());
+    stranger.wait().expect("ends");
+    checked.assert_finds(Fault, "LISTEN", "address in use", "stop what listens there");
+}
