@@ -6,8 +6,8 @@
 use std::fmt;
 use std::fs;
 use std::net::SocketAddr;
+use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt as _;
-use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use rustix::process::geteuid;
@@ -56,7 +56,7 @@ impl Whose {
     }
 
     /// From the credentials of whoever listens (`SO_PEERCRED`, unix(7)), and from `path`.
-    pub(super) fn of_unix(stream: &UnixStream, path: &Path) -> Self {
+    pub(crate) fn of_unix(stream: impl AsFd, path: &Path) -> Self {
         let Ok(peer) = rustix::net::sockopt::socket_peercred(stream) else {
             return Self::Elsewhere;
         };
@@ -127,6 +127,20 @@ pub enum Doubt {
     Changed,
     /// Nobody of this machine listens there.
     Elsewhere,
+}
+
+impl Doubt {
+    /// Who listens there instead, for one who was to be sent a secret.
+    pub(crate) fn who(self) -> String {
+        match self {
+            Self::User(user) => format!(
+                "user {user} listens there, who is neither root nor the user of this command or \
+                 of {UNIT}"
+            ),
+            Self::Changed => "another one listens there than before".to_owned(),
+            Self::Elsewhere => "this machine cannot see who listens there".to_owned(),
+        }
+    }
 }
 
 impl fmt::Display for Doubt {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::admin_client::{Doubt, Whose, listener};
+use crate::admin_client::Doubt;
 use crate::config::Config;
 use crate::config::variables::VARIABLES;
 use crate::finding::{Finding, Level};
@@ -133,7 +133,9 @@ impl Asked<'_> {
     /// Asks with the secret. The status where it is taken, else what is found.
     fn right(&self) -> Result<u16, Finding> {
         let outcome = self.ask_right();
-        let outcome = outcome.map_err(|doubt| not_sent(self.name, doubt))?;
+        if let Err(Failure::Doubtful(doubt)) = outcome {
+            return Err(not_sent(self.name, self.address, doubt));
+        }
         let status = outcome.as_ref().map_or(0, |answer| answer.status);
         match taken(&outcome) {
             (Taken::Yes, _) => Ok(status),
@@ -145,25 +147,9 @@ impl Asked<'_> {
         }
     }
 
-    /// Every user of this machine may listen at a free port of loopback, so that without TLS
-    /// the secret is not sent to a stranger there.
-    fn ask_right(&self) -> Result<Outcome, Doubt> {
-        let session = (self.session)();
-        let is_plain = session.is_none();
-        let address_here = self
-            .address
-            .socket_addr()
-            .filter(|_| is_plain && self.address.is_local());
-        let before = address_here.and_then(listener);
-        let connection = match Connection::open(self.address, session) {
-            Ok(connection) => connection,
-            Err(failure) => return Ok(Err(failure)),
-        };
-        let whose = address_here.map(|address| Whose::of_tcp(before, listener(address)));
-        match whose.and_then(|whose| whose.doubt(&[])) {
-            Some(doubt) => Err(doubt),
-            None => Ok(self.right.ask(connection).outcome),
-        }
+    fn ask_right(&self) -> Outcome {
+        let connection = Connection::open_for_secret(self.address, (self.session)())?;
+        self.right.ask(connection).outcome
     }
 
     fn without(&self, session: Option<TlsSession>) -> Outcome {
@@ -267,7 +253,9 @@ impl Asked<'_> {
 /// Why none came to this request, where one had come to another just before.
 fn no_answer(failure: &Failure) -> &'static str {
     match failure {
-        Failure::Connect(_) | Failure::System(_) => "it took no second connection",
+        Failure::Connect(_) | Failure::System(_) | Failure::Doubtful(_) => {
+            "it took no second connection"
+        }
         Failure::Tls(_) => "it broke off TLS",
         Failure::Closed => "it ended the connection without an answer",
         Failure::Malformed(_) => "what it answered is not HTTP/1.1",
@@ -275,25 +263,22 @@ fn no_answer(failure: &Failure) -> &'static str {
     }
 }
 
-fn not_sent(name: &str, doubt: Doubt) -> Finding {
-    let said = |why: fmt::Arguments<'_>| {
-        Finding::new(
-            Level::Warning,
-            ORIGIN,
-            format_args!(
-                "{name} may be somebody else's program, and was not sent the secret: {why}"
-            ),
-            "look whose it is (ss -ltnp), because the gateway does send the secret there; an \
-             origin on this machine is best at a Unix socket in a folder that others cannot write \
-             to (ORIGIN=http://unix:/run/origin/guard.sock)",
-        )
+fn not_sent(name: &str, address: &Address, doubt: Doubt) -> Finding {
+    let listed = match address {
+        Address::Unix(_) => "ss -lxnp",
+        _ => "ss -ltnp",
     };
-    match doubt {
-        Doubt::User(user) => said(format_args!(
-            "user {user} listens there, who is neither root nor the user of this check or of \
-             origin-guard.service"
-        )),
-        Doubt::Changed => said(format_args!("another one listens there than before")),
-        Doubt::Elsewhere => said(format_args!("this machine cannot see who listens there")),
-    }
+    Finding::new(
+        Level::Warning,
+        ORIGIN,
+        format_args!(
+            "{name} may be somebody else's program, and was not sent the secret: {}",
+            doubt.who()
+        ),
+        format_args!(
+            "look whose it is ({listed}), because the gateway does send the secret there; an \
+             origin on this machine is best at a Unix socket in a folder that others cannot write \
+             to (ORIGIN=http://unix:/run/origin/guard.sock)"
+        ),
+    )
 }

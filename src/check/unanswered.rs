@@ -162,6 +162,7 @@ impl Place<'_> {
             Failure::Connect(error) | Failure::System(error) => {
                 (Level::Warning, format!("{name}: {error}"), look)
             }
+            Failure::Doubtful(doubt) => (Level::Warning, format!("{name}: {}", doubt.who()), look),
         };
         self.finding(level, what, remedy)
     }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use mio::{Events, Poll};
 use rustls::Error as RustlsError;
 
+use crate::admin_client::{Doubt, Whose, listener};
 use crate::net::tls::certificates::Facts;
 use crate::net::tls::{TlsError, TlsSession};
 use crate::net::{Address, ConnectionToken, Read, Side, Transport, Write};
@@ -31,6 +32,8 @@ pub(crate) enum Failure {
     Late,
     /// This machine denies something.
     System(io::Error),
+    /// It may be a stranger who would get the secret.
+    Doubtful(Doubt),
 }
 
 impl Failure {
@@ -78,6 +81,29 @@ impl Connection {
         }
         connection.deadline = Instant::now() + EXCHANGE;
         Ok(connection)
+    }
+
+    /// Like [`Self::open`], for the secret. Every user of this machine may listen at a free
+    /// port of loopback, and at a Unix socket in a folder that everyone may write to: without
+    /// TLS the secret is not for who may be such a stranger.
+    pub(crate) fn open_for_secret(
+        address: &Address,
+        session: Option<TlsSession>,
+    ) -> Result<Self, Failure> {
+        if session.is_some() || !address.is_local() {
+            return Self::open(address, session);
+        }
+        let listening = || address.socket_addr().and_then(listener);
+        let before = listening();
+        let connection = Self::open(address, None)?;
+        let whose = match address {
+            Address::Unix(path) => Whose::of_unix(connection.transport.stream(), path),
+            _ => Whose::of_tcp(before, listening()),
+        };
+        match whose.doubt(&[]) {
+            Some(doubt) => Err(Failure::Doubtful(doubt)),
+            None => Ok(connection),
+        }
     }
 
     fn connect(&mut self) -> Result<(), Failure> {

@@ -59,6 +59,7 @@ fn shown(outcome: &Result<Answer, Failure>) -> String {
         Err(Failure::Malformed(_)) => "no HTTP".into(),
         Err(Failure::Late) => "silence".into(),
         Err(Failure::System(_)) => "error".into(),
+        Err(Failure::Doubtful(_)) => "not asked".into(),
     }
 }
 
@@ -374,6 +375,11 @@ pub(super) fn explained(failure: &Failure, by_hand: &str) -> String {
         Failure::System(error) => {
             format!("this machine denies it: {error}; look at its limits and its firewall")
         }
+        Failure::Doubtful(doubt) => format!(
+            "it may be somebody else's program, and was not sent the secret: {}; look whose it is \
+             (ss -ltnp)",
+            doubt.who()
+        ),
     }
 }
 

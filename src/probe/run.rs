@@ -9,10 +9,10 @@ use std::time::SystemTime;
 
 use rustls::pki_types::ServerName;
 
-use super::answer::{Answer, Exchange, ask};
+use super::answer::{Answer, Exchange, ask_over};
 use super::args::ProbeArgs;
 use super::check::{Check, Request};
-use super::connection::Failure;
+use super::connection::{Connection, Failure};
 use super::judge::{Asked, explained, judge};
 use super::report::{Finding, Report};
 use super::rules::Rule;
@@ -441,7 +441,15 @@ impl<'a> Probe<'a> {
         let Some(bytes) = request.bytes(check) else {
             return Exchange::failed(Failure::Malformed("no_secret"));
         };
-        let exchange = ask(&Address::Tcp(address), session, &bytes, check.is_head());
+        let open = if check.needs_secret() {
+            Connection::open_for_secret
+        } else {
+            Connection::open
+        };
+        let exchange = match open(&Address::Tcp(address), session) {
+            Ok(connection) => ask_over(connection, &bytes, check.is_head()),
+            Err(failure) => Exchange::failed(failure),
+        };
         if matches!(exchange.outcome, Err(Failure::Late)) {
             self.silent.push(address);
         }

@@ -566,22 +566,50 @@ fn nothing_is_sent_where_what_says_whom_to_trust_is_at_fault() {
     }
 }
 
-#[test]
-fn a_stranger_at_the_origin_s_port_gets_no_secret() {
-    if !rustix::process::geteuid().is_root() {
-        return skip("needs root, to become another user");
-    }
-    if !installed("setpriv", "apt install util-linux") {
-        return;
-    }
+/// A guard that another user runs.
+fn of_a_stranger(listen: &str) -> Guard {
     let mut stranger = Command::new("setpriv");
     stranger
         .args(["--reuid", "65534", "--regid", "65534", "--clear-groups"])
         .arg(env!("CARGO_BIN_EXE_origin-guard"))
         .env_clear()
         .envs([("SHARED_SECRET", SECRET), ("ACCESS_LOG", "1")])
-        .env("LISTEN", "127.0.0.1:0");
-    let stranger = Guard::spawn(&mut stranger);
+        .env("LISTEN", listen);
+    Guard::spawn(&mut stranger)
+}
+
+fn can_be_another_user() -> bool {
+    if !rustix::process::geteuid().is_root() {
+        skip("needs root, to become another user");
+        return false;
+    }
+    installed("setpriv", "apt install util-linux")
+}
+
+#[test]
+fn a_stranger_at_the_origin_s_socket_gets_no_secret() {
+    if !can_be_another_user() {
+        return;
+    }
+    let folder = Folder::new("check-origins-gift");
+    let open = std::fs::Permissions::from_mode(0o777);
+    std::fs::set_permissions(&folder.path, open).expect("set");
+    let socket = format!("unix:{}/origin.sock", folder.path.display());
+    let stranger = of_a_stranger(&socket);
+    let checked = check(&format!("http://{socket}"), &[], &[]);
+    let what = "was not sent the secret: user 65534 listens";
+    checked.assert_finds(Warning, "ORIGIN", what, "ss -lxnp");
+    assert_eq!(notes(&checked), [""; 0]);
+    let log = stranger.log().join("\n");
+    assert!(!log.contains("path=/protected"), "{log}");
+}
+
+#[test]
+fn a_stranger_at_the_origin_s_port_gets_no_secret() {
+    if !can_be_another_user() {
+        return;
+    }
+    let stranger = of_a_stranger("127.0.0.1:0");
     let port = stranger.address.port();
     for host in ["127.0.0.1", "localhost", "[::ffff:127.0.0.1]"] {
         let checked = check(&format!("http://{host}:{port}"), &[], &[]);

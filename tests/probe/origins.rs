@@ -14,7 +14,7 @@ use crate::recorder::{Recorder, answer};
 use crate::support::folder::Folder;
 use crate::support::php::Php;
 use crate::support::port::HeldPort;
-use crate::support::{Guard, PATIENCE, SECRET, installed};
+use crate::support::{Guard, PATIENCE, SECRET, installed, skip};
 
 /// An application of PHP that asks for the secret itself.
 const APPLICATION: &str = "<?php
@@ -387,6 +387,36 @@ fn a_certificate_that_cannot_be_verified_is_reported_and_nothing_is_sent() {
         assert_eq!(report.requests(), 0);
         assert_eq!(nginx.seen("https"), [""; 0]);
     }
+}
+
+#[test]
+fn a_stranger_at_a_port_of_loopback_gets_no_secret() {
+    if !rustix::process::geteuid().is_root() {
+        return skip("needs root, to become another user");
+    }
+    if !installed("setpriv", "apt install util-linux") {
+        return;
+    }
+    let mut stranger = Command::new("setpriv");
+    stranger
+        .args(["--reuid", "65534", "--regid", "65534", "--clear-groups"])
+        .arg(env!("CARGO_BIN_EXE_origin-guard"))
+        .env_clear()
+        .envs([("SHARED_SECRET", SECRET), ("LISTEN", "127.0.0.1:0")]);
+    let stranger = Guard::spawn(&mut stranger);
+    let report = probe(&format!("http://{}/protected", stranger.address), None, &[]);
+    assert_eq!(report.status, Some(2), "{:#}", report.json);
+    for (check, verdict) in [
+        ("right secret", "inconclusive"),
+        ("twice, right one first", "inconclusive"),
+        ("wrong secret", "ok"),
+    ] {
+        assert_eq!(report.of(check, "verdict"), verdict, "{:#}", report.json);
+    }
+    let detail = report.of("right secret", "detail");
+    assert!(detail.contains("user 65534 listens there"), "{detail}");
+    // Had it come, it would have been let in.
+    assert_eq!(report.of("right secret", "answer"), "not asked");
 }
 
 #[test]
