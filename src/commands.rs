@@ -1,11 +1,11 @@
 //! The commands that do one thing and end.
 
-use std::io::Write as _;
 use std::process::ExitCode;
 
 use origin_guard::demo_backend::{self, DemoError};
 use origin_guard::net::Address;
 use origin_guard::probe::{self, ProbeArgs};
+use origin_guard::stderr::say;
 use origin_guard::{check, health, rotation};
 
 use crate::output::{EX_CONFIG, EX_USAGE, fail, print};
@@ -32,7 +32,7 @@ pub(crate) fn check(options: &check::Options) -> ExitCode {
 
 pub(crate) fn probe(args: &ProbeArgs) -> ExitCode {
     let announce = |line: &str| {
-        let _ = writeln!(std::io::stderr(), "origin-guard: {line}");
+        say(&format!("origin-guard: {line}"));
     };
     let report = match probe::run(args, |name| std::env::var_os(name), announce) {
         Ok(report) => report,

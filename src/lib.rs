@@ -2,6 +2,11 @@
 //!
 //! Data goes one way: bytes -> head -> Request -> decision -> response -> bytes.
 
+#![warn(
+    clippy::print_stderr,
+    reason = "it panics where that is closed or full: stderr::say"
+)]
+
 pub mod admin_client;
 pub mod app;
 pub mod auth;
@@ -38,5 +43,6 @@ mod shown_path;
 pub mod signals;
 mod spelling;
 pub mod status;
+pub mod stderr;
 pub mod systemd;
 pub mod usage;

@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use origin_guard::printable::Printable;
+use origin_guard::stderr::say;
 
 // sysexits(3)
 /// The command line is faulty.
@@ -27,10 +27,8 @@ pub(crate) fn print(text: &str) -> ExitCode {
 
 /// Says what is at fault on standard error.
 pub(crate) fn fail(status: u8, fault: &dyn Display) -> ExitCode {
-    let mut stderr = std::io::stderr().lock();
     for line in fault.to_string().lines() {
-        // Where this cannot be written either, the exit status says it.
-        let _ = writeln!(stderr, "origin-guard: {}", Printable(line));
+        say(&format!("origin-guard: {line}"));
     }
     ExitCode::from(status)
 }

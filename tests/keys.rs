@@ -519,6 +519,50 @@ fn a_rate_that_changes_other_keys_is_told() {
 }
 
 #[test]
+fn who_cannot_be_told_reads_the_status_of_what_was_done() {
+    let file = KeyFile::new("untold");
+    let untold = |arguments: &[&str]| {
+        let full = fs::File::options().write(true).open("/dev/full");
+        let mut keys = command();
+        keys.arg("keys")
+            .args(arguments)
+            .env("API_KEYS_FILE", &file.path)
+            .stderr(full.expect("a device"));
+        let output = keys.output().expect("runs");
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}");
+        String::from_utf8(output.stdout).expect("ASCII")
+    };
+    let key = untold(&["add", "acme"]);
+    let id = file.id(&key);
+    untold(&["limit", "acme", "--rate", "5/1s"]);
+    untold(&["rotate", &id, "--overlap", "1h"]);
+    untold(&["revoke", &id]);
+    untold(&["rm", "acme"]);
+    untold(&["list"]);
+}
+
+#[test]
+fn a_line_is_written_at_once() {
+    let file = KeyFile::new("at-once");
+    let (ours, theirs) = std::os::unix::net::UnixDatagram::pair().expect("a pair");
+    let mut keys = command();
+    let status = keys
+        .args(["keys", "list"])
+        .env("API_KEYS_FILE", &file.path)
+        .stderr(std::os::fd::OwnedFd::from(theirs))
+        .status();
+    assert!(!status.expect("runs").success());
+    // Each write is a datagram.
+    let mut line = [0; 4096];
+    let length = ours.recv(&mut line).expect("a line");
+    let line = String::from_utf8_lossy(&line[..length]);
+    assert!(
+        line.starts_with("origin-guard: ") && line.ends_with('\n'),
+        "{line:?}"
+    );
+}
+
+#[test]
 fn a_lock_that_another_process_keeps_is_given_up() {
     let file = KeyFile::new("kept");
     let lock = file.folder.write("keys.json.lock", "");

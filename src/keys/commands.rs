@@ -25,6 +25,7 @@ use super::use_file::STATE_DIRECTORY;
 use super::{Error, Id, import};
 use crate::notations::SPAN;
 use crate::shell::word;
+use crate::stderr::say;
 
 /// The variable that names the file.
 pub const FILE: &str = "API_KEYS_FILE";
@@ -224,12 +225,12 @@ fn limit(path: &Path, consumer: String, rate: Option<Rate>) -> Result<(), Error>
         .rate
         .map_or("none".to_owned(), |rate| rate.to_string());
     let before = if change.is_changed { "" } else { "unchanged: " };
-    eprintln!(
+    say(&format!(
         "{before}rate={} keys={} consumer={}",
         quoted(&rate),
         change.count,
         quoted(&change.consumer)
-    );
+    ));
     Ok(())
 }
 
@@ -303,7 +304,9 @@ fn add(
             change.changed,
             if change.changed == 1 { "key" } else { "keys" },
         );
-        eprintln!("{count} other {keys} of this consumer got the rate {rate}, too");
+        say(&format!(
+            "{count} other {keys} of this consumer got the rate {rate}, too"
+        ));
     }
     change
         .made
@@ -345,7 +348,7 @@ fn parse_metadata(json: &str) -> Result<Option<Metadata>, Error> {
         .map_err(|error| fault(&format!("{error}; name it once")))?;
     let metadata = Metadata::of_valid_json(json).map_err(|error| fault(&format!("it {error}")))?;
     if metadata.is_none() {
-        eprintln!("the metadata is empty, so the key has none");
+        say("the metadata is empty, so the key has none");
     }
     Ok(metadata)
 }
@@ -387,9 +390,11 @@ fn revoke(path: &Path, id: Id) -> Result<(), Error> {
     edit(path, false, &mut change)?;
     match change.found {
         Some((described, Some(since))) => {
-            eprintln!("unchanged, it was revoked already: revoked={since} {described}");
+            say(&format!(
+                "unchanged, it was revoked already: revoked={since} {described}"
+            ));
         }
-        Some((described, None)) => eprintln!("revoked={} {described}", change.now),
+        Some((described, None)) => say(&format!("revoked={} {described}", change.now)),
         None => {}
     }
     Ok(())
@@ -418,10 +423,10 @@ impl Change for Remove {
 fn remove(path: &Path, consumer: String) -> Result<(), Error> {
     let mut change = Remove { consumer, count: 0 };
     edit(path, false, &mut change)?;
-    eprintln!(
+    say(&format!(
         "removed={} consumer={}",
         change.count,
         quoted(&change.consumer)
-    );
+    ));
     Ok(())
 }

@@ -17,6 +17,7 @@ use super::record::Record;
 use super::text::{self, LONGEST, Malformed, SHORTEST};
 use super::time::Time;
 use super::{Error, Id};
+use crate::stderr::say;
 
 /// Most bytes that are read.
 const MOST: u64 = 64 << 20;
@@ -139,12 +140,12 @@ pub(super) fn import(path: &Path, consumer: String) -> Result<(), Error> {
         writeln!(stdout, "{id}")
             .map_err(|error| Error::System("the ids cannot be printed".into(), error))?;
     }
-    eprintln!(
+    say(&format!(
         "imported={} already_there={} consumer={}",
         change.ids.len(),
         change.already,
         quoted(&change.consumer)
-    );
+    ));
     Ok(())
 }
 

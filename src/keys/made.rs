@@ -9,6 +9,7 @@ use super::id::Ids;
 use super::record::{self, Record};
 use super::text::{self, Key};
 use super::{Error, Id};
+use crate::stderr::say;
 
 /// Makes a key with an id that is not among `taken`.
 pub(super) fn fresh(taken: &Ids) -> Result<Key, Error> {
@@ -35,7 +36,7 @@ pub(super) fn show(key: &Key, record: &str) -> Result<(), Error> {
                 format!("the key {id} was made; revoke it and make another: it cannot be shown");
             Error::System(what, error)
         })?;
-    eprintln!("{record}");
+    say(record);
     Ok(())
 }
 

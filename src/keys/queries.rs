@@ -16,6 +16,7 @@ use super::text::{self, LONGEST, Malformed, SHORTEST};
 use super::time::Time;
 use super::{Error, Id, KeyVerdict, Keys, Opened};
 use crate::private_file::{self, PrivateFile};
+use crate::stderr::say;
 
 /// The states in which a key is good.
 const ACTIVE: &str = "active";
@@ -89,13 +90,10 @@ pub(super) fn list(
         )));
     }
     if first && !options.json {
-        eprintln!(
-            "{}",
-            match options.unused {
-                Some(_) => "no key that is good is known to be unused for so long",
-                None => "there are no keys",
-            }
-        );
+        say(match options.unused {
+            Some(_) => "no key that is good is known to be unused for so long",
+            None => "there are no keys",
+        });
     }
     if options.json {
         let end = if first { "[]\n" } else { "\n]\n" };
@@ -360,7 +358,7 @@ fn write_row(cells: [&str; 9], to: &mut impl Write) -> io::Result<()> {
 
 fn warn(warning: Option<String>) {
     if let Some(warning) = warning {
-        eprintln!("warning: {warning}");
+        say(&format!("warning: {warning}"));
     }
 }
 

@@ -10,6 +10,7 @@ use super::text::Key;
 use super::time::{Time, span};
 use super::{Error, Id};
 use crate::notations::SPAN;
+use crate::stderr::say;
 
 struct Rotate {
     id: Id,
@@ -122,12 +123,14 @@ pub(super) fn rotate(path: &Path, id: Id, overlap: &str) -> Result<(), Error> {
         show(&key, &described)?;
     }
     match change.end {
-        Some((end, _)) if end <= change.now => eprintln!("the old key {id} is no longer good"),
-        Some((end, false)) => eprintln!("the old key {id} is good until {end}"),
-        Some((end, true)) => eprintln!(
+        Some((end, _)) if end <= change.now => {
+            say(&format!("the old key {id} is no longer good"));
+        }
+        Some((end, false)) => say(&format!("the old key {id} is good until {end}")),
+        Some((end, true)) => say(&format!(
             "the old key {id} is good until {end}, when it was to end anyway: --overlap \
              {overlap} makes no key live longer"
-        ),
+        )),
         None => {}
     }
     Ok(())

@@ -14,6 +14,7 @@ use rustix::fs::OFlags;
 use super::access::Unchangeable;
 use super::permissions;
 use crate::shown_path::ShownPath;
+use crate::stderr::say;
 
 /// Random bits in the name of a temporary file, as bytes and in hexadecimal digits.
 const RANDOM: usize = 8;
@@ -145,10 +146,10 @@ impl Locked {
     pub fn wait(path: &Path) -> Result<Self, ReplaceError> {
         let path = resolve(path).map_err(ReplaceError::system(path, "found"))?;
         Self::at(path, |lock| {
-            eprintln!(
+            say(&format!(
                 "waiting for another process that has locked {}",
                 lock.display()
-            );
+            ));
         })
     }
 

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use super::error::Against;
 use super::guard::{self, GuardStatus};
-use super::{BOTH_THE_SAME, SecretError, say};
+use super::{BOTH_THE_SAME, SecretError};
 use crate::auth::secret_file::{self, SecretFile};
 use crate::net::Address;
 use crate::status::words::span;
+use crate::stderr::say;
 
 /// Removes all secrets but the current one from the file at `path`, where no guard has seen
 /// one of them for `quiet`.

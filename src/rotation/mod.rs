@@ -11,14 +11,13 @@ mod rotate;
 mod status;
 
 use std::ffi::OsString;
-use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use crate::admin_client;
 use crate::auth::secret_file;
 use crate::config::{self, ValueError};
 use crate::net::Address;
-use crate::printable::Printable;
+use crate::stderr::say;
 
 use cli::{Action, SecretArgs};
 pub use error::SecretError;
@@ -103,12 +102,6 @@ pub fn guards(
         guards.retain(|guard| !guard.is_tls());
     }
     Ok(guards)
-}
-
-/// A line for a person, on stderr: standard output is for the secret alone.
-fn say(line: &str) {
-    // Who cannot be told reads the exit status.
-    let _ = writeln!(io::stderr(), "{}", Printable(line));
 }
 
 fn warn(warnings: &[String]) {

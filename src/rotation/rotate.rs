@@ -5,12 +5,13 @@ use std::path::Path;
 
 use zeroize::Zeroizing;
 
+use super::SecretError;
 use super::guard;
 use super::next_step::GuardName;
-use super::{SecretError, say};
 use crate::auth::secret_file::{self, Need, SecretFile};
 use crate::auth::{keygen, secret_source, secrets};
 use crate::net::Address;
+use crate::stderr::say;
 use crate::systemd;
 
 /// Longest secret that is read, in bytes, with its line break.
