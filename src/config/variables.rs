@@ -353,7 +353,8 @@ one earns a warning, because that user can change the file. The message names th
 mode, owner and group that were found, and the command that mends them, after which the guard can
 still read it. The other files hold no secret: everyone may
 read them, `ALLOW_FROM_FILE` earns a warning where its group can write to it, and none of them is
-taken where everyone can.
+taken where everyone can. A folder above such a file to which everyone can write, without the
+sticky bit, is a warning, because everyone can put another file in its place.
 
 | mode | what is made of it |
 | --- | --- |

@@ -17,6 +17,7 @@ const OTHERS_WRITE: u32 = 0o002;
 const GROUP_WRITE: u32 = 0o020;
 const GROUP_READ: u32 = 0o040;
 const PERMISSIONS: u32 = 0o7777;
+const STICKY: u32 = 0o1000;
 /// Whom a user namespace shows where it does not know the owner (`user_namespaces(7)`).
 const UNMAPPED: u32 = 65534;
 const ROOT: u32 = 0;
@@ -130,6 +131,26 @@ impl Access {
             format!("chgrp {group} {shown} && chmod 640 {shown}")
         }
     }
+}
+
+/// What is likely a mistake in the folders above the file at `path`: that everyone can put
+/// another one in its place. The sticky bit keeps them from it (inode(7)).
+pub(super) fn replaceable(path: &Path) -> Option<String> {
+    let written = std::path::absolute(path).ok();
+    let real = fs::canonicalize(path).ok();
+    let paths = written.iter().chain(&real);
+    let mut folders = paths.flat_map(|path| path.ancestors().skip(1));
+    let (folder, access) = folders.find_map(|folder| {
+        let access = Access::of(&fs::metadata(folder).ok()?);
+        (access.others_can_write() && access.mode & STICKY == 0).then_some((folder, access))
+    })?;
+    Some(format!(
+        "{} can be replaced by everyone on this machine, who can write to the folder {} \
+         ({access}); look whether the file is yours, then run: chmod o-w {}",
+        ShownPath(path),
+        folder.display(),
+        word(folder)
+    ))
 }
 
 /// The whole path as a shell reads it, because it may be typed in another folder.

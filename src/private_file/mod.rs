@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Mode, OFlags};
 
 use crate::shown_path::ShownPath;
-use access::{Access, Denied};
+use access::{Access, Denied, replaceable};
 
 /// Modes of a file that holds secrets, keys of the API or a certificate's key, and what is made
 /// of each, for help, the man page and docs/configuration.md. `Access` goes by them.
@@ -221,8 +221,8 @@ fn open_regular(path: &Path, more: OFlags) -> Result<PrivateFile, Cause> {
     let access = Access::of(&metadata);
     Ok(PrivateFile {
         file,
-        warning: access.warning(path),
-        changeable: access.changeable(path),
+        warning: access.warning(path).or_else(|| replaceable(path)),
+        changeable: access.changeable(path).or_else(|| replaceable(path)),
     })
 }
 

@@ -190,6 +190,39 @@ fn the_modes_of_the_documentation_are_those_that_are_taken() {
 }
 
 #[test]
+fn a_folder_in_which_everyone_can_replace_the_file_is_a_warning() {
+    let folder = Folder::new("check-open-folder");
+    let own_group = rustix::process::getegid().as_raw();
+    let set = |mode| {
+        let mode = fs::Permissions::from_mode(mode);
+        fs::set_permissions(&folder.path, mode).expect("set");
+    };
+    let file = secrets(&folder, 0o600, own_group);
+    let below = folder.path.join("below");
+    fs::create_dir(&below).expect("made");
+    let deep = below.join("link");
+    std::os::unix::fs::symlink(&file, &deep).expect("linked");
+    let closed = Folder::new("check-closed-folder");
+    let link = closed.path.join("link");
+    std::os::unix::fs::symlink(&file, &link).expect("linked");
+    for file in [
+        &*file,
+        deep.to_str().expect("UTF-8"),
+        link.to_str().expect("UTF-8"),
+    ] {
+        set(0o777);
+        let said = complaint(file, None).expect("a complaint");
+        let what = "can be replaced by everyone on this machine";
+        assert!(said.starts_with("warning") && said.contains(what), "{said}");
+        follow(&said, "run: ");
+        assert_eq!(complaint(file, None), None);
+        // As /tmp is.
+        set(0o1777);
+        assert_eq!(complaint(file, None), None);
+    }
+}
+
+#[test]
 fn a_file_that_one_group_reads_is_in_order_and_the_command_makes_it_one() {
     if !rustix::process::geteuid().is_root() {
         return skip("needs root, to become another user");
