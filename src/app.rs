@@ -103,7 +103,7 @@ pub fn listener_groups(
 /// How many sockets [`listener_groups`] leads to, where `inherited` ones come from systemd,
 /// for `roles`.
 #[must_use]
-pub fn listener_count(config: &Config, roles: InheritedRoles, inherited: usize) -> usize {
+pub fn listener_count(config: &Config, roles: &InheritedRoles, inherited: usize) -> usize {
     let gives_way = !config.listen_is_set && (roles.plain || roles.tls);
     let listen = if gives_way { 0 } else { config.listen.len() };
     let redirect = config.tls.as_ref().map_or(0, |_| config.redirect.len());

@@ -131,13 +131,6 @@ fn bind_and_run(mut config: Config, inherited: InheritedSockets) -> Result<usize
     for address in server.addresses() {
         log::info!("listening address={address}");
     }
-    if let Some(relay) = &relays.backend
-        // What a socket unit listens at is known only now.
-        && let Some(url) = relay.upstream.is_own_listener(server.addresses())
-    {
-        let own = "it is the guard itself; write where the backend listens";
-        return Err(failed(&format!("forward to {}", url.name()))(own));
-    }
     for relay in relays.iter() {
         relay
             .upstream

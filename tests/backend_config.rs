@@ -2,8 +2,13 @@
 
 mod support;
 
-use std::process::Output;
+use std::io::Write as _;
+use std::net::TcpListener;
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd};
+use std::os::unix::net::UnixListener;
+use std::process::{Output, Stdio};
 
+use support::folder::Folder;
 use support::{Guard, SECRET, command, complaints};
 
 const BACKEND: (&str, &str) = ("BACKEND", "http://127.0.0.1:3000");
@@ -100,26 +105,179 @@ fn a_backend_that_is_the_guard_itself_is_a_fault() {
     assert_eq!((status, errors.as_str()), (Some(0), ""));
 }
 
-#[test]
-fn an_inherited_socket_that_is_the_backend_is_found_at_the_start() {
-    use std::os::fd::AsRawFd as _;
-    let socket = std::net::TcpListener::bind("127.0.0.1:0").expect("bound");
-    let port = socket.local_addr().expect("an address").port();
-    // The shell passes the socket on as the third file, and its own process id.
-    let line = "LISTEN_PID=$$ LISTEN_FDS=1 exec \"$GUARD\" 3<&\"$SOCKET\"";
-    rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::empty()).expect("inherited");
-    let output = std::process::Command::new("bash")
-        .args(["-c", line])
+/// Runs the program with a socket as `systemd-socket-activate` passes it, and returns its exit
+/// status and what it says.
+fn activated(
+    socket: BorrowedFd<'_>,
+    name: &str,
+    arguments: &[&str],
+    variables: &[(&str, &str)],
+) -> (Option<i32>, String) {
+    rustix::io::fcntl_setfd(socket, rustix::io::FdFlags::empty()).expect("inherited");
+    // The shell passes it on as the third file, and its own process id.
+    let line = "LISTEN_PID=$$ LISTEN_FDS=1 exec \"$GUARD\" \"$@\" 3<&\"$SOCKET\"";
+    // A guard that starts all the same would run for ever.
+    let output = std::process::Command::new("timeout")
+        .args(["--signal=KILL", "30", "bash", "-c", line, "bash"])
+        .args(arguments)
         .env_clear()
+        .env("PATH", "/usr/bin:/bin")
+        .env("LISTEN_FDNAMES", name)
         .env("SOCKET", socket.as_raw_fd().to_string())
         .env("GUARD", env!("CARGO_BIN_EXE_origin-guard"))
         .env("SHARED_SECRET", SECRET)
-        .env("BACKEND", format!("http://127.0.0.1:{port}"))
+        .env("PLAINTEXT", "allow")
+        .envs(variables.iter().copied())
         .output()
         .expect("runs");
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(1), "{errors}");
-    assert!(errors.contains("it is the guard itself"), "{errors}");
+    let said = [output.stdout, output.stderr].concat();
+    let said = String::from_utf8_lossy(&said).into_owned();
+    (output.status.code(), said)
+}
+
+/// What `check --unit` finds as the unit's user, where a socket unit opens `address`.
+fn within_unit(name: &str, address: &str, variables: &[(&str, &str)]) -> (Option<i32>, String) {
+    let surroundings = format!(
+        r#"{{"sockets":[{{"unit":"a.socket","name":"{name}","address":"{address}"}}],
+            "held":[],"has_no_network":false,"memory":null}}"#
+    );
+    let mut child = command()
+        .args(["check", "--within-unit"])
+        .env("SHARED_SECRET", SECRET)
+        .env("PLAINTEXT", "allow")
+        .envs(variables.iter().copied())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("starts");
+    let mut stdin = child.stdin.take().expect("piped");
+    stdin.write_all(surroundings.as_bytes()).expect("passed on");
+    drop(stdin);
+    let output = child.wait_with_output().expect("runs");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    (output.status.code(), said)
+}
+
+/// Whether it is a fault of `variable` that `url` is the guard itself at `address`, said once.
+#[track_caller]
+fn assert_is_itself(said: &str, variable: &str, url: &str, address: &str) {
+    let fault =
+        format!("{variable}: {url} is the guard itself, which listens on {address} (socket unit)");
+    assert_eq!(said.matches(&fault).count(), 1, "{fault}: {said}");
+    assert_eq!(
+        said.matches(&format!("{variable}: {url}")).count(),
+        1,
+        "{said}"
+    );
+}
+
+#[test]
+fn what_a_socket_unit_opens_is_no_place_to_forward_to() {
+    // A gateway may forward to the guard that it is itself, and to nothing else of its own.
+    for (name, kind, is_origin) in [
+        ("plain", "", true),
+        ("tls", "tls:", true),
+        ("gateway", "", false),
+        ("gateway-tls", "tls:", false),
+        ("redirect", "redirect:", false),
+        ("admin", "", false),
+    ] {
+        for (bound, host) in [
+            ("127.0.0.1:0", "127.0.0.1"),
+            ("0.0.0.0:0", "127.0.0.2"),
+            ("[::]:0", "localhost"),
+        ] {
+            let socket = TcpListener::bind(bound).expect("bound");
+            let address = socket.local_addr().expect("an address");
+            let place = format!("{host}:{}", address.port());
+            let url = format!("http://{place}");
+            let address = format!("{kind}{address}");
+            for variable in ["BACKEND", "ORIGIN"] {
+                // LISTEN has no part in it, and the gateway is there in each case.
+                let variables = [
+                    (variable, url.as_str()),
+                    ("LISTEN", "127.0.0.1:0"),
+                    ("GATEWAY_LISTEN", "127.0.0.1:0"),
+                    ("ADMIN_ALLOW_REMOTE", "1"),
+                ];
+                let checks: [&[&str]; 3] = [&["check", "--local"], &["check"], &[]];
+                let outcomes = if variable == "ORIGIN" && is_origin {
+                    vec![activated(socket.as_fd(), name, checks[0], &variables)]
+                } else {
+                    let all = checks.iter();
+                    let all = all.map(|check| activated(socket.as_fd(), name, check, &variables));
+                    let opened = address.strip_prefix(kind).expect("its kind");
+                    let unit = within_unit(name, opened, &variables);
+                    all.chain([unit]).collect()
+                };
+                for (status, said) in outcomes {
+                    if variable == "ORIGIN" && is_origin {
+                        assert!(!said.contains("is the guard itself"), "{name}: {said}");
+                    } else {
+                        assert_eq!(status, Some(78), "{name} {variable}: {said}");
+                        assert_is_itself(&said, variable, &place, &address);
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_unix_socket_of_a_socket_unit_is_no_place_to_forward_to() {
+    let folder = Folder::new("own-socket");
+    let (real, link) = (folder.path.join("run"), folder.path.join("link"));
+    std::fs::create_dir(&real).expect("made");
+    std::os::unix::fs::symlink(&real, &link).expect("linked");
+    let path = real.join("guard.sock");
+    let socket = UnixListener::bind(&path).expect("bound");
+    // /var/run is /run.
+    let place = format!("unix:{}", link.join("guard.sock").display());
+    let url = format!("http://{place}");
+    let address = format!("unix:{}", path.display());
+    for (variable, name) in [
+        ("BACKEND", "plain"),
+        ("BACKEND", "gateway"),
+        ("BACKEND", "admin"),
+        ("ORIGIN", "gateway"),
+        ("ORIGIN", "admin"),
+    ] {
+        let variables = [
+            (variable, url.as_str()),
+            ("LISTEN", "127.0.0.1:0"),
+            ("GATEWAY_LISTEN", "127.0.0.1:0"),
+        ];
+        for arguments in [&["check"][..], &[]] {
+            let (status, said) = activated(socket.as_fd(), name, arguments, &variables);
+            assert_eq!(status, Some(78), "{name} {variable}: {said}");
+            assert_is_itself(&said, variable, &place, &address);
+        }
+    }
+}
+
+#[test]
+fn what_a_socket_unit_opens_in_the_clear_is_warned_of() {
+    let (origin, plain) = (("ORIGIN", "http://127.0.0.1:1"), ("PLAINTEXT", ""));
+    let variables = [origin, plain, ("LISTEN", "127.0.0.1:0")];
+    for (name, address, warning) in [
+        ("plain", "0.0.0.0:1", Some("LISTEN: the secret crosses")),
+        (
+            "gateway",
+            "0.0.0.0:1",
+            Some("GATEWAY_LISTEN: API keys cross"),
+        ),
+        ("gateway", "127.0.0.1:1", None),
+        ("gateway-tls", "0.0.0.0:1", None),
+    ] {
+        let (_, said) = within_unit(name, address, &variables);
+        match warning {
+            Some(warning) => {
+                let warning = format!("warning: {warning} the network in the clear to {address};");
+                assert!(said.contains(&warning), "{name}: {said}");
+            }
+            None => assert!(!said.contains("in the clear"), "{name}: {said}"),
+        }
+    }
 }
 
 #[test]

@@ -133,6 +133,51 @@ fn an_empty_root_suffices() {
 }
 
 #[test]
+fn a_name_that_leads_to_the_guard_itself_is_a_fault() {
+    if !installed("chroot", "apt install coreutils") {
+        return;
+    }
+    let Some(network) = Network::new() else {
+        return;
+    };
+    let root = root(
+        "names-itself",
+        "127.0.1.1 by-hosts\n",
+        "nameserver 127.0.0.3\noptions timeout:1 attempts:1\n",
+    );
+    let zone = zone(&[(
+        "app.test",
+        Says::Addresses(ips(&["127.0.0.9", "127.0.0.1"])),
+    )]);
+    network.within(|| server::serve(Ipv4Addr::new(127, 0, 0, 3), &zone));
+    let run = |arguments: &[&str], name: &str| {
+        let output = network.within(|| {
+            Command::new("chroot")
+                .arg(&root.path)
+                .arg("/origin-guard")
+                .args(arguments)
+                .env_clear()
+                .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+                .env("LISTEN", "127.0.0.1:3001,127.0.1.1:3001")
+                .env("SHARED_SECRET", SECRET)
+                .env("BACKEND", format!("http://{name}:3001"))
+                .output()
+                .expect("runs")
+        });
+        let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        let fault = format!("BACKEND: {name}:3001 is the guard itself, which listens on 127.0.");
+        assert_eq!(said.matches(&fault).count(), 1, "{said}");
+        assert_eq!(output.status.code(), Some(78), "{said}");
+    };
+    // What /etc/hosts says is known at the start, and what a server says to check alone: the
+    // start does not wait for one.
+    run(&[], "by-hosts");
+    run(&["check", "--local"], "by-hosts");
+    run(&["check"], "by-hosts");
+    run(&["check"], "app.test");
+}
+
+#[test]
 fn a_name_is_a_502_until_it_resolves_and_each_address_is_tried() {
     if !installed("chroot", "apt install coreutils") {
         return;

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::fmt;
 use std::net::{SocketAddr, TcpListener};
 
-use crate::config::{Config, InheritedRoles};
+use crate::config::{Config, InheritedRoles, Role};
 use crate::finding::{Finding, Level};
 use crate::net::{Address, Inherited};
 use crate::systemd::InheritedSocket;
@@ -108,21 +108,37 @@ impl InheritedSockets {
     ) -> InheritedRoles {
         let mut roles = InheritedRoles::default();
         for (name, address) in sockets {
-            match name {
-                ADMIN => roles.admin = true,
-                GATEWAY => roles.gateway = true,
+            let (role, kind): (_, fn(SocketAddr) -> Address) = match name {
+                ADMIN => {
+                    roles.admin = true;
+                    (Role::Admin, Address::Tcp)
+                }
+                GATEWAY => {
+                    roles.gateway = true;
+                    (Role::Gateway, Address::Tcp)
+                }
                 GATEWAY_TLS => {
                     roles.gateway = true;
                     roles.gateway_tls = true;
+                    (Role::Gateway, Address::Tls)
                 }
-                TLS => roles.tls = true,
-                REDIRECT => roles.redirect = true,
+                TLS => {
+                    roles.tls = true;
+                    (Role::Origin, Address::Tls)
+                }
+                REDIRECT => {
+                    roles.redirect = true;
+                    (Role::Redirect, Address::Redirect)
+                }
                 _ => {
                     roles.plain = true;
-                    let open = address.filter(|address| !address.is_local());
-                    roles.open = roles.open.or(open.and_then(|open| open.socket_addr()));
+                    (Role::Origin, Address::Tcp)
                 }
-            }
+            };
+            let address = address.map(|address| address.socket_addr().map_or(address, kind));
+            roles
+                .addresses
+                .extend(address.map(|address| (role, address)));
         }
         roles
     }

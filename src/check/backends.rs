@@ -10,7 +10,7 @@ use super::surroundings::Surroundings;
 use super::unanswered::Place;
 use super::{exposure, origin_secret};
 use crate::auth::redaction::Redaction;
-use crate::config::{Config, Origin};
+use crate::config::{Config, Origin, OwnListeners};
 use crate::finding::{Finding, Level};
 use crate::net::Address;
 use crate::net::resolve::Resolver;
@@ -60,11 +60,11 @@ pub(super) fn look(
         let place = Place {
             variable,
             url,
-            is_own: origin.is_some() && config.listen.iter().any(|listen| url.is_at(listen)),
+            is_own: origin.is_some() && config.own_listeners.is_guarded(url),
             server_name: origin.and_then(|origin| server_name(origin, url)),
             redaction: &redaction,
         };
-        let answered = one(&place, &session, &mut found);
+        let answered = one(&place, &config.own_listeners, &session, &mut found);
         if let (Some((address, root)), Some(origin), Some(secret)) = (answered, origin, secret) {
             let authority = url.authority();
             let asked = origin_secret::Asked {
@@ -128,6 +128,7 @@ fn server_name(origin: &Origin, url: &BackendUrl) -> Option<ServerName<'static>>
 /// Returns where HTTP is spoken as it should be, and the answer there.
 fn one(
     place: &Place<'_>,
+    own_listeners: &OwnListeners,
     session: &dyn Fn() -> Option<TlsSession>,
     findings: &mut Vec<Finding>,
 ) -> Option<(Address, Answer)> {
@@ -138,13 +139,21 @@ fn one(
         ..
     } = *place;
     let name = url.name();
-    let addresses = match url.addresses(&Resolver::default()) {
+    let resolver = Resolver::default();
+    let addresses = match url.addresses(&resolver) {
         Ok(addresses) => addresses,
         Err(error) => {
             findings.push(place.unresolved(&error));
             return None;
         }
     };
+    if let Err(error) = own_listeners.leads_elsewhere(variable, url, &addresses) {
+        // What shows without asking a server has been said by then.
+        if url.known_addresses(&resolver).is_empty() {
+            findings.push(Finding::of(Level::Fault, variable, error));
+        }
+        return None;
+    }
     let request = format!(
         "HEAD / HTTP/1.1\r\nHost: {}\r\nUser-Agent: origin-guard/{} check\r\n\
          Connection: close\r\n\r\n",

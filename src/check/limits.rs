@@ -14,7 +14,7 @@ const MIB: u64 = 1024 * 1024;
 
 pub(super) fn look(config: &Config, surroundings: &Surroundings, findings: &mut Vec<Finding>) {
     let forwards = config.forwards();
-    let listeners = app::listener_count(config, surroundings.roles(), surroundings.sockets.len());
+    let listeners = app::listener_count(config, &surroundings.roles(), surroundings.sockets.len());
     let wanted = config.limits.max_connections;
     let demand = Demand::new(wanted, forwards, config.workers, listeners);
     let most = file_limit::most_open_files();

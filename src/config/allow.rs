@@ -9,6 +9,7 @@ use crate::net::Address;
 use crate::server::AllowList;
 
 use super::error::ValueError;
+use super::own_listeners::Role;
 use super::reader::Reader;
 
 const LIST: &str = "ALLOW_FROM";
@@ -37,8 +38,8 @@ impl Reader<'_> {
 
     /// Says whether the list shuts this machine out: its own checks and proxies.
     fn look_for_this_machine(&mut self, name: &str, list: &AllowList, listen: &[Address]) {
-        let inherited = self.inherited.open.map(Address::Tcp);
-        let listen: Vec<_> = listen.iter().cloned().chain(inherited).collect();
+        let inherited = self.inherited.open(Role::Origin);
+        let listen: Vec<_> = listen.iter().chain(inherited).cloned().collect();
         let mut shut_out = Vec::new();
         for address in &listen {
             let Some(at) = address.socket_addr() else {

@@ -4,7 +4,6 @@ use std::error::Error;
 use std::fmt;
 
 use crate::http1::names;
-use crate::net::Address;
 use crate::proxy::limits::Limits;
 use crate::proxy::upstream::BackendUrl;
 
@@ -123,32 +122,6 @@ impl Reader<'_> {
             self.effective.push(("open", open));
         }
         Some(Backend { urls, public_paths })
-    }
-
-    /// Says so where requests to `urls`, of the variable `name`, would come back to the guard.
-    pub(super) fn is_elsewhere(
-        &mut self,
-        name: &'static str,
-        urls: &[BackendUrl],
-        listeners: &[(&'static str, &[Address])],
-    ) {
-        let what = if name == BACKEND { "backend" } else { "origin" };
-        for url in urls {
-            let own = listeners.iter().find_map(|(listener, addresses)| {
-                let mut addresses = addresses.iter();
-                addresses
-                    .find(|address| url.is_at(address))
-                    .map(|at| (listener, at))
-            });
-            if let Some((listener, address)) = own {
-                let fault = format!(
-                    "{} is the guard itself, which listens on {address} ({listener}); write where \
-                     the {what} listens",
-                    url.name()
-                );
-                self.fault(name, fault);
-            }
-        }
     }
 
     pub(super) fn relay_limits(&mut self) -> Limits {

@@ -7,6 +7,7 @@ mod error;
 mod gateway;
 mod group;
 mod origin;
+mod own_listeners;
 mod reader;
 mod spelling;
 mod tls;
@@ -14,7 +15,6 @@ mod values;
 pub mod variables;
 
 use std::ffi::OsString;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +23,7 @@ use crate::auth::secret_source::{Loaded, Source};
 use crate::auth::secrets::Secrets;
 use crate::finding::{Finding, Level};
 use crate::http1::forwarded::TrustedProxies;
+use crate::net::resolve::Resolver;
 use crate::net::tls::server::TlsServer;
 use crate::net::{Address, SocketAccess};
 use crate::proxy::limits::Limits as RelayLimits;
@@ -35,6 +36,7 @@ pub use backend::Backend;
 pub use error::{ConfigError, ValueError};
 pub use gateway::Gateway;
 pub use origin::Origin;
+pub use own_listeners::{OwnListeners, Role};
 pub use values::addresses;
 pub(crate) use values::field_name;
 
@@ -49,7 +51,7 @@ pub struct Environment<'a> {
 }
 
 /// What the sockets of socket units lead to.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a role of its own")]
 pub struct InheritedRoles {
     /// The origin, in plain HTTP. Then the default of `LISTEN` gives way.
@@ -64,10 +66,21 @@ pub struct InheritedRoles {
     pub redirect: bool,
     /// The page, the metrics and the status.
     pub admin: bool,
-    /// A plain one of the origin that other machines can reach.
-    pub open: Option<SocketAddr>,
+    /// Where they listen, each as the kind of address that it is.
+    pub addresses: Vec<(Role, Address)>,
     /// It is not known what they lead to, nor whether there are any.
     pub unknown: bool,
+}
+
+impl InheritedRoles {
+    /// A plain one of `role` that other machines can reach.
+    fn open(&self, role: Role) -> Option<&Address> {
+        let mut open = self
+            .addresses
+            .iter()
+            .filter(|(of, address)| *of == role && !address.is_tls() && !address.is_local());
+        open.next().map(|(_, address)| address)
+    }
 }
 
 impl Environment<'_> {
@@ -154,6 +167,8 @@ pub struct Config {
     pub tls: Option<Arc<TlsServer>>,
     /// The addresses of `LISTEN` where clients are sent to https.
     pub redirect: Vec<Address>,
+    /// All that the guard listens at.
+    pub own_listeners: OwnListeners,
     /// `ACME_WEBROOT`.
     pub acme_webroot: Option<PathBuf>,
     /// `REQUIRE=certificate`.
@@ -201,7 +216,7 @@ impl Config {
     /// default, or nothing, so that what does not depend on it can be looked at.
     #[must_use]
     pub fn examine(environment: &Environment<'_>) -> (Self, Vec<Finding>) {
-        let mut reader = Reader::new(environment.variable, environment.inherited);
+        let mut reader = Reader::new(environment.variable, environment.inherited.clone());
         let (source, loaded) = reader.secrets();
         let header = reader.value("SECRET_HEADER", field_name);
         reader.warn_of_underscore("SECRET_HEADER", &header);
@@ -225,15 +240,10 @@ impl Config {
         let gateway_listen = gateway.as_ref().map_or(&[][..], |gateway| &gateway.listen);
         let bound = [&listen[..], gateway_listen, &admin_listen].concat();
         let socket_access = reader.socket_access(&bound);
-        let InheritedRoles {
-            plain,
-            tls,
-            unknown,
-            ..
-        } = environment.inherited;
+        let inherited = &environment.inherited;
+        let gives_way = inherited.plain || inherited.tls || inherited.unknown;
         // A default that stands in a faulty value's place is listened at by nobody.
-        let is_opened =
-            !reader.is_faulty("LISTEN") && (listen_is_set || !(plain || tls || unknown));
+        let is_opened = !reader.is_faulty("LISTEN") && (listen_is_set || !gives_way);
         let opened = if is_opened { &listen[..] } else { &[] };
         reader.each_address_once(&[
             ("LISTEN", opened),
@@ -246,16 +256,16 @@ impl Config {
         let requires_certificate_alone = reader.requires_certificate_alone(opened);
         reader.warn_of_plaintext(opened, gateway.as_ref(), origin.is_some());
         let backend = reader.backend(&header);
-        reader.nothing_comes_back(
-            backend.as_ref(),
-            origin.as_ref(),
-            opened,
-            &[
-                ("LISTEN", &redirect),
-                ("ADMIN_LISTEN", &admin_listen),
-                ("GATEWAY_LISTEN", gateway_listen),
+        let own_listeners = OwnListeners::new(
+            [
+                ("LISTEN", Role::Origin, opened),
+                ("LISTEN", Role::Redirect, &redirect),
+                ("ADMIN_LISTEN", Role::Admin, &admin_listen),
+                ("GATEWAY_LISTEN", Role::Gateway, gateway_listen),
             ],
+            &inherited.addresses,
         );
+        reader.nothing_comes_back(backend.as_ref(), origin.as_ref(), &own_listeners);
         reader.guards_nothing(&listen);
         let relay_limits = reader.relay_limits();
         let workers = reader.workers();
@@ -287,6 +297,7 @@ impl Config {
             tls,
             requires_certificate_alone,
             redirect,
+            own_listeners,
             acme_webroot,
             origin,
             relay_limits,
@@ -396,20 +407,24 @@ impl Reader<'_> {
         }
     }
 
-    /// What is forwarded comes to no address of the guard's own; but a gateway may forward to
-    /// the guard that it is itself, at `listen`.
+    /// Says so where what is forwarded would come back. Who has another name than that of
+    /// this machine is found where names are resolved: by `check`, and by each request.
     fn nothing_comes_back(
         &mut self,
         backend: Option<&Backend>,
         origin: Option<&Origin>,
-        listen: &[Address],
-        others: &[(&'static str, &[Address])],
+        own_listeners: &OwnListeners,
     ) {
-        let all = [&[("LISTEN", listen)], others].concat();
-        let urls = backend.map_or(&[][..], |backend| &backend.urls);
-        self.is_elsewhere("BACKEND", urls, &all);
-        let urls = origin.map_or(&[][..], |origin| &origin.urls);
-        self.is_elsewhere("ORIGIN", urls, others);
+        let backends = backend.map_or(&[][..], |backend| &backend.urls);
+        let origins = origin.map_or(&[][..], |origin| &origin.urls);
+        for (variable, urls) in [("BACKEND", backends), ("ORIGIN", origins)] {
+            for url in urls {
+                let known = url.known_addresses(&Resolver::default());
+                if let Err(error) = own_listeners.leads_elsewhere(variable, url, &known) {
+                    self.fault(variable, error);
+                }
+            }
+        }
     }
 
     /// What is for clients of `LISTEN` alone does nothing where nobody listens there.

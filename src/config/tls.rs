@@ -16,6 +16,7 @@ use crate::shown_path::ShownPath;
 use super::InheritedRoles;
 use super::error::ValueError;
 use super::gateway::Gateway;
+use super::own_listeners::Role;
 use super::reader::Reader;
 
 const CERT: &str = "TLS_CERT";
@@ -227,7 +228,7 @@ impl Reader<'_> {
             "write tls: before it and set {CERT} and {KEY}, listen at 127.0.0.1 behind a proxy, \
              or set {PLAINTEXT}=allow"
         );
-        let inherited = self.inherited.open.map(Address::Tcp);
+        let inherited = self.inherited.open(Role::Origin).cloned();
         if let Some(address) = listen.iter().chain(&inherited).find(is_open) {
             self.warn(
                 "LISTEN",
@@ -235,8 +236,10 @@ impl Reader<'_> {
             );
         }
         let gateway = gateway.filter(|_| forwards);
+        let inherited = self.inherited.open(Role::Gateway).filter(|_| forwards);
+        let inherited = inherited.cloned();
         let gateway = gateway.map_or(&[][..], |gateway| &gateway.listen);
-        if let Some(address) = gateway.iter().find(is_open) {
+        if let Some(address) = gateway.iter().chain(&inherited).find(is_open) {
             self.warn(
                 "GATEWAY_LISTEN",
                 format_args!("API keys cross the network in the clear to {address}; {remedy}"),

@@ -1,8 +1,8 @@
 //! Where to listen, or to connect.
 
 use std::fmt;
-use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::path::{Path, PathBuf};
 
 /// Longest path of a Unix socket without the NUL behind it, in bytes (unix(7)).
 pub const LONGEST_UNIX_PATH: usize = 107;
@@ -72,6 +72,20 @@ impl Address {
         })
     }
 
+    /// Whether who connects here arrives at a socket that is bound to `listener`.
+    #[must_use]
+    pub fn leads_to(&self, listener: &Self) -> bool {
+        match (self, listener) {
+            (Self::Unix(path), Self::Unix(own)) => is_same_file(path, own),
+            _ => match (self.socket_addr(), listener.socket_addr()) {
+                (Some(wanted), Some(own)) => {
+                    wanted.port() == own.port() && reaches(wanted.ip(), own.ip())
+                }
+                _ => false,
+            },
+        }
+    }
+
     /// Whether something that listens at `other` keeps this from being bound, as far as the
     /// two addresses tell.
     #[must_use]
@@ -91,6 +105,32 @@ impl Address {
         let takes_address = own == wanted || own.ip().is_unspecified() && takes_family;
         own.port() == wanted.port() && own.port() != 0 && takes_address
     }
+}
+
+/// Whether a connection to `wanted` arrives at a socket that is bound to `own`.
+fn reaches(wanted: IpAddr, own: IpAddr) -> bool {
+    let (wanted, own) = (wanted.to_canonical(), own.to_canonical());
+    if wanted == own {
+        return true;
+    }
+    // Connecting to 0.0.0.0 or [::] is connecting to loopback (ip(7)).
+    if wanted.is_unspecified() {
+        return own.is_loopback() || own.is_unspecified();
+    }
+    // A socket that is bound to [::] takes IPv4 too. An address is this machine's if it can
+    // be bound to; a sandbox without a network says no to all, and has no such loop.
+    own.is_unspecified()
+        && (own.is_ipv6() || wanted.is_ipv4())
+        && (wanted.is_loopback() || UdpSocket::bind((wanted, 0)).is_ok())
+}
+
+/// Whether both paths are one, also where a folder has two names (`/var/run` is `/run`). The
+/// file itself need not be there.
+fn is_same_file(one: &Path, other: &Path) -> bool {
+    let folder = |path: &Path| path.parent()?.canonicalize().ok();
+    one == other
+        || one.file_name() == other.file_name()
+            && folder(one).is_some_and(|one| folder(other) == Some(one))
 }
 
 impl fmt::Display for Address {
@@ -123,5 +163,25 @@ mod tests {
         assert!(!others[2].takes(&others[1], &others));
         let any = [tcp("0.0.0.0:0"), tcp("[::]:0")];
         assert!(!any[1].is_v6_only(&any) && !any[0].takes(&any[1], &any));
+    }
+
+    #[test]
+    fn a_folder_may_have_two_names() {
+        let folder = std::env::temp_dir().join(format!("address-{}", std::process::id()));
+        let (real, link) = (folder.join("run"), folder.join("link"));
+        std::fs::create_dir_all(&real).expect("made");
+        std::os::unix::fs::symlink("run", &link).expect("linked");
+        let unix = |path: PathBuf| Address::Unix(path);
+        let listener = unix(real.join("a"));
+        for (path, is_it) in [
+            (link.join("a"), true),
+            (real.join("../run/a"), true),
+            (link.join("b"), false),
+            (folder.join("missing/a"), false),
+        ] {
+            assert_eq!(unix(path.clone()).leads_to(&listener), is_it, "{path:?}");
+        }
+        assert!(!listener.leads_to(&tcp("127.0.0.1:1")));
+        std::fs::remove_dir_all(folder).expect("removed");
     }
 }

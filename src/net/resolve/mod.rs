@@ -61,17 +61,24 @@ impl Resolver {
     /// If the name has no address, or no server answers within the times that
     /// `resolv.conf` gives.
     pub fn addresses(&self, name: &str) -> Result<Vec<IpAddr>, ResolveError> {
-        // A file that is missing or cannot be read says nothing, as resolv.conf(5) has it.
-        let hosts = fs::read(&self.hosts).unwrap_or_default();
-        let addresses = hosts::addresses(&hosts, name);
-        if !addresses.is_empty() {
-            return Ok(addresses);
-        }
-        if is_localhost(name) {
-            return Ok(vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()]);
+        let known = self.known_addresses(name);
+        if !known.is_empty() {
+            return Ok(known);
         }
         let settings = fs::read(&self.resolv_conf).unwrap_or_default();
         ask_for_each_candidate(&Settings::parse(&settings), name)
+    }
+
+    /// The addresses of `name` for which no server has to be asked; none where one has to.
+    #[must_use]
+    pub fn known_addresses(&self, name: &str) -> Vec<IpAddr> {
+        // A file that is missing or cannot be read says nothing, as resolv.conf(5) has it.
+        let hosts = fs::read(&self.hosts).unwrap_or_default();
+        let addresses = hosts::addresses(&hosts, name);
+        if addresses.is_empty() && is_localhost(name) {
+            return vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
+        }
+        addresses
     }
 }
 

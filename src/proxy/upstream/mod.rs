@@ -216,19 +216,6 @@ impl Upstream {
         }
     }
 
-    /// The first backend that one of our own `listeners` is.
-    #[must_use]
-    pub fn is_own_listener<'a>(
-        &self,
-        listeners: impl IntoIterator<Item = &'a Address>,
-    ) -> Option<&BackendUrl> {
-        let mut listeners = listeners.into_iter();
-        listeners.find_map(|listener| {
-            let mut urls = self.backends.iter().map(|backend| &backend.url);
-            urls.find(|url| url.is_at(listener))
-        })
-    }
-
     fn milliseconds(&self, now: Instant) -> u64 {
         let since = now.saturating_duration_since(self.origin);
         u64::try_from(since.as_millis()).unwrap_or(u64::MAX >> 9)

@@ -1,7 +1,7 @@
 //! One member of `BACKEND`.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use crate::net::resolve::{ResolveError, Resolver, is_localhost};
@@ -195,12 +195,16 @@ impl BackendUrl {
     pub fn addresses(&self, resolver: &Resolver) -> Result<Vec<Address>, ResolveError> {
         match &self.place {
             Place::Address(address) => Ok(vec![address.clone()]),
-            Place::Name { host, port } => {
-                let ips = resolver.addresses(host)?.into_iter();
-                Ok(ips
-                    .map(|ip| Address::Tcp(SocketAddr::new(ip, *port)))
-                    .collect())
-            }
+            Place::Name { host, port } => Ok(at_port(resolver.addresses(host)?, *port)),
+        }
+    }
+
+    /// Those of its addresses for which no server has to be asked; none where one has to.
+    #[must_use]
+    pub fn known_addresses(&self, resolver: &Resolver) -> Vec<Address> {
+        match &self.place {
+            Place::Address(address) => vec![address.clone()],
+            Place::Name { host, port } => at_port(resolver.known_addresses(host), *port),
         }
     }
 
@@ -346,46 +350,12 @@ impl BackendUrl {
     pub(super) fn place(&self) -> &Place {
         &self.place
     }
-
-    /// Whether it is what `listener` listens on, as far as that shows without resolving a
-    /// name other than `localhost`.
-    #[must_use]
-    pub fn is_at(&self, listener: &Address) -> bool {
-        match (&self.place, listener) {
-            (Place::Address(Address::Unix(path)), Address::Unix(own)) => path == own,
-            (
-                Place::Address(Address::Tcp(backend)),
-                Address::Tcp(own) | Address::Tls(own) | Address::Redirect(own),
-            ) => backend.port() == own.port() && reaches(backend.ip(), own.ip()),
-            (
-                Place::Name { host, port },
-                Address::Tcp(own) | Address::Tls(own) | Address::Redirect(own),
-            ) => {
-                let ip = own.ip().to_canonical();
-                *port == own.port()
-                    && is_localhost(host)
-                    && (ip.is_loopback() || ip.is_unspecified())
-            }
-            _ => false,
-        }
-    }
 }
 
-/// Whether a connection to `backend` arrives at a socket that is bound to `own`.
-fn reaches(backend: IpAddr, own: IpAddr) -> bool {
-    let (backend, own) = (backend.to_canonical(), own.to_canonical());
-    if backend == own {
-        return true;
-    }
-    // Connecting to 0.0.0.0 or [::] is connecting to loopback (ip(7)).
-    if backend.is_unspecified() {
-        return own.is_loopback() || own.is_unspecified();
-    }
-    // A socket that is bound to [::] takes IPv4 too. An address is this machine's if it can
-    // be bound to; a sandbox without a network says no to all, and has no such loop.
-    own.is_unspecified()
-        && (own.is_ipv6() || backend.is_ipv4())
-        && (backend.is_loopback() || UdpSocket::bind((backend, 0)).is_ok())
+fn at_port(ips: Vec<IpAddr>, port: u16) -> Vec<Address> {
+    let ips = ips.into_iter();
+    ips.map(|ip| Address::Tcp(SocketAddr::new(ip, port)))
+        .collect()
 }
 
 /// Whether it is a name of a host (RFC 1123, section 2.1), an underscore allowed: container
@@ -484,6 +454,10 @@ mod tests {
 
     #[test]
     fn knows_our_own_listeners() {
+        let leads = |url: &BackendUrl, listener: &Address| {
+            let addresses = url.known_addresses(&Resolver::default());
+            addresses.iter().any(|address| address.leads_to(listener))
+        };
         for (url, listener, is_own) in [
             ("http://127.0.0.1:88", "127.0.0.1:88", true),
             ("http://127.0.0.1:88", "127.0.0.1:89", false),
@@ -502,10 +476,10 @@ mod tests {
         ] {
             let urls = BackendUrl::parse_list(url).expect("a URL");
             let listener = Address::Tcp(listener.parse().expect("an address"));
-            assert_eq!(urls[0].is_at(&listener), is_own, "{url} {listener}");
+            assert_eq!(leads(&urls[0], &listener), is_own, "{url} {listener}");
         }
         let urls = BackendUrl::parse_list("http://unix:/run/a").expect("a URL");
-        assert!(urls[0].is_at(&Address::Unix("/run/a".into())));
-        assert!(!urls[0].is_at(&Address::Unix("/run/b".into())));
+        assert!(leads(&urls[0], &Address::Unix("/run/a".into())));
+        assert!(!leads(&urls[0], &Address::Unix("/run/b".into())));
     }
 }
