@@ -4,7 +4,7 @@ mod inherited;
 mod relays;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use crate::auth::secrets::Secrets;
@@ -40,6 +40,7 @@ pub fn overview(
 ) -> Arc<Overview> {
     Arc::new(Overview {
         started: Instant::now(),
+        listeners: OnceLock::new(),
         secrets: Arc::clone(secrets),
         source: config.source.absolute().to_string(),
         checks_secret: !(config.listen.is_empty() && inherited.origin.is_empty()),

@@ -60,7 +60,8 @@ pub fn ask(address: &Address) -> Result<String, Unhealthy> {
 }
 
 fn ask_for_line(address: &Address) -> Result<String, Reason> {
-    let (status, whose) = admin_client::status(address).map_err(Reason::Status)?;
+    let told = admin_client::status(address).map_err(Reason::Status)?;
+    let (status, whose) = (told.json, told.whose);
     let no_guard = || Reason::Status(StatusError::NoGuard);
     let problems = status["problems"].as_array().ok_or_else(no_guard)?;
     // Names of files may hold anything, and this is a line of a terminal.

@@ -131,6 +131,8 @@ fn bind_and_run(mut config: Config, inherited: InheritedSockets) -> Result<usize
     for address in server.addresses() {
         log::info!("listening address={address}");
     }
+    let listeners = server.addresses().cloned().collect();
+    overview.listeners.get_or_init(|| listeners);
     for relay in relays.iter() {
         relay
             .upstream

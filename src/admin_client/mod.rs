@@ -10,14 +10,14 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use rustix::net::sockopt::{Timeout, set_socket_timeout};
+use rustix::net::sockopt::{Timeout, set_socket_timeout, socket_peercred};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket_with};
 
 use crate::http1::response::{Asked, ResponseBody, ResponseOutcome, read_response};
 use crate::http1::scan::Scan;
 use crate::net::Address;
 
-pub use status::{StatusError, status};
+pub use status::{Status, StatusError, status};
 pub(crate) use whose::listener;
 pub use whose::{Doubt, Whose};
 
@@ -36,6 +36,8 @@ struct Answer {
     body: Vec<u8>,
     /// Whose process has answered.
     whose: Whose,
+    /// Which process it is, where the kernel says so.
+    process: Option<u32>,
 }
 
 /// Why a guard is not asked. Displays as what follows its address, with what to do.
@@ -101,7 +103,7 @@ impl std::error::Error for AskError {
 /// If nothing listens there, or what does is not a guard that answers in time.
 fn get(address: &Address, path: &str) -> Result<Answer, AskError> {
     let until = Instant::now() + PATIENCE;
-    let ((status, body), whose) = match address {
+    let ((status, body), whose, process) = match address {
         Address::Tcp(address) => {
             let address = reachable(*address);
             let before = listener(address);
@@ -112,7 +114,7 @@ fn get(address: &Address, path: &str) -> Result<Answer, AskError> {
                 stream.set_read_timeout(left)
             };
             let said = ask(&stream, limit, path, until)?;
-            (said, Whose::of_tcp(before, listener(address)))
+            (said, Whose::of_tcp(before, listener(address)), None)
         }
         Address::Unix(path_of_socket) => {
             let stream = connect_unix(path_of_socket)?;
@@ -121,7 +123,10 @@ fn get(address: &Address, path: &str) -> Result<Answer, AskError> {
                 stream.set_read_timeout(left)
             };
             let said = ask(&stream, limit, path, until)?;
-            (said, Whose::of_unix(&stream, path_of_socket))
+            let peer = socket_peercred(&stream).ok();
+            let whose = Whose::of_unix(&stream, path_of_socket);
+            let process = peer.and_then(|peer| u32::try_from(peer.pid.as_raw_pid()).ok());
+            (said, whose, process)
         }
         Address::Tls(_) | Address::Redirect(_) => return Err(AskError::Tls),
     };
@@ -129,6 +134,7 @@ fn get(address: &Address, path: &str) -> Result<Answer, AskError> {
         status,
         body,
         whose,
+        process,
     })
 }
 

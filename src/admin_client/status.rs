@@ -47,17 +47,31 @@ impl std::error::Error for StatusError {
     }
 }
 
-/// What the guard at `address` says of itself, and whose process has said it.
+/// What a guard says of itself.
+#[derive(Debug)]
+pub struct Status {
+    /// As it says it.
+    pub json: Value,
+    /// Whose process has said it.
+    pub whose: Whose,
+    /// The process that listens at the Unix socket, by the number that it has for this one.
+    pub process: Option<u32>,
+}
+
+/// What the guard at `address` says of itself.
 ///
 /// # Errors
 ///
 /// If nobody answers there, or not as a guard does.
-pub fn status(address: &Address) -> Result<(Value, Whose), StatusError> {
+pub fn status(address: &Address) -> Result<Status, StatusError> {
     let answer = get(address, "/status").map_err(StatusError::Ask)?;
     if answer.status != 200 {
         return Err(StatusError::Status(answer.status));
     }
-    let status = serde_json::from_slice(&answer.body);
-    let status = status.map_err(|_| StatusError::NoGuard)?;
-    Ok((status, answer.whose))
+    let json = serde_json::from_slice(&answer.body);
+    Ok(Status {
+        json: json.map_err(|_| StatusError::NoGuard)?,
+        whose: answer.whose,
+        process: answer.process,
+    })
 }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 
-use crate::admin_client::{self, Whose};
+use crate::admin_client::{self, Status, Whose};
 use crate::finding::{Finding, Level};
 use crate::net::sockets::{self, OWN};
 use crate::net::{Address, BindError};
@@ -14,12 +14,10 @@ const OWN_NAME: &str = "origin-guard";
 const SYSTEMD: u32 = 1;
 
 /// Who holds addresses that are to be listened at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum By {
-    /// The guard that is this process.
-    Guard(u32),
-    /// One of several guards, of which this process is the first.
-    OneGuardOf(u32),
+    /// The guard that is this process, or one of several that are.
+    Guards(Vec<u32>),
     /// systemd, for a socket unit.
     SocketUnit,
 }
@@ -37,49 +35,102 @@ impl Held {
         address: &Address,
         error: &BindError,
     ) -> bool {
+        let before = self.0.len();
         let by = by(address, error);
         self.0.extend(by.map(|by| (by, variable, address.clone())));
-        by.is_some()
+        self.0.len() > before
     }
 
     /// One warning for each holder.
     pub(super) fn report(self, findings: &mut Vec<Finding>) {
-        let mut left = self.0;
+        let operators = self.0.iter().filter(|(by, variable, _)| {
+            // Who connects to what a socket unit opens would start its service.
+            *variable == "ADMIN_LISTEN" && *by != By::SocketUnit
+        });
+        let answering: Vec<_> = operators
+            .filter_map(|(_, _, address)| Answering::at(address))
+            .collect();
+        let known = |(by, variable, address): (By, _, Address)| {
+            let by = match by {
+                By::Guards(guards) if guards.len() > 1 => {
+                    let mut holders = answering.iter();
+                    let holder = holders.find_map(|one| one.holder_of(&address, &guards));
+                    By::Guards(holder.map_or(guards, |holder| vec![holder]))
+                }
+                by => by,
+            };
+            (by, variable, address)
+        };
+        let mut left: Vec<_> = self.0.into_iter().map(known).collect();
         while let Some((by, variable, _)) = left.first().cloned() {
             let (held, others): (Vec<_>, Vec<_>) = left.into_iter().partition(|one| one.0 == by);
             left = others;
             let addresses: Vec<_> = held.iter().map(|one| one.2.to_string()).collect();
-            let is_this = matches!(by, By::Guard(_)) && held.iter().any(is_asked_as_this);
-            findings.push(finding(by, variable, &addresses, is_this));
+            let answers = |address: &Address| answering.iter().any(|one| one.address == *address);
+            let is_one = matches!(&by, By::Guards(guards) if guards.len() == 1);
+            let is_this = is_one && held.iter().any(|one| answers(&one.2));
+            findings.push(finding(&by, variable, &addresses, is_this));
         }
     }
 }
 
-/// Whether it is the operator's address of these variables, and a guard answers there.
-fn is_asked_as_this((_, variable, address): &(By, &'static str, Address)) -> bool {
-    let answers = || admin_client::status(address);
-    *variable == "ADMIN_LISTEN"
-        && answers().is_ok_and(|(status, whose)| {
-            status.get("secrets").is_some() && whose.doubt(&[]).is_none()
+/// A guard that answers at an address of the operator's. It runs as a user that is believed.
+struct Answering {
+    address: Address,
+    /// What it says its process is, unless the kernel says another one.
+    process: Option<u32>,
+    /// Where it says that it listens.
+    listeners: Vec<String>,
+}
+
+impl Answering {
+    fn at(address: &Address) -> Option<Self> {
+        let Status {
+            json,
+            whose,
+            process,
+        } = admin_client::status(address).ok()?;
+        let is_believed = json.get("secrets").is_some() && whose.doubt(&[]).is_none();
+        let said = json["pid"].as_u64().and_then(|pid| u32::try_from(pid).ok());
+        let listeners = json["listeners"].as_array().into_iter().flatten();
+        let listeners = listeners.filter_map(|listener| Some(listener.as_str()?.to_owned()));
+        is_believed.then(|| Self {
+            address: address.clone(),
+            process: said.filter(|said| process.is_none_or(|process| process == *said)),
+            listeners: listeners.collect(),
         })
+    }
+
+    /// Its process, where it is one of `guards` and has what listens at `address`. In a
+    /// container the number that it says is another process here or none, and the address may
+    /// be one of another network, so that its word alone is not enough.
+    fn holder_of(&self, address: &Address, guards: &[u32]) -> Option<u32> {
+        let process = self.process.filter(|process| guards.contains(process))?;
+        let is_said = self.listeners.contains(&address.to_string());
+        (is_said && sockets::is_in_network_of(process, address)).then_some(process)
+    }
 }
 
 /// `is_this` where the guard is known to be the one whose settings are looked at.
-fn finding(by: By, variable: &str, addresses: &[String], is_this: bool) -> Finding {
+fn finding(by: &By, variable: &str, addresses: &[String], is_this: bool) -> Finding {
     let (verb, them) = match addresses {
         [_] => ("is", "it"),
         _ => ("are", "them"),
     };
     let addresses = addresses.join(" and ");
-    match by {
-        By::Guard(process) if is_this => Finding::note(
+    let guard = match by {
+        By::Guards(guards) => guards.first(),
+        By::SocketUnit => None,
+    };
+    match guard {
+        Some(process) if is_this => Finding::note(
             variable,
             format_args!(
                 "{addresses} {verb} this guard's own, which runs (process {process}) and answers at \
                  its ADMIN_LISTEN"
             ),
         ),
-        By::Guard(process) | By::OneGuardOf(process) => {
+        Some(&process) => {
             let unit = unit_of(process).map_or(String::new(), |unit| {
                 format!("; as its unit would start it: origin-guard check --unit {unit}")
             });
@@ -96,7 +147,7 @@ fn finding(by: By, variable: &str, addresses: &[String], is_this: bool) -> Findi
                 ),
             )
         }
-        By::SocketUnit => Finding::new(
+        None => Finding::new(
             Level::Warning,
             variable,
             format_args!(
@@ -119,19 +170,14 @@ fn by(address: &Address, error: &BindError) -> Option<By> {
         return match holder.pid {
             _ if !is_believed => None,
             SYSTEMD => Some(By::SocketUnit),
-            process => sockets::is_like_this(holder, OWN_NAME).then_some(By::Guard(process)),
+            process => sockets::is_like_this(holder, OWN_NAME).then(|| By::Guards(vec![process])),
         };
     }
     // A guard shows its open files to root alone (PR_SET_DUMPABLE(2const)).
     let user = error.is_in_use().then(|| user_at(address)).flatten()?;
     let is_believed = Whose::User(user).doubt(&[]).is_none();
     let guards = sockets::hidden(OWN_NAME, user);
-    match &guards[..] {
-        _ if !is_believed => None,
-        [] => None,
-        [process] => Some(By::Guard(*process)),
-        [process, ..] => Some(By::OneGuardOf(*process)),
-    }
+    (is_believed && !guards.is_empty()).then_some(By::Guards(guards))
 }
 
 /// Who has opened the socket that listens at `address`.

@@ -222,6 +222,18 @@ pub(crate) fn hidden(name: &str, user: u32) -> Vec<u32> {
     found.map(|process| process.pid).collect()
 }
 
+/// Whether the network of the process `pid` is the one in which something listens at `address`
+/// for this process. Both may be read of every process.
+pub(crate) fn is_in_network_of(pid: u32, address: &Address) -> bool {
+    let at = |net: &str| {
+        let mut listening = listening(net).into_iter();
+        let found = listening.find(|other| address.meets(&other.address));
+        found.map(|found| found.inode)
+    };
+    let own = at(OWN);
+    own.is_some() && own == at(&format!("/proc/{pid}/net"))
+}
+
 /// Who holds a socket; `None` where that is another user's process. Of a server with several
 /// processes it is the first one, which is to be stopped.
 pub(crate) fn holder(inode: u64) -> Option<Holder> {

@@ -71,8 +71,8 @@ pub(super) struct Used {
 
 /// Asks the guard at `address`.
 pub(super) fn ask(address: &Address) -> Result<GuardStatus, StatusError> {
-    let (json, whose) = admin_client::status(address)?;
-    read(&json, whose).ok_or(StatusError::NoGuard)
+    let told = admin_client::status(address)?;
+    read(&told.json, told.whose).ok_or(StatusError::NoGuard)
 }
 
 fn read(json: &Value, whose: Whose) -> Option<GuardStatus> {

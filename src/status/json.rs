@@ -39,6 +39,8 @@ pub(super) fn text(snapshot: &Snapshot) -> String {
         "ok": snapshot.is_ok(),
         "problems": snapshot.problems(),
         "uptime_seconds": seconds(snapshot.uptime),
+        "pid": snapshot.process,
+        "listeners": snapshot.listeners.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "secrets": {
             "source": secrets.source,
             "read_at": time(secrets.read_at),

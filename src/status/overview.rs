@@ -1,7 +1,7 @@
 //! Gathers what the operator is shown, from all rooms, and keeps the samples of the plot.
 
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Instant, SystemTime};
 
 use super::history::{History, PERIOD};
@@ -14,6 +14,7 @@ use crate::auth::secrets::Secrets;
 use crate::handlers::admin;
 use crate::handlers::denied;
 use crate::metrics::Totals;
+use crate::net::Address;
 use crate::net::tls::server::TlsServer;
 use crate::proxy::relay::Relay;
 use crate::reload;
@@ -23,6 +24,8 @@ use crate::server::counters as connections;
 pub struct Overview {
     /// Since when the guard runs.
     pub started: Instant,
+    /// Where it listens, once it does.
+    pub listeners: OnceLock<Vec<Address>>,
     /// The secrets, and how they are used.
     pub secrets: Arc<Secrets>,
     /// Where they come from.
@@ -105,6 +108,8 @@ impl Overview {
         Snapshot {
             now: time,
             uptime: now.saturating_duration_since(self.started),
+            process: std::process::id(),
+            listeners: self.listeners.get().cloned().unwrap_or_default(),
             secrets: SecretsState {
                 source: self.source.clone(),
                 read_at: self.secrets.read_at(),

@@ -9,6 +9,7 @@ use crate::auth::usage::SecretUse;
 use crate::handlers::counters as decisions;
 use crate::handlers::denied::DeniedClient;
 use crate::metrics::Totals;
+use crate::net::Address;
 use crate::proxy::counters::{self as backends, BackendTotals};
 use crate::proxy::upstream::BackendState;
 
@@ -19,6 +20,8 @@ const SOON: Duration = Duration::from_secs(14 * 86_400);
 pub(super) struct Snapshot {
     pub(super) now: SystemTime,
     pub(super) uptime: Duration,
+    pub(super) process: u32,
+    pub(super) listeners: Vec<Address>,
     pub(super) secrets: SecretsState,
     pub(super) verdicts: Vec<VerdictCount>,
     pub(super) tally: Tally,

@@ -1,5 +1,6 @@
 //! A check beside the guard that runs with the same variables.
 
+use std::io::BufRead as _;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
@@ -114,6 +115,159 @@ fn who_is_not_root_recognises_a_guard_of_its_own() {
     ] {
         checked.assert_finds(Fault, variable, &address, "stop what listens there");
     }
+}
+
+/// The program as a user that is not root, in what `before` sets up.
+fn as_user(user: &str, before: &[&str]) -> Command {
+    let words = [
+        "setpriv",
+        "--reuid",
+        user,
+        "--regid",
+        user,
+        "--clear-groups",
+    ];
+    let mut words = [before, &words].concat().into_iter();
+    let mut command = Command::new(words.next().expect("one"));
+    command
+        .args(words)
+        .arg(env!("CARGO_BIN_EXE_origin-guard"))
+        .env_clear()
+        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+        .env("SHARED_SECRET", SECRET);
+    command
+}
+
+#[test]
+fn who_is_not_root_tells_several_guards_apart_by_what_they_say() {
+    if !rustix::process::geteuid().is_root() {
+        return skip("needs root, to become another user");
+    }
+    if !installed("setpriv", "apt install util-linux") {
+        return;
+    }
+    let user = "65533";
+    let folder = Folder::new("check-running-several");
+    let open = std::fs::Permissions::from_mode(0o777);
+    std::fs::set_permissions(&folder.path, open).expect("set");
+    let start = |admin: &str, before: &[&str]| {
+        Guard::spawn(
+            as_user(user, before)
+                .env("LISTEN", "127.0.0.1:0")
+                .env("ADMIN_LISTEN", admin),
+        )
+    };
+    let socket = format!("unix:{}/guard.sock", folder.path.display());
+    let (one, other) = (start("127.0.0.1:0", &[]), start(&socket, &[]));
+    let check = |listen: String, admin: &str| {
+        let variables = [("LISTEN", listen), ("ADMIN_LISTEN", admin.to_owned())];
+        Checked::run(as_user(user, &[]).envs(variables), &[])
+    };
+    let listen = |guard: &Guard| guard.address.to_string();
+    let admin = one.second_address().to_string();
+    for (guard, admin) in [(&one, &*admin), (&other, &*socket)] {
+        let checked = check(listen(guard), admin);
+        checked.assert_is_ok();
+        let own = format!(
+            "{} and {admin} are this guard's own, which runs (process {})",
+            guard.address,
+            guard.pid()
+        );
+        let findings = checked.findings();
+        let mut what = findings.iter().filter_map(|found| found["what"].as_str());
+        assert!(what.any(|what| what.contains(&own)), "{own}: {findings:#?}");
+    }
+    // Another guard's LISTEN is not in order because this one's ADMIN_LISTEN is.
+    for (guard, admin) in [(&other, &*admin), (&one, &*socket)] {
+        let checked = check(listen(guard), admin);
+        checked.assert_finds(
+            Warning,
+            "LISTEN",
+            "held by a running origin-guard",
+            "--local",
+        );
+        assert_eq!(checked.complaints().len(), 1, "{:#?}", checked.findings());
+    }
+
+    // In a namespace of its own a guard has another number, which says nothing here.
+    if !installed("unshare", "apt install util-linux") {
+        return;
+    }
+    let apart = ["unshare", "--pid", "--fork", "--kill-child"];
+    let hidden = format!("unix:{}/hidden.sock", folder.path.display());
+    let contained = start(&hidden, &apart);
+    let checked = check(listen(&contained), &hidden);
+    for (variable, address) in [("LISTEN", &listen(&contained)), ("ADMIN_LISTEN", &hidden)] {
+        let complaints = checked.complaints();
+        let mut said = complaints.iter().filter_map(|found| found["what"].as_str());
+        assert!(
+            said.any(|what| what.contains(address.as_str())),
+            "{variable}: {complaints:#?}"
+        );
+    }
+}
+
+#[test]
+fn a_stranger_s_word_puts_nothing_in_order() {
+    if !rustix::process::geteuid().is_root() {
+        return skip("needs root, to become another user");
+    }
+    if !installed("setpriv", "apt install util-linux")
+        || !installed("python3", "apt install python3")
+    {
+        return;
+    }
+    let user = "65532";
+    let start = || Guard::spawn(as_user(user, &[]).env("LISTEN", "127.0.0.1:0"));
+    let (one, other) = (start(), start());
+    // It says that it is that guard.
+    let said = format!(
+        r#"{{"secrets": {{}}, "ok": true, "pid": {}, "listeners": ["{}"]}}"#,
+        one.pid(),
+        one.address
+    );
+    let program = "\
+import socket, sys
+listener = socket.create_server(('127.0.0.1', 0))
+print(listener.getsockname()[1], flush=True)
+while True:
+    client = listener.accept()[0]
+    client.recv(4096)
+    body = sys.argv[1].encode()
+    client.sendall(b'HTTP/1.1 200 OK\\r\\nContent-Length: %d\\r\\n\\r\\n' % len(body) + body)
+    client.close()
+";
+    let mut liar = Command::new("setpriv")
+        .args(["--reuid", "65531", "--regid", "65531", "--clear-groups"])
+        .args(["python3", "-c", program, &said])
+        // One of another folder may be root's alone.
+        .env("PATH", "/usr/bin:/bin")
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .expect("starts");
+    let mut port = String::new();
+    std::io::BufReader::new(liar.stdout.take().expect("piped"))
+        .read_line(&mut port)
+        .expect("a port");
+    let admin = format!("127.0.0.1:{}", port.trim());
+    let checked = Checked::run(
+        as_user(user, &[])
+            .env("LISTEN", one.address.to_string())
+            .env("ADMIN_LISTEN", &admin),
+        &[],
+    );
+    liar.kill().expect("killed");
+    liar.wait().expect("ended");
+    checked.assert_finds(Fault, "ADMIN_LISTEN", &admin, "stop what listens there");
+    let complaints = checked.complaints();
+    let mut of_listen = complaints
+        .iter()
+        .filter(|found| found["subject"] == "LISTEN");
+    assert!(
+        of_listen.any(|found| found["level"] == "warning"),
+        "{complaints:#?}"
+    );
+    drop(other);
 }
 
 #[test]
