@@ -216,7 +216,8 @@ fn demo_backend(arguments: &mut lexopt::Parser) -> Result<Command, CliError> {
     let address = unix.map(|path| Address::Unix(path.into())).or_else(tcp);
     let address = address.ok_or_else(|| {
         let example = demo_backend::ADDRESS;
-        let what = format!("{text:?} is no address; write one such as {example} or unix:/path");
+        // The argument is not shown, because it may be a secret.
+        let what = format!("this is no address; write one such as {example} or unix:/path");
         UsageError::new("demo-backend", &what)
     })?;
     Ok(Command::DemoBackend(address))

@@ -54,6 +54,8 @@ fn each_command_has_a_help_of_its_own() {
         }
         assert!(all.insert(help), "{name}");
     }
+    // What is asked is said where no option names it.
+    assert!(run("secret rotate --help").out.contains("ADMIN_LISTEN"));
     for (group, _) in GROUPS {
         let help = run(&format!("{group} --help")).out;
         for usage in COMMANDS {
@@ -141,8 +143,14 @@ fn a_faulty_command_line_gets_short_lines() {
         ),
         (
             "secret rotate a b",
-            "secret rotate has too many arguments",
+            "secret rotate has too many arguments; it makes the secret, or reads it from standard \
+             input (--stdin)",
             "secret rotate",
+        ),
+        (
+            "keys add a b",
+            "keys add has too many arguments; it makes the key by itself",
+            "keys add",
         ),
         ("check --jsno", "did you mean --json?", "check"),
         ("check again", "\"again\"", "check"),
@@ -192,9 +200,49 @@ fn what_may_be_a_key_or_a_secret_is_not_shown() {
         "secret",
         "help",
         "keys list",
+        "keys add a",
+        "keys rotate a --overlap 1h",
+        "keys rm a",
+        "secret rotate",
+        "secret rotate a",
+        "secret status",
+        "secret status a",
+        "secret finish a",
+        "keygen",
+        "check",
+        "serve",
+        "health",
+        "version",
+        "demo-backend",
+        "print",
+        "print unit",
+        "probe",
+        "probe https://a.example",
     ] {
         let errors = refused(&format!("{before} {hush}"));
         assert!(!errors.contains("hush"), "{before}: {errors}");
+    }
+    for option in ["probe http://127.0.0.1:1 --secret-file", "keys list --file"] {
+        let said = run(&format!("{option} {hush}"));
+        assert!(
+            said.status != Some(0) && !said.err.contains("hush"),
+            "{said:?}"
+        );
+        assert!(said.err.contains("may be a secret"), "{said:?}");
+    }
+    let said = command()
+        .args(["check", "--local"])
+        .env("SHARED_SECRET_FILE", hush)
+        .output()
+        .expect("runs");
+    let said = String::from_utf8_lossy(&said.stdout);
+    assert!(
+        !said.contains("hush") && said.contains("may be a secret"),
+        "{said}"
+    );
+    for command in ["secret status a", "keys revoke a", "keygen", "print unit"] {
+        let errors = refused(&format!("{command} {hush}"));
+        assert!(errors.contains("others"), "{command}: {errors}");
     }
     let errors = refused(&format!("keys list --json={hush}"));
     assert!(!errors.contains("hush"), "{errors}");

@@ -464,6 +464,9 @@ fn the_next_steps_can_be_copied() {
         let said = rotate(arguments, &[]);
         let wanted = format!("finish {} --admin ADDRESS", text(&file));
         assert_eq!(line(&said, "finish"), wanted);
+        let explained =
+            "for ADDRESS write what the guard's ADMIN_LISTEN holds, such as 127.0.0.1:9100";
+        assert!(said.contains(explained), "{said}");
     }
 }
 

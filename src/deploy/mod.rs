@@ -18,6 +18,7 @@ use unit::UnitBackend;
 use values::{HostName, Unfit};
 
 use crate::spelling::nearest;
+use crate::usage::is_word;
 
 /// A file that the binary carries.
 #[derive(Debug, PartialEq, Eq)]
@@ -272,7 +273,11 @@ pub struct UnknownFile {
 impl Display for UnknownFile {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { name, meant } = self;
-        write!(to, "no file is called {name:?}; ")?;
+        if is_word(name) {
+            write!(to, "no file is called {name:?}; ")?;
+        } else {
+            to.write_str("no file is called so; ")?;
+        }
         match meant {
             Some(meant) => write!(to, "print {meant}; `origin-guard print` lists them all"),
             None => to.write_str("`origin-guard print` lists them"),

@@ -242,7 +242,14 @@ impl Options {
                      import --consumer {} < FILE",
                     word_of(consumer)
                 )),
-                _ => fault(&format!("{name} has too many arguments")),
+                Action::Add { .. } | Action::Rotate { .. } => fault(&format!(
+                    "{name} has too many arguments; it makes the key by itself (keys import takes \
+                     keys on standard input)"
+                )),
+                _ => fault(&format!(
+                    "{name} has too many arguments; a key is never one, as others can see a \
+                     command line (ps)"
+                )),
             });
         }
         let left = [

@@ -124,10 +124,12 @@ impl Given {
         let file = words.next().map(PathBuf::from);
         if words.next().is_some() {
             // It is not shown, because it may be a secret.
-            return Err(UsageError::new(
-                name,
-                &format!("{name} has too many arguments"),
-            ));
+            let more = match command.as_str() {
+                "rotate" => "it makes the secret, or reads it from standard input (--stdin)",
+                _ => "a secret is never one, as others can see a command line (ps)",
+            };
+            let what = format!("{name} has too many arguments; {more}");
+            return Err(UsageError::new(name, &what));
         }
         let mut takes = |name| {
             let before = self.switches.len();

@@ -19,6 +19,8 @@ pub enum SecretError {
     NoFile,
     /// No file is named, and the secret is in the environment.
     InEnvironment,
+    /// What is written in the place of the file may be a secret.
+    Argument,
     /// No guard is named.
     NoGuard,
     /// What should be a guard's address is none.
@@ -62,6 +64,7 @@ impl SecretError {
             Self::Usage(_)
             | Self::NoFile
             | Self::InEnvironment
+            | Self::Argument
             | Self::NoGuard
             | Self::Address(_) => 64,
             Self::File(error) => error.status(),
@@ -95,6 +98,10 @@ impl fmt::Display for SecretError {
                  or rotate by hand: put the new secret into SHARED_SECRET and the old one into \
                  SHARED_SECRET_PREVIOUS at the origin and restart it, then give the gateway the new \
                  one, and then take SHARED_SECRET_PREVIOUS away",
+            ),
+            Self::Argument => to.write_str(
+                "the argument is no file that is there, and is not shown, as it may be a secret; \
+                 write a file as ./NAME, and a secret on standard input (secret rotate --stdin)",
             ),
             Self::NoGuard => to.write_str(
                 "no running guard is named; give --admin ADDRESS, the ADMIN_LISTEN of the guard \

@@ -17,6 +17,7 @@ use crate::admin_client;
 use crate::auth::secret_file;
 use crate::config::{self, ValueError};
 use crate::net::Address;
+use crate::shown_path::may_be_secret;
 use crate::stderr::say;
 
 use cli::{Action, SecretArgs};
@@ -41,6 +42,9 @@ pub fn run(
     arguments: SecretArgs,
     variable: impl Fn(&str) -> Option<OsString>,
 ) -> Result<(), SecretError> {
+    if arguments.file.as_deref().is_some_and(may_be_secret) {
+        return Err(SecretError::Argument);
+    }
     let named = || variable(FILE).filter(|path| !path.is_empty());
     let path = arguments.file.or_else(|| named().map(PathBuf::from));
     let is_in_environment = variable(SECRET).is_some_and(|secret| !secret.is_empty());

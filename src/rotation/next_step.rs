@@ -8,19 +8,35 @@ use super::ADMIN;
 use crate::admin_client;
 use crate::shell::word;
 
-/// How the guard is named in a command: `--admin ADDRESS`, with the address where it is
-/// known, or nothing where the command finds the guard by itself.
-pub(super) struct GuardName(Option<String>);
+/// How the guard is named in a command: `--admin` with its address, or nothing where the
+/// command finds the guard by itself.
+pub(super) enum GuardName {
+    At(String),
+    FoundByItself,
+    /// The operator knows it.
+    Unknown,
+}
 
 impl GuardName {
     /// By `ADMIN_LISTEN`, which the shell of the next command may not have; else by the
     /// socket of the unit.
     pub(super) fn find(variable: &impl Fn(&str) -> Option<OsString>) -> Self {
         let list = variable(ADMIN).and_then(|list| list.into_string().ok());
-        Self(match list.filter(|list| !list.is_empty()) {
-            Some(list) => Some(list),
-            None if Path::new(admin_client::OF_UNIT).exists() => None,
-            None => Some("ADDRESS".to_owned()),
+        match list.filter(|list| !list.is_empty()) {
+            Some(list) => Self::At(list),
+            None if Path::new(admin_client::OF_UNIT).exists() => Self::FoundByItself,
+            None => Self::Unknown,
+        }
+    }
+
+    /// What to write for `ADDRESS`, where a command has that.
+    pub(super) fn explanation(&self) -> Option<String> {
+        matches!(self, Self::Unknown).then(|| {
+            format!(
+                "for ADDRESS write what the guard's {ADMIN} holds, such as 127.0.0.1:9100 or \
+                 unix:{}",
+                admin_client::OF_UNIT
+            )
         })
     }
 
@@ -33,9 +49,10 @@ impl GuardName {
 
 impl fmt::Display for GuardName {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
-            Some(address) => write!(to, " --admin {}", word(address)),
-            None => Ok(()),
+        match self {
+            Self::At(address) => write!(to, " --admin {}", word(address)),
+            Self::FoundByItself => Ok(()),
+            Self::Unknown => to.write_str(" --admin ADDRESS"),
         }
     }
 }

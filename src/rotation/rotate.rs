@@ -97,6 +97,7 @@ pub(super) fn rotate(
         say("a gateway sends it once it has read the file, and an origin takes both; then the");
         say("previous one may go:");
         say(&format!("  {}", guard.command("finish", path)));
+        guard.explanation().iter().for_each(|line| say(line));
         return Ok(());
     }
     say("next, in this order:");
@@ -111,6 +112,7 @@ pub(super) fn rotate(
         "  3. See who still sends the previous one: {status}"
     ));
     say(&format!("  4. Once nobody does: {finish}"));
+    guard.explanation().iter().for_each(|line| say(line));
     if !matches!(reader, Some((_, false))) {
         say("If this is the file of a gateway instead, the origin refuses what it sends from now");
         say("on: put the first line of this file into the origin's as well, there, by");

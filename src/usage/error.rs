@@ -46,8 +46,27 @@ impl UsageError {
             }
             // The value may be a secret.
             lexopt::Error::UnexpectedValue { option, .. } => format!("{option} takes no value"),
+            lexopt::Error::UnexpectedArgument(word) => {
+                return Self::unexpected_argument(command, &word.to_string_lossy());
+            }
             other => other.to_string(),
         };
+        Self::new(command, &what)
+    }
+
+    fn unexpected_argument(command: &str, word: &str) -> Self {
+        if is_word(word) {
+            return Self::new(command, &format_args!("unexpected argument {word:?}"));
+        }
+        let what = format!(
+            "{} has too many arguments; a secret or a key is never one, as others see a command \
+             line (ps)",
+            if command.is_empty() {
+                "origin-guard"
+            } else {
+                command
+            }
+        );
         Self::new(command, &what)
     }
 
@@ -78,9 +97,7 @@ impl UsageError {
             let near = nearest(word, known.into_iter())?;
             Some(format!("{group} {near}").trim().to_owned())
         });
-        let is_word = |byte: u8| byte.is_ascii_lowercase() || byte == b'-';
-        // What is no word is not shown, because it may be a key or a secret.
-        let mut what = if word.len() <= LONGEST_WORD && word.bytes().all(is_word) {
+        let mut what = if is_word(word) {
             format!("unknown command \"{said}\"")
         } else {
             format!("unknown command behind origin-guard {group}")
@@ -104,6 +121,12 @@ impl UsageError {
 
 /// A longer word is none of a command.
 const LONGEST_WORD: usize = 12;
+
+/// Whether it may be shown. What is no word is not, because it may be a key or a secret.
+pub(crate) fn is_word(text: &str) -> bool {
+    let is_letter = |byte: u8| byte.is_ascii_lowercase() || byte == b'-';
+    text.len() <= LONGEST_WORD && text.bytes().all(is_letter)
+}
 
 /// `keys takes add, limit or rm`.
 fn choice(group: &str) -> String {

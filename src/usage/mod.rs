@@ -3,6 +3,7 @@
 mod error;
 
 pub use error::UsageError;
+pub(crate) use error::is_word;
 
 use crate::notations::{Notation, RATE, SPAN};
 
@@ -19,11 +20,18 @@ pub struct Usage {
 }
 
 /// What stands behind a command, where its name does not say it.
-const ARGUMENTS: &[(&str, &str, &str)] = &[(
-    "secret ",
-    "FILE",
-    "the file, or the folder with shared-secret; else $SHARED_SECRET_FILE",
-)];
+const ARGUMENTS: &[(&str, &str, &str)] = &[
+    (
+        "secret ",
+        "FILE",
+        "the file, or the folder with shared-secret; else $SHARED_SECRET_FILE",
+    ),
+    (
+        "secret rotate",
+        "$ADMIN_LISTEN",
+        "asked whether the guard of FILE sends it: then its origin comes first",
+    ),
+];
 
 impl Usage {
     /// Its arguments, and what each of them is, as far as that has to be said.
@@ -177,7 +185,11 @@ pub const COMMANDS: &[Usage] = &[
         options: &[
             option("print", "", "print it, too, as keygen does"),
             option("stdin", "", "take it from standard input"),
-            option("force", "", "also where a rotation is under way"),
+            option(
+                "force",
+                "",
+                "also where a rotation is under way, or this guard sends the secret",
+            ),
         ],
     },
     Usage {
