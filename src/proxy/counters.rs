@@ -1,8 +1,7 @@
 //! What is counted of forwarded requests, by backend.
 
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-
 use super::failure::Failure;
+use super::refused_requests::RefusedRequests;
 use crate::metrics::{
     self, Counter, Family, Gauge, Histogram, LONG, SHORT, Series, Totals, declare_counters, labels,
 };
@@ -114,8 +113,8 @@ const REASONS: [&str; 8] = [
 pub(super) struct BackendCounters {
     responses: [Counter; CLASSES.len()],
     failures: [Counter; REASONS.len()],
-    /// Whether the last answer that tells of the secret refused it.
-    refuses_secret: AtomicBool,
+    /// The requests whose secret was refused, until one of them is let in.
+    pub(super) refused: RefusedRequests,
     pub(super) retries: Counter,
     pub(super) sent: Counter,
     pub(super) received: Counter,
@@ -129,7 +128,7 @@ impl BackendCounters {
         Self {
             responses: CLASSES.map(|class| Counter::registered(&RESPONSES, of("class", class))),
             failures: REASONS.map(|reason| Counter::registered(&FAILURES, of("reason", reason))),
-            refuses_secret: AtomicBool::new(false),
+            refused: RefusedRequests::default(),
             retries: Counter::registered(&RETRIES, backend()),
             sent: Counter::registered(&SENT, backend()),
             received: Counter::registered(&RECEIVED, backend()),
@@ -140,17 +139,12 @@ impl BackendCounters {
     pub(super) fn response(&self, status: u16) {
         let class = usize::from(status / 100).clamp(1, CLASSES.len());
         self.responses[class - 1].increment();
-        // An origin that refuses the secret does not answer so. A store would take the cache
-        // line from the other workers with each answer.
-        if status < 400 && self.refuses_secret.load(Relaxed) {
-            self.refuses_secret.store(false, Relaxed);
-        }
     }
 
     /// Counts that the origin has refused the gateway's secret.
-    pub(super) fn secret_refused(&self) {
+    pub(super) fn secret_refused(&self, request: u64) {
         self.failure(SECRET_REFUSED);
-        self.refuses_secret.store(true, Relaxed);
+        self.refused.add(request);
     }
 
     /// Counts a failure of the backend, by one of `REASONS`.
@@ -175,7 +169,7 @@ pub struct BackendTotals {
     pub failures: u64,
     /// How often it has refused the gateway's secret; these are among its failures.
     pub secret_refused: u64,
-    /// Whether it has not let a request in since.
+    /// Whether it has let none of those requests in since.
     pub refuses_secret: bool,
 }
 
@@ -209,7 +203,7 @@ impl RelayCounters {
             secret_refused: counters
                 .of_reason(SECRET_REFUSED)
                 .map_or(0, |counter| totals.of(counter)),
-            refuses_secret: counters.refuses_secret.load(Relaxed),
+            refuses_secret: counters.refused.are_some(),
         }
     }
 }

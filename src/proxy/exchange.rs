@@ -11,6 +11,7 @@ use super::attempt::{Attempt, AttemptContext};
 use super::body_pipe::BodyPipe;
 use super::client_end::ClientEnd;
 use super::failure::Failure;
+use super::refused_requests;
 use super::relay::Relay;
 use super::report::{self, End, Passed, Report};
 use super::rewrite::{self, ClientBody, Forwarding};
@@ -108,6 +109,9 @@ pub struct Exchange {
     /// reads: what looks like the answer's end to them is none.
     was_reset: bool,
     wants_continue: bool,
+    /// The request, where it has the gateway's secret: what the origin's answer is held
+    /// against.
+    told_by: Option<u64>,
     /// The origin has refused the secret that this gateway sends.
     secret_refused: bool,
     /// Interim answers that have come.
@@ -174,6 +178,10 @@ impl Exchange {
             body_gone: false,
             request_broken: false,
             was_reset: false,
+            told_by: match edits {
+                Edits::Consumer(_) => Some(refused_requests::identity(head)),
+                Edits::Granted | Edits::Public => None,
+            },
             secret_refused: false,
             interim: 0,
             from_backend: Vec::new(),
@@ -309,8 +317,14 @@ impl Exchange {
         if !had_answer && self.has_answered() {
             let backend = self.attempt.backend();
             self.report.answered(self.status, backend, relay, now);
-            if self.secret_refused {
-                report::secret_refused(relay, backend);
+            match self.told_by {
+                Some(request) if self.secret_refused => {
+                    report::secret_refused(relay, backend, request);
+                }
+                Some(request) if self.status < 400 => {
+                    relay.counters.of(backend).refused.let_in(request);
+                }
+                _ => {}
             }
         }
         Ok(connecting || sent || answered?)

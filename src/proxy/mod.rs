@@ -8,6 +8,7 @@ pub mod exchange;
 pub mod failure;
 pub mod limits;
 pub mod pool;
+mod refused_requests;
 pub mod relay;
 pub mod report;
 pub mod rewrite;

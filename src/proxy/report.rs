@@ -179,9 +179,9 @@ pub(super) fn backend_failed(
 
 /// Counts and logs that the origin behind `backend` refuses the secret that it is sent. Its
 /// answer goes to the client all the same.
-pub(super) fn secret_refused(relay: &Relay, backend: usize) {
+pub(super) fn secret_refused(relay: &Relay, backend: usize, request: u64) {
     let name = relay.upstream.name(backend);
-    relay.counters.of(backend).secret_refused();
+    relay.counters.of(backend).secret_refused(request);
     events::secret_refused(
         name,
         format_args!(

@@ -6,6 +6,8 @@ use rustls::ClientConfig;
 use serde_json::Value;
 
 use crate::authority::{Authority, Issued, Key};
+use crate::scripted::Backend;
+use crate::support::folder::Folder;
 use crate::support::keys::KeyFile;
 use crate::support::metrics::{self, wait_for};
 use crate::support::{Answer, Guard, SECRET, command};
@@ -157,4 +159,49 @@ fn an_origin_that_refuses_the_secret_is_told_to_the_operator() {
     assert!(page.contains("1 problem<"), "{page}");
     assert!(page.contains(">refuses the secret: 2 times in"), "{page}");
     assert!(!page.contains(">works<"), "{page}");
+}
+
+#[test]
+fn a_public_path_of_the_origin_tells_nothing_of_the_secret() {
+    let backend = Backend::new();
+    let url = backend.url();
+    backend.serve(|mut peer| {
+        while peer.try_head().is_some() {
+            peer.send("HTTP/1.1 302 Found\r\nLocation: /a\r\nContent-Length: 0\r\n\r\n");
+        }
+    });
+    let folder = Folder::new("edge-public-path");
+    let secrets = folder.write("secrets", "another-secret-4f1c9a7be02d5386\n");
+    let of_origin = [
+        ("SHARED_SECRET", ""),
+        ("SHARED_SECRET_FILE", secrets.to_str().expect("UTF-8")),
+        ("PUBLIC_PATHS", "/open"),
+    ];
+    let of_gateway = [("ADMIN_LISTEN", "127.0.0.1:0")];
+    let mut both = Both::with("public-path", &url, &of_gateway, &of_origin);
+    let admin = both.gateway.admin_before_gateway();
+    let refused_now = || {
+        let status: Value = serde_json::from_str(&metrics::get(admin, "/status")).expect("JSON");
+        status["backends"][0]["secret_refused_now"].clone()
+    };
+    assert_eq!(both.ask("/closed?1", "").status, 401);
+    // Whoever reads the status has seen the answer counted.
+    let origin = format!("backend=\"{}\"", both.origin.address);
+    let answers = |class: &str, count: u32| {
+        let line = format!("backend_responses_total{{{origin},class=\"{class}\"}} {count}");
+        wait_for(admin, &[line]);
+    };
+    answers("4xx", 1);
+    assert_eq!(refused_now(), true);
+    assert_eq!(both.ask("/open", "").status, 302);
+    answers("3xx", 1);
+    assert_eq!(refused_now(), true, "everybody is let in there");
+
+    std::fs::write(&secrets, format!("{SECRET}\n")).expect("written");
+    both.origin.signal(rustix::process::Signal::HUP);
+    both.origin
+        .wait_for_log(|line| line.contains("reloaded") && line.contains("secrets"));
+    assert_eq!(both.ask("/closed?2", "").status, 302);
+    answers("3xx", 2);
+    assert_eq!(refused_now(), false);
 }

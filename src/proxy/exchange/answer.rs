@@ -181,7 +181,7 @@ impl Exchange {
                 };
             }
         }
-        self.secret_refused = self.edits.secret().is_some() && denies_secret(head);
+        self.secret_refused = self.told_by.is_some() && denies_secret(head);
         self.status = head.status;
         self.head = Vec::new();
         let body = rewrite::response_head(client.output, head, &self.client_side(to_client));
