@@ -75,6 +75,12 @@ impl Notation {
         Remedy(self)
     }
 
+    /// What is wrong with `text`, the value of `option`.
+    pub(crate) fn fault(&self, option: &str, text: &str) -> String {
+        let (name, remedy) = (self.name, self.remedy());
+        format!("{option}: {text:?} is not a {name}; {remedy}")
+    }
+
     /// The lines of help.
     pub(crate) fn write_help(&self, text: &mut String) {
         let Self {

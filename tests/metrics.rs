@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use rustix::process::Signal;
+use support::metrics::answer;
 use support::{Answer, Guard, PATIENCE, SECRET, command, complaints, granted_request, installed};
 
 const PREVIOUS: &str = "previous-secret-4f1c9a7be02d5386";
@@ -43,11 +44,7 @@ impl Watched {
     }
 
     fn look(&self) -> Option<String> {
-        let mut stream = TcpStream::connect(self.admin).expect("connects");
-        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
-        let request = "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
-        stream.write_all(request.as_bytes()).expect("sent");
-        let answer = Answer::read(&mut stream, false)?;
+        let answer = answer(self.admin, "/metrics")?;
         if answer.status == 503 {
             return None;
         }

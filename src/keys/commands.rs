@@ -115,12 +115,7 @@ pub fn run(command: KeysArgs, variable: impl Fn(&str) -> Option<OsString>) -> Re
 }
 
 fn parse_unused(text: &str) -> Result<u64, Error> {
-    span(text).ok_or_else(|| {
-        Error::Usage(format!(
-            "--unused: {text:?} is not a span; {}",
-            SPAN.remedy()
-        ))
-    })
+    span(text).ok_or_else(|| Error::Usage(SPAN.fault("--unused", text)))
 }
 
 /// Runs a command on the key whose id the line holds.

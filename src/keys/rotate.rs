@@ -102,12 +102,9 @@ impl Change for Rotate {
 }
 
 pub(super) fn rotate(path: &Path, id: Id, overlap: &str) -> Result<(), Error> {
-    let seconds = span(overlap).ok_or_else(|| {
-        Error::Usage(format!(
-            "--overlap: {overlap:?} is not a span; {}; 0s is none",
-            SPAN.remedy()
-        ))
-    })?;
+    let seconds = span(overlap);
+    let fault = || Error::Usage(SPAN.fault("--overlap", overlap) + "; 0s is none");
+    let seconds = seconds.ok_or_else(fault)?;
     let mut change = Rotate {
         id,
         now: Time::now(),

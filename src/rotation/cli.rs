@@ -177,8 +177,7 @@ pub(super) fn quiet_for(text: Option<&str>) -> Result<Duration, UsageError> {
     let Some(text) = text else {
         return Ok(QUIET_FOR);
     };
-    span(text).map(Duration::from_secs).ok_or_else(|| {
-        let what = format!("--quiet-for: {text:?} is not a span; {}", SPAN.remedy());
-        UsageError::new("secret finish", &what)
-    })
+    let seconds = span(text);
+    let fault = || UsageError::new("secret finish", &SPAN.fault("--quiet-for", text));
+    seconds.map(Duration::from_secs).ok_or_else(fault)
 }

@@ -11,14 +11,30 @@ pub fn metrics(admin: SocketAddr) -> String {
     get(admin, "/metrics")
 }
 
+/// The value of `series`, without its prefix, in `text`.
+pub fn value(text: &str, series: &str) -> f64 {
+    let mut lines = text.lines();
+    let value = lines.find_map(|line| {
+        let (found, value) = line.rsplit_once(' ')?;
+        (found.strip_prefix("origin_guard_")? == series).then_some(value)
+    });
+    let value = value.unwrap_or_else(|| panic!("no {series} in {text}"));
+    value.parse().expect("a number")
+}
+
 /// What the listener at `admin` answers to a GET.
 pub fn get(admin: SocketAddr, path: &str) -> String {
+    let answer = answer(admin, path).expect("an answer");
+    String::from_utf8(answer.body).expect("UTF-8")
+}
+
+/// The same with its head; `None` where the connection ends without one.
+pub fn answer(admin: SocketAddr, path: &str) -> Option<Answer> {
     let mut stream = TcpStream::connect(admin).expect("connects");
     stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
     let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).expect("sent");
-    let answer = Answer::read(&mut stream, false).expect("an answer");
-    String::from_utf8(answer.body).expect("UTF-8")
+    Answer::read(&mut stream, false)
 }
 
 /// A question that has begun: the guard waits for its end, also in a drain, in which it takes

@@ -1,7 +1,7 @@
 //! Certificates that are renewed while the guard serves.
 
 use std::fs;
-use std::io::{Read as _, Write as _};
+use std::io::Write as _;
 use std::net::TcpStream;
 use std::os::unix::fs::symlink;
 use std::path::Path;
@@ -15,6 +15,7 @@ use rustls::pki_types::pem::PemObject as _;
 
 use crate::authority::{Authority, Issued, Key};
 use crate::client::TlsClient;
+use crate::support::metrics::{metrics, value};
 use crate::support::{Answer, Guard, PATIENCE, SECRET, command, complaints, granted_request};
 
 /// Puts the files of `issued` at `chain` and `key` by renaming, the certificate first.
@@ -238,7 +239,7 @@ fn a_pair_that_stays_mismatched_is_an_error_and_the_old_one_serves_on() {
     assert!(line.contains("does not go with its certificate"), "{line}");
     assert!(line.contains("key.pem"), "{line}");
     wait_until_presented(&guard, &authority, &first);
-    let gauge = r#"origin_guard_last_reload_successful{file="certificates"}"#;
+    let gauge = r#"last_reload_successful{file="certificates"}"#;
     assert!(metric(&guard, gauge) < 1.0);
     put(&second.key, &key);
     wait_until_presented(&guard, &authority, &second);
@@ -267,7 +268,7 @@ fn an_expired_certificate_is_refused_and_the_old_one_serves_on() {
     let name = chain.to_str().expect("UTF-8");
     let end = metric(
         &guard,
-        &format!(r#"origin_guard_certificate_not_after_timestamp_seconds{{certificate="{name}"}}"#),
+        &format!(r#"certificate_not_after_timestamp_seconds{{certificate="{name}"}}"#),
     );
     let now = std::time::SystemTime::UNIX_EPOCH
         .elapsed()
@@ -313,18 +314,7 @@ fn a_certificate_that_ends_soon_earns_a_warning() {
 }
 
 fn metric(guard: &Guard, series: &str) -> f64 {
-    let mut stream = std::net::TcpStream::connect(guard.second_address()).expect("connects");
-    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
-    std::io::Write::write_all(
-        &mut stream,
-        b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
-    )
-    .expect("sent");
-    let mut text = String::new();
-    stream.read_to_string(&mut text).expect("metrics");
-    let line = text.lines().find_map(|line| line.strip_prefix(series));
-    let value = line.unwrap_or_else(|| panic!("{series}: {text}"));
-    value.trim().parse().expect("a number")
+    value(&metrics(guard.second_address()), series)
 }
 
 #[test]
