@@ -285,6 +285,31 @@ fn socket_units_that_lead_elsewhere_are_named() {
 }
 
 #[test]
+fn an_origin_that_a_socket_unit_opens_for_the_guard_is_named_and_not_served() {
+    let Some(machine) = installed() else { return };
+    machine.write(
+        "/etc/systemd/system/test-gateway.socket",
+        "[Socket]\nListenStream=127.0.0.1:7003\nFileDescriptorName=gateway\n\
+         Service=origin-guard.service\n",
+    );
+    drop_in(&machine, "Environment=ORIGIN=http://localhost:7003");
+    machine.sh("systemctl start test-gateway.socket");
+    let fault =
+        "ORIGIN: localhost:7003 is the guard itself...127.0.0.1:7003 (socket unit)...origin";
+    let said = check_unit(&machine);
+    assert_says(&said, 78, &[&format!("fault: {fault}")]);
+    // Nothing has connected there, which would have started it.
+    assert_eq!(machine.show("ActiveState"), "inactive");
+    let started = machine.try_sh("systemctl start origin-guard");
+    assert!(!started.status.success());
+    let journal = machine.journal();
+    let is_said = journal
+        .lines()
+        .any(|line| line.contains("ORIGIN: localhost:7003 is the guard"));
+    assert!(is_said && journal.contains("status=78"), "{journal}");
+}
+
+#[test]
 fn what_a_unit_names_is_not_run_as_root() {
     let Some(machine) = installed() else { return };
     machine.sh("systemctl enable origin-guard");
