@@ -355,7 +355,7 @@ fn whether_this_machine_itself_may_connect_is_said() {
     let said = complaints(&output.stdout);
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(
-        said.contains("as 127.0.0.1, which is not in the list"),
+        said.contains("from 127.0.0.1, which is not in the list"),
         "{said}"
     );
 }

@@ -420,7 +420,7 @@ fn a_faulty_door_is_refused_and_explains_itself() {
         (
             vec![local, ("API_KEY_HEADER", "x-shared-secret")],
             "API_KEY_HEADER: ",
-            "one each",
+            "choose another header",
         ),
         (
             vec![local, ("API_KEY_HEADER", "Connection")],

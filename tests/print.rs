@@ -143,7 +143,7 @@ fn what_does_not_fit_is_refused_and_explained() {
         ("SECRET_HEADER", "x-consumer", "choose another"),
         ("SECRET_HEADER", "Authorization", "choose another"),
         ("API_KEY_HEADER", "Content-Type", "choose another"),
-        ("API_KEY_HEADER", "x-shared-secret", "one each"),
+        ("API_KEY_HEADER", "x-shared-secret", "choose another header"),
     ] {
         let (status, text, faults) = print(&["nginx-gateway"], &[(name, value)]);
         assert_eq!((status, text.as_str()), (Some(78), ""), "{name}={value}");

@@ -196,7 +196,7 @@ impl fmt::Display for InheritedError {
                 "the socket unit with FileDescriptorName={GATEWAY} listens on {address}, which \
                  other machines can reach, and its answers hold the secret; set its \
                  ListenStream= to a path or to a loopback address, or set ORIGIN, if this guard \
-                 is to forward"
+                 should forward requests itself"
             ),
             Self::NotTcp(name) => write!(
                 to,

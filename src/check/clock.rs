@@ -16,8 +16,8 @@ pub(super) fn look(config: &Config, findings: &mut Vec<Finding>) {
         findings.push(Finding::new(
             Level::Warning,
             "clock",
-            format_args!("it says {shown}, when this program was not written yet"),
-            "set it (timedatectl set-ntp true): certificates and keys go by it",
+            format_args!("it says {shown}, which is before this program was written"),
+            "set it (timedatectl set-ntp true): certificates and keys are good by it",
         ));
     }
     let keys = config
@@ -30,7 +30,7 @@ pub(super) fn look(config: &Config, findings: &mut Vec<Finding>) {
             Level::Warning,
             "API_KEYS_FILE",
             format_args!(
-                "{early} of its keys were made later than now, and are not good until then"
+                "by this clock {early} of its keys are made in the future, and refused until then"
             ),
             "set the clock (timedatectl set-ntp true), here or where the keys are made",
         ));

@@ -61,7 +61,8 @@ impl fmt::Display for CheckError {
             Self::Unit(error) => error.fmt(to),
             Self::Passed(error) => write!(
                 to,
-                "--within-unit is for --unit alone, which passes on what it knows: {error}"
+                "--within-unit is what check --unit runs by itself, and reads what that passes on \
+                 ({error}); use --unit"
             ),
         }
     }

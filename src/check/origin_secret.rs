@@ -199,8 +199,8 @@ impl Asked<'_> {
             format_args!("{name} answers without the secret, too: it is open to {who} ({asked})"),
             format_args!(
                 "start an origin-guard in front of it, with BACKEND, and name that here; or have \
-                 it refuse requests without the right {header}. If it does so at some paths \
-                 alone, look at one of them: origin-guard probe \
+                 it refuse requests without the right {header}. If it does so only at some \
+                 paths, look at one of them: origin-guard probe \
                  {scheme}://{name}/that/path"
             ),
         )

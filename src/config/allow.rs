@@ -56,8 +56,8 @@ impl Reader<'_> {
                 self.warn(
                     name,
                     format_args!(
-                        "who connects to {address} does so from this machine, as {ip}, which is \
-                         not in the list, and is denied; add {ip}"
+                        "only this machine can connect to {address}, from {ip}, which is not in \
+                         the list, so that nobody is let in there; add {ip}"
                     ),
                 );
             }
@@ -71,7 +71,7 @@ impl Reader<'_> {
                 name,
                 format_args!(
                     "{shown} {verb} not in the list, so that curl, a health check or a proxy on \
-                     this machine is denied at LISTEN; if one is to connect, add {shown}"
+                     this machine is denied at LISTEN; if one should connect, add {shown}"
                 ),
             );
         }

@@ -77,8 +77,8 @@ impl fmt::Display for HeaderError {
         let Self { name, like } = self;
         write!(
             to,
-            "who is forwarded to may read {name} as {like}, and what holds the secret or a key \
-             does not reach it; choose another header"
+            "applications may read {name} as {like}, and this header is removed before a request \
+             is forwarded; choose another header"
         )
     }
 }

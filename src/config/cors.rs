@@ -20,7 +20,10 @@ pub(super) enum CorsError {
 impl fmt::Display for CorsError {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Any => to.write_str("* would let every page in; name the origins"),
+            Self::Any => to.write_str(
+                "* would let every page read the answers; name the origins, such as \
+                 https://app.example",
+            ),
             Self::Null => to.write_str(
                 "null is the origin of every sandboxed page and file; serve the page from an \
                  origin of its own",
@@ -31,9 +34,11 @@ impl fmt::Display for CorsError {
                  and port alone, such as https://app.example"
             ),
             Self::DefaultPort(text) => {
+                let (without, port) = text.rsplit_once(':').unwrap_or((text, ""));
                 write!(
                     to,
-                    "{text:?} has the port of its scheme, which browsers leave out; leave it out"
+                    "browsers leave out the port {port} where it is the scheme's usual one; write \
+                     {without}"
                 )
             }
         }
@@ -105,7 +110,10 @@ mod tests {
         assert_eq!(origins("https://a.example,*"), Err(CorsError::Any));
         assert_eq!(origins("Null"), Err(CorsError::Null));
         for bad in ["https://app.example:443", "http://app.example:80"] {
-            assert_eq!(origins(bad), Err(CorsError::DefaultPort(bad.to_owned())));
+            let error = origins(bad).expect_err(bad);
+            assert_eq!(error, CorsError::DefaultPort(bad.to_owned()));
+            let remedy = format!("; write {}", bad.rsplit_once(':').expect("a port").0);
+            assert!(error.to_string().ends_with(&remedy), "{error}");
         }
     }
 }

@@ -212,8 +212,9 @@ impl Display for ValueError {
             Self::RedirectElsewhere(address) => {
                 write!(to, "{address} can be in LISTEN alone; write it there")
             }
-            Self::NoListener => to
-                .write_str("none leaves nothing to listen at; leave it out, or set GATEWAY_LISTEN"),
+            Self::NoListener => to.write_str(
+                "with none this guard listens nowhere; write an address, or set GATEWAY_LISTEN",
+            ),
             Self::RemoteAdmin(address) => write!(
                 to,
                 "{address} can be reached from other machines; write {}127.0.0.1:{} or \
@@ -225,7 +226,7 @@ impl Display for ValueError {
                 to,
                 "{address} can be reached from other machines, and the answers there hold the \
                  secret; write unix:/run/origin-guard-gateway.sock or a loopback address such as \
-                 127.0.0.1:{}, or set ORIGIN, if this guard is to forward",
+                 127.0.0.1:{}, or set ORIGIN, if this guard should forward requests itself",
                 address.socket_addr().map_or(8889, |at| at.port())
             ),
             Self::Taken(address, other) => write!(
@@ -242,17 +243,20 @@ impl Display for ValueError {
             ),
             Self::NameOfSecret(name) => write!(
                 to,
-                "{name} is the secret's header too; a key and the secret need one each"
+                "{name} holds the secret already (SECRET_HEADER); choose another header for \
+                 the key"
             ),
             Self::NotAParameter(name) => write!(
                 to,
-                "{name:?} is not a plain name of a parameter; use letters, digits, - . _ and ~"
+                "{name:?} cannot name a query parameter; use letters, digits, - . _ and ~ alone"
             ),
             Self::Rate(text, error) => write!(to, "{text:?} {error}"),
-            Self::NeedsOrigin => to.write_str("it holds where ORIGIN is set alone; set both"),
+            Self::NeedsOrigin => {
+                to.write_str("it does nothing without ORIGIN; set ORIGIN, or leave it out")
+            }
             Self::NameOfAnswers(name) => write!(
                 to,
-                "the gateway's answers use {name} themselves; choose another"
+                "the gateway sets {name} in its own answers; choose another header"
             ),
             Self::NoGroup(name) => write!(
                 to,

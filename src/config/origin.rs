@@ -62,7 +62,10 @@ impl fmt::Display for OriginFault {
                  what is in the origin's certificate"
             ),
             Self::Plaintext(text) => {
-                write!(to, "{text:?} is not allow; leave it out, or write allow")
+                write!(
+                    to,
+                    "{text:?} is not the word allow; write allow, or leave it out"
+                )
             }
             Self::Unpaired => write!(to, "{CERT} and {KEY} go together; set both or neither"),
         }

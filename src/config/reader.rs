@@ -143,7 +143,7 @@ impl<'a> Reader<'a> {
             self.warn(
                 "PORT",
                 format_args!(
-                    "origin-guard has no such variable; set LISTEN=0.0.0.0:{number} if it is to \
+                    "origin-guard has no such variable; set LISTEN=0.0.0.0:{number} if it should \
                      listen there"
                 ),
             );

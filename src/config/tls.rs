@@ -68,17 +68,26 @@ impl fmt::Display for TlsFault {
             ),
             Self::MissingForRedirect => write!(
                 to,
-                "clients are sent to https under the names of a certificate; set {CERT} and {KEY}"
+                "redirect: sends clients to the names of a certificate, and there is none; set \
+                 {CERT} and {KEY}"
             ),
             Self::NoRedirect => {
                 to.write_str("no address answers for it; write redirect:0.0.0.0:80 into LISTEN")
             }
             Self::Plaintext(text) => {
-                write!(to, "{text:?} is not allow; leave it out, or write allow")
+                write!(
+                    to,
+                    "{text:?} is not the word allow; write allow, or leave it out"
+                )
             }
-            Self::Several => to.write_str("it is one file; put all authorities into it"),
+            Self::Several => {
+                to.write_str("it takes one file; put the certificates of all authorities into that")
+            }
             Self::NoAuthority => {
-                write!(to, "no certificate is asked of clients; set {CLIENT_CA}")
+                write!(
+                    to,
+                    "clients are not asked for a certificate; set {CLIENT_CA}"
+                )
             }
             Self::Require(text) => {
                 write!(
@@ -270,8 +279,8 @@ impl Reader<'_> {
             self.warn(
                 CLIENT_CA,
                 format_args!(
-                    "every certificate of it is let in; set {CLIENT_NAMES} unless you alone get \
-                     certificates there"
+                    "every client with a certificate of this authority is let in; set \
+                     {CLIENT_NAMES}, unless it issues certificates to you alone"
                 ),
             );
         }
@@ -349,8 +358,8 @@ impl Reader<'_> {
                 self.warn(
                     CLIENT_CA,
                     format!(
-                        "a certificate in {path} is no authority's (CA:FALSE), and no client's is \
-                         issued by it; name the certificate of who issues them"
+                        "a certificate in {path} is not an authority's (CA:FALSE), so that it lets \
+                         no client in; name the certificate of the authority that issues them"
                     ),
                 );
             }
@@ -368,7 +377,9 @@ impl Reader<'_> {
             } else if !end.is_list && end.at < now + RENEWAL {
                 self.warn(
                     CLIENT_CA,
-                    format!("a certificate in {path} ends at {at}; ask who issues it for the next"),
+                    format!(
+                        "a certificate in {path} ends at {at}; ask its authority for a new one"
+                    ),
                 );
             }
         }

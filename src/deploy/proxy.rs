@@ -183,7 +183,8 @@ impl ProxyFile {
             return Err(PrintFault::Variable(
                 "API_KEY_HEADER",
                 format!(
-                    "{} is the secret's header too; a key and the secret need one each",
+                    "{} holds the secret already (SECRET_HEADER); choose another header for \
+                     the key",
                     key.as_str()
                 ),
             ));

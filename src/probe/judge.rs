@@ -98,7 +98,8 @@ impl LooksAt {
     }
 }
 
-const SHUT_OUT: &str = "this address may be shut out by now, so it says nothing; try again later";
+const SHUT_OUT: &str =
+    "this machine may be blocked there by now, so that this proves nothing; try again later";
 
 impl Judge<'_> {
     fn new(asked: &[Asked]) -> Self {
@@ -214,8 +215,8 @@ impl Judge<'_> {
             300..=399 if leads_to_https(answer) => (Rule::PlainToHttps, "sends to https".into()),
             401 | 403 => (
                 Rule::PlainAsks,
-                "it asks for the secret without TLS: who sends it there shows it to everybody \
-                 on the way; answer 308 to https there, or close the port"
+                "it asks for the secret without TLS: a gateway that sends it there shows it to \
+                 everybody on the way; answer 308 to https there, or close the port"
                     .into(),
             ),
             200..=299 => (
@@ -258,8 +259,8 @@ pub(super) fn of_right_secret(outcome: &Result<Answer, Failure>, by_hand: &str) 
             429 => (Rule::GatewayUnknown, SHUT_OUT),
             400 => (
                 Rule::GatewayUnknown,
-                "the request is refused as a bad one, by whoever came to it; probe a path that \
-                 answers 200 with the secret",
+                "the request is refused as malformed, by the guard or by what is behind it; probe a \
+                 path that answers 200 with the secret",
             ),
             _ => (
                 Rule::GatewayUnknown,

@@ -327,10 +327,10 @@ impl<'a> Probe<'a> {
                     stop = Some("the first request got no answer");
                 }
                 Err(Failure::Connect(_)) => {
-                    stop = Some("the origin takes no more connections of us");
+                    stop = Some("the origin takes no more connections from here");
                 }
                 Ok(answer) if answer.status == 429 => {
-                    stop = Some("the origin has had enough of us");
+                    stop = Some("the origin answers 429: it had too many requests from here");
                 }
                 _ => {}
             }
@@ -361,7 +361,7 @@ impl<'a> Probe<'a> {
         match check.needs_secret() {
             true if self.secret.is_none() => Some("needs --secret-file"),
             true if !is_safe => {
-                Some("the secret goes over https, or to loopback in the URL, alone")
+                Some("the secret is sent only over https, or where the URL is a loopback address")
             }
             _ if check.needs_hyphen() && !self.header.contains('-') => {
                 Some("the name of the header has no hyphen")
@@ -486,7 +486,7 @@ impl<'a> Probe<'a> {
         let answers = asked.iter().filter_map(|asked| asked.outcome.as_ref().ok());
         for tell in tells::of(answers, &self.redaction) {
             let (rule, detail) = if tell.is_loose {
-                let more = "it tells whoever looks for known faults where to begin";
+                let more = "it tells attackers which known faults to try; hide it";
                 (Rule::TellsVersion, format!("{}; {more}", tell.text))
             } else {
                 (Rule::TellsName, tell.text)

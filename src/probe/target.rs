@@ -52,7 +52,7 @@ impl fmt::Display for TargetError {
             ),
             Self::Uncertifiable => write!(
                 to,
-                "the URL's host is a name that no certificate can be for; {FORM}"
+                "no certificate can be issued for the URL's host; {FORM}"
             ),
             Self::Unix => write!(to, "a Unix socket is not reached from outside; {FORM}"),
             Self::Byte(at) => write!(

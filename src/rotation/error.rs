@@ -86,8 +86,8 @@ impl fmt::Display for SecretError {
         match self {
             Self::Usage(error) => error.fmt(to),
             Self::NoFile => to.write_str(
-                "no file is named; write the file of secrets, or the folder that systemd takes \
-                 the credential from, behind the command, or set SHARED_SECRET_FILE",
+                "no file is named; name the file of secrets behind the command (or the folder \
+                 that systemd takes the credential from), or set SHARED_SECRET_FILE",
             ),
             Self::InEnvironment => to.write_str(
                 "no file is named, and the secret is in SHARED_SECRET, where no command can change \
@@ -120,7 +120,8 @@ impl fmt::Display for SecretError {
             ),
             Self::Print(error) => write!(
                 to,
-                "the new secret is in the file, and cannot be written to standard output: {error}"
+                "the new secret is in the file, and cannot be written to standard output ({error}); \
+                 take it from the first line of the file"
             ),
             Self::PrintToLog => to.write_str(
                 "standard output is the journal, which is not a place for a secret; leave --print \

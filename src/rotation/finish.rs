@@ -39,8 +39,8 @@ pub(super) fn finish(
     })?;
     let secrets = if removed == 1 { "secret" } else { "secrets" };
     say(&format!(
-        "{}: {removed} previous {secrets} removed; the current one is left, once the guard has read \
-         the file",
+        "{}: {removed} previous {secrets} removed; the guard takes the current one alone once it \
+         has read the file",
         path.display()
     ));
     say("a guard with SHARED_SECRET_FILE does so by itself; for systemd's credential run:");
@@ -88,8 +88,9 @@ fn may(file: &SecretFile, guards: &[Address], quiet: Duration) -> Result<(), Sec
     if gateways.len() == guards.len() {
         for address in gateways {
             say(&format!(
-                "the guard at {address} is a gateway: it sends the current secret and checks none, \
-                 so no guard was asked that would know who uses the previous one"
+                "the guard at {address} is a gateway: it sends the current secret and checks none. \
+                 No guard was asked that knows who still uses the previous one; the origin's does \
+                 (--admin ADDRESS)"
             ));
         }
     }

@@ -224,8 +224,8 @@ impl fmt::Display for NotRead {
                 own.escape_debug()
             ),
             Self::Environment => to.write_str(
-                "has its secret from its environment; ask the guard whose file this is, or have \
-                 this one use SHARED_SECRET_FILE",
+                "has its secret from its environment; ask the guard that reads this file (--admin \
+                 ADDRESS), or have this one use SHARED_SECRET_FILE",
             ),
             Self::OldCredential => to.write_str(
                 "has not read the file as it is now: systemd hands it over at a start; run \

@@ -143,7 +143,7 @@ fn any_address_may_be_listened_at_where_the_secret_leaves_for_the_origin_alone()
     let said = check(&keys, &[everywhere]);
     assert_eq!(said.status, Some(78), "{said:?}");
     assert!(said.err.contains("GATEWAY_LISTEN: "), "{said:?}");
-    let remedy = "or set ORIGIN, if this guard is to forward";
+    let remedy = "or set ORIGIN, if this guard should forward requests itself";
     assert!(said.err.contains(remedy), "{said:?}");
     let said = check(&keys, &[everywhere, ("ORIGIN", "http://127.0.0.1:1")]);
     assert_eq!(said.status, Some(0), "{said:?}");

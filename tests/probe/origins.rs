@@ -457,7 +457,9 @@ fn a_plain_url_beyond_this_machine_gets_no_secret() {
             "{said}"
         );
         assert!(
-            said.contains("the secret goes over https, or to loopback in the URL, alone"),
+            said.contains(
+                "the secret is sent only over https, or where the URL is a loopback address"
+            ),
             "{said}"
         );
         // What is left out is not announced, either.
@@ -722,7 +724,7 @@ fn an_origin_behind_its_gateway_s_name_is_asked_at_its_own_address() {
     let detail = report.of("right secret", "detail");
     assert_eq!(
         detail,
-        "the secret goes over https, or to loopback in the URL, alone"
+        "the secret is sent only over https, or where the URL is a loopback address"
     );
 }
 

@@ -317,7 +317,7 @@ fn a_faulty_url_is_named_with_what_is_wrong_and_an_example() {
         ("https://a_.-b/", "neither a name nor an address"),
         ("https://1.2.3/", "neither a name nor an address"),
         ("https://a b/", "neither a name nor an address"),
-        ("https://a.0x1f/", "no certificate can be for"),
+        ("https://a.0x1f/", "no certificate can be issued for"),
         ("https://a,b/", "a comma in its host"),
         ("https://a,https://b/", "a comma in its host"),
         ("https://me:hunter2@a/", "a user's name before an @"),

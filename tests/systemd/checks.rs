@@ -343,7 +343,7 @@ fn what_a_unit_names_is_not_run_as_root() {
     let (status, said) = check(&machine, "--unit other");
     assert_eq!(status, Some(1), "{said}");
     assert!(
-        said.contains("other.service runs /opt/evil/systemctl, which is not origin-guard"),
+        said.contains("other.service starts /opt/evil/systemctl, which is not origin-guard"),
         "{said}"
     );
     assert!(!machine.path("/run/evil").exists());

@@ -205,7 +205,7 @@ fn what_makes_no_sense_is_said_with_its_remedy() {
     let cases: &[(&[(&str, &str)], &str)] = &[
         (
             &[("REQUIRE", "certificate")],
-            "REQUIRE: no certificate is asked of clients; set TLS_CLIENT_CA",
+            "REQUIRE: clients are not asked for a certificate; set TLS_CLIENT_CA",
         ),
         (
             &[("REQUIRE", "nothing")],
@@ -213,11 +213,11 @@ fn what_makes_no_sense_is_said_with_its_remedy() {
         ),
         (
             &[("TLS_CLIENT_NAMES", "a.test")],
-            "TLS_CLIENT_NAMES: no certificate is asked",
+            "TLS_CLIENT_NAMES: clients are not asked for a certificate",
         ),
         (
             &[("TLS_CLIENT_CRL", &ca)],
-            "TLS_CLIENT_CRL: no certificate is asked",
+            "TLS_CLIENT_CRL: clients are not asked for a certificate",
         ),
         (
             &[("TLS_CLIENT_CA", "ca.pem")],

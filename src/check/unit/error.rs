@@ -26,7 +26,8 @@ impl fmt::Display for UnitError {
         match self {
             Self::Missing(program, error) => write!(
                 to,
-                "{program} cannot be run: {error}; --unit is for a machine with systemd"
+                "{program} cannot be run: {error}; --unit needs systemd, leave it out where \
+                 there is none"
             ),
             Self::Failed(program, said) => {
                 write!(
@@ -37,13 +38,13 @@ impl fmt::Display for UnitError {
             }
             Self::NotFound(unit) => write!(
                 to,
-                "systemd has no unit {unit}; write its name, or install it: origin-guard print \
-                 unit"
+                "systemd has no unit {unit}; look at its name (systemctl list-unit-files), or \
+                 install it: origin-guard print unit"
             ),
             Self::Foreign(unit, program) => write!(
                 to,
-                "{unit} runs {program}, which is not origin-guard, and is not run for this; name \
-                 a unit whose ExecStart= is origin-guard"
+                "{unit} starts {program}, which is not origin-guard, so that check does not run \
+                 it; name a unit whose ExecStart= is origin-guard"
             ),
             Self::Environment(error) => write!(
                 to,
@@ -53,7 +54,7 @@ impl fmt::Display for UnitError {
             Self::NotAService(unit) => {
                 write!(
                     to,
-                    "{unit} is not a service; name the service that it leads to"
+                    "{unit} is not a service; name the service that it starts"
                 )
             }
         }

@@ -114,7 +114,7 @@ fn of_service(
     };
     if service.get("NeedDaemonReload") == "yes" {
         warn(
-            "its files have changed, and systemd still goes by what was there",
+            "its files have changed, and systemd still uses the old ones",
             format!("run: systemctl daemon-reload && systemctl restart {unit}"),
         );
     }

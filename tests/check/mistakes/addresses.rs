@@ -62,7 +62,7 @@ fn addresses() {
             "no certificate",
             "set TLS_CERT and TLS_KEY",
         ),
-        listen("none", "nothing to listen at", "set GATEWAY_LISTEN"),
+        listen("none", "listens nowhere", "set GATEWAY_LISTEN"),
         listen(
             "tls://0.0.0.0:443",
             "not an address",

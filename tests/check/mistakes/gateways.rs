@@ -77,8 +77,8 @@ fn gateways() {
             &[("API_KEY_HEADER", "X_Shared.Secret")],
             Fault,
             "API_KEY_HEADER",
-            "the secret's header too",
-            "one each",
+            "holds the secret already",
+            "another header for the key",
         ),
         gateway(
             &[origin, trusted, ("ORIGIN_CLIENT_CERT", &file_key), file],
@@ -171,7 +171,7 @@ fn gateways() {
             &[("ORIGIN", "http://127.0.0.1:1"), ("ORIGIN_PLAINTEXT", "1")],
             Fault,
             "ORIGIN_PLAINTEXT",
-            "is not allow",
+            "is not the word allow",
             "write allow",
         ),
         gateway(
