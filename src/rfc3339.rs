@@ -1,15 +1,20 @@
 //! Times as all that is printed writes them: RFC 3339, in UTC, `2026-11-25T20:16:26Z`.
 
+use std::fmt;
 use std::time::{Duration, SystemTime};
 
 /// 9999-12-31T23:59:59Z, the last that RFC 3339 can write.
-const LAST: Duration = Duration::from_secs(253_402_300_799);
+pub(crate) const LAST: Duration = Duration::from_secs(253_402_300_799);
 
 /// The text of `time`, in whole seconds; what it cannot write is moved to the nearest it can.
 pub(crate) fn text(time: SystemTime) -> String {
     let since = time.duration_since(SystemTime::UNIX_EPOCH);
-    let since = since.unwrap_or_default().min(LAST);
-    humantime::format_rfc3339_seconds(SystemTime::UNIX_EPOCH + since).to_string()
+    after_1970(since.unwrap_or_default()).to_string()
+}
+
+/// Displays as the text of the time so long after 1970.
+pub(crate) fn after_1970(time: Duration) -> impl fmt::Display {
+    humantime::format_rfc3339_seconds(SystemTime::UNIX_EPOCH + time.min(LAST))
 }
 
 #[cfg(test)]

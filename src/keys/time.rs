@@ -4,12 +4,13 @@ use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use crate::decimal::decimal;
+use crate::rfc3339;
 
 const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;
 const DAY: u64 = 24 * HOUR;
-/// 9999-12-31T23:59:59Z, the last that RFC 3339 can write.
-const LAST: u64 = 253_402_300_799;
+/// The last that the file can hold.
+const LAST: u64 = rfc3339::LAST.as_secs();
 
 /// Seconds since 1970, up to the end of the year 9999.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -91,8 +92,7 @@ impl Time {
 
 impl fmt::Display for Time {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let time = SystemTime::UNIX_EPOCH + Duration::from_secs(self.0.min(LAST));
-        humantime::format_rfc3339_seconds(time).fmt(to)
+        rfc3339::after_1970(Duration::from_secs(self.0)).fmt(to)
     }
 }
 
