@@ -17,10 +17,12 @@ mod report;
 pub(crate) mod right_secret;
 mod rules;
 mod run;
+mod sender;
 mod target;
 mod tells;
 
 pub use args::{ProbeArgs, parse};
 pub use report::Report;
 pub use rules::table;
-pub use run::{ProbeError, run};
+pub use run::run;
+pub use sender::ProbeError;
