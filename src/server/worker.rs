@@ -23,6 +23,7 @@ use super::worker_handle::{Accepted, Message, WorkerHandle};
 use super::{Limits, Service, counters, scheduling};
 use crate::http1::forwarded::TrustedProxies;
 use crate::metrics::Counter;
+use crate::net::tls::TlsError;
 use crate::net::{ConnectionToken, Side, Transport};
 
 const INBOX: Token = Token(usize::MAX);
@@ -280,6 +281,7 @@ impl Worker {
             match tls.session(service.client_certificate) {
                 Ok(session) => transport = transport.with_tls(session),
                 Err(error) => {
+                    let error = TlsError::Rustls(error);
                     log::error!("tls_unavailable error=\"{error}\"");
                     self.free.push(slot);
                     self.slots.end();
