@@ -119,15 +119,10 @@ fn who_is_not_root_recognises_a_guard_of_its_own() {
 
 /// The program as a user that is not root, in what `before` sets up.
 fn as_user(user: &str, before: &[&str]) -> Command {
-    let words = [
-        "setpriv",
-        "--reuid",
-        user,
-        "--regid",
-        user,
-        "--clear-groups",
-    ];
-    let mut words = [before, &words].concat().into_iter();
+    let ids = ["setpriv", "--reuid", user, "--regid", user];
+    // A change of the user takes back what unshare(1) sets, so that it would outlive that.
+    let rest = ["--clear-groups", "--pdeathsig", "keep"];
+    let mut words = [before, &ids, &rest].concat().into_iter();
     let mut command = Command::new(words.next().expect("one"));
     command
         .args(words)
