@@ -179,14 +179,15 @@ fuzz_target!(|bytes: &[u8]| {
         });
         // An early answer ends what would go on if it came later.
         if input.answers.iter().all(|answer| !answer.early) {
+            let closes = input.answers.iter().any(|answer| answer.closes);
             let same = outcome::assert_same(&given, &given_split);
             // What is found malformed at once is not sent at all.
             let all = same && asked.iter().all(|asked| asked.is_whole);
-            outcome::assert_same_requests(&whole.seen, &split.seen, all);
+            outcome::assert_same_requests(&whole.seen, &split.seen, all, closes);
             if let Some((given_inside, inside)) = inside {
                 let same = outcome::assert_same(&given, &given_inside);
                 let all = same && asked.iter().all(|asked| asked.is_whole);
-                outcome::assert_same_requests(&whole.seen, &inside.seen, all);
+                outcome::assert_same_requests(&whole.seen, &inside.seen, all, closes);
             }
         }
     });
