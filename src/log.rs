@@ -105,6 +105,23 @@ pub fn secret_refused(origin: &str, event: fmt::Arguments<'_>) {
     limited(&FAILURES, source, Level::Error, event);
 }
 
+/// Logs that `client` sent a credential in the clear, unless it has done so often in this second.
+pub fn leaked(client: &str, event: fmt::Arguments<'_>) {
+    limited(
+        &FAILURES,
+        (client.to_owned(), "leaked"),
+        Level::Error,
+        event,
+    );
+}
+
+/// Logs that the answer to a challenge cannot be read, unless that has been logged often in this
+/// second: everybody may ask for one.
+pub fn challenge_unreadable(event: fmt::Arguments<'_>) {
+    let source = ("challenge".to_owned(), "unreadable");
+    limited(&FAILURES, source, Level::Warn, event);
+}
+
 fn limited<K: Eq + Hash>(budget: &Limited<K>, source: K, level: Level, event: fmt::Arguments<'_>) {
     let ruling = lock(budget).rule(source, Instant::now());
     match ruling {

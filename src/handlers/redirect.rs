@@ -20,6 +20,7 @@ use crate::http1::error::RequestError;
 use crate::http1::forwarded::TrustedProxies;
 use crate::http1::request::RequestHead;
 use crate::keys::{KeyVerdict, Keys};
+use crate::log as events;
 use crate::metrics::declare_counters;
 use crate::net::Peer;
 use crate::net::tls::TlsError;
@@ -28,6 +29,8 @@ use crate::shown_path::ShownPath;
 
 /// Where whoever issues a certificate looks for the answer to its challenge.
 const CHALLENGES: &str = "/.well-known/acme-challenge/";
+/// Longest token in bytes: no name of a file is longer (`NAME_MAX` in `pathconf(3)`).
+const LONGEST_TOKEN: usize = 255;
 /// Largest answer to a challenge, in bytes; the usual one has 87.
 const LARGEST: u64 = 4096;
 
@@ -72,10 +75,13 @@ impl Redirect {
                 Leak::Secret => ("secret", "replace the secret (origin-guard secret rotate)"),
                 Leak::Key => ("key", "revoke the key (origin-guard keys revoke)"),
             };
-            let client = TrustedProxies::peer(peer);
-            log::error!(
-                "leaked what={what} peer={client} remedy=\"it crossed the network in the clear; \
-                 {remedy}, and have its sender use https\""
+            let client = TrustedProxies::peer(peer).to_string();
+            events::leaked(
+                &client,
+                format_args!(
+                    "leaked what={what} peer={client} remedy=\"it crossed the network in the \
+                     clear; {remedy}, and have its sender use https\""
+                ),
             );
             return counted(&LEAKED, &reply::USE_HTTPS);
         }
@@ -125,7 +131,7 @@ impl Redirect {
     fn read_challenge(&self, token: &str) -> Option<Vec<u8>> {
         // A token is base64url (RFC 8555, section 8.3), so no path leaves the folder.
         let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
-        if token.is_empty() || !token.bytes().all(is_token) {
+        if token.is_empty() || token.len() > LONGEST_TOKEN || !token.bytes().all(is_token) {
             return None;
         }
         let folder = self.webroot.as_ref()?.join(&CHALLENGES[1..]);
@@ -134,12 +140,12 @@ impl Redirect {
             Ok(text) => Some(text),
             Err(error) => {
                 if error.kind() != io::ErrorKind::NotFound {
-                    log::warn!(
+                    events::challenge_unreadable(format_args!(
                         "challenge_unreadable token={token} error=\"{} cannot be read: {error}\" \
                          remedy=\"it has to be a file that the user that runs origin-guard can \
                          read\"",
                         ShownPath(&file)
-                    );
+                    ));
                 }
                 None
             }

@@ -3,12 +3,13 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::process::Command;
+use std::time::Instant;
 
 use crate::authority::{Authority, Key};
 use crate::guard;
 use crate::support::metrics::wait_for;
 use crate::support::port::HeldPort;
-use crate::support::{Guard, SECRET, command, complaints, installed};
+use crate::support::{Guard, PATIENCE, SECRET, command, complaints, installed};
 
 /// A guard with TLS first and a redirect second; what is asked of the second.
 struct Setup {
@@ -130,6 +131,38 @@ fn a_credential_in_the_clear_is_refused_and_said() {
         308
     );
     setup.wait_for_counts(&[("leaked", 403, 1), ("redirected", 308, 1)]);
+}
+
+#[test]
+fn who_asks_for_challenges_without_end_does_not_fill_the_log() {
+    let webroot = std::env::temp_dir().join(format!("origin-guard-flood-{}", std::process::id()));
+    let folder = webroot.join(".well-known/acme-challenge");
+    fs::create_dir_all(folder.join("folder")).expect("a folder");
+    let setup = Setup::new(
+        "acme-flood",
+        &[("ACME_WEBROOT", webroot.to_str().expect("UTF-8"))],
+    );
+    let get = |token: &str| {
+        let path = format!("/.well-known/acme-challenge/{token}");
+        assert_eq!(setup.get("other.test", &path, "").status, 404);
+    };
+    // No file has such a name, and nobody has to look for it.
+    get(&"a".repeat(256));
+    let since = Instant::now();
+    let is_limited = || {
+        let log = setup.guard.log();
+        log.iter()
+            .any(|line| line.starts_with("failures_left_out "))
+    };
+    while !is_limited() {
+        assert!(since.elapsed() < PATIENCE, "{:#?}", setup.guard.log());
+        get("folder");
+    }
+    let log = setup.guard.log().join("\n");
+    assert!(log.contains("challenge_unreadable token=folder"), "{log}");
+    assert!(!log.contains("token=a"), "{log}");
+    drop(setup);
+    let _ = fs::remove_dir_all(&webroot);
 }
 
 #[test]
