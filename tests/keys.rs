@@ -8,6 +8,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 use data_encoding::HEXLOWER;
 use origin_guard::keys::text::{self, Key, LENGTH, Malformed};
@@ -579,6 +580,41 @@ fn a_lock_that_another_process_keeps_is_given_up() {
     }
     drop(lock);
     file.add("acme", &[]);
+}
+
+#[test]
+fn a_lock_that_is_another_one_again_and_again_is_given_up() {
+    let file = KeyFile::new("renewed");
+    let path = file.folder.write("keys.json.lock", "");
+    let is_over = AtomicBool::new(false);
+    let status = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut held = fs::File::open(&path).expect("there");
+            held.lock().expect("locked");
+            while !is_over.load(SeqCst) {
+                // Who has waited for the one before finds that it is gone.
+                let next = file.folder.write("next", "");
+                let another = fs::File::open(&next).expect("there");
+                another.lock().expect("locked");
+                fs::rename(&next, &path).expect("replaced");
+                held = another;
+            }
+            drop(held);
+        });
+        let status = Command::new("timeout")
+            .args([
+                "60",
+                env!("CARGO_BIN_EXE_origin-guard"),
+                "keys",
+                "add",
+                "acme",
+            ])
+            .env("API_KEYS_FILE", &file.path)
+            .status();
+        is_over.store(true, SeqCst);
+        status.expect("runs").code()
+    });
+    assert_eq!(status, Some(1));
 }
 
 #[test]

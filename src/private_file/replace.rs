@@ -349,7 +349,9 @@ impl Lock {
     ) -> Result<Self, ReplaceError> {
         let system = |error| ReplaceError::system(path, "locked")(error);
         let mut tell = Some(tell);
-        loop {
+        // However often it is another one: who may write to the folder can go on with that.
+        let since = Instant::now();
+        while since.elapsed() < PATIENCE {
             let opened = open_lock(path, other()?.as_ref()).map_err(system)?;
             let Some((file, is_new)) = opened else {
                 continue;
@@ -359,13 +361,14 @@ impl Lock {
                 path: path.to_owned(),
                 stays: Cell::new(true),
             };
-            wait_for(&lock.file, path, &mut tell)?;
+            wait_for(&lock.file, path, since, &mut tell)?;
             // Whoever held it may have removed it, and then it keeps nobody out.
             if lock.is_in_place().map_err(system)? {
                 lock.stays.set(!is_new);
                 return Ok(lock);
             }
         }
+        Err(ReplaceError::Busy(path.to_owned()))
     }
 
     fn is_in_place(&self) -> io::Result<bool> {
@@ -427,9 +430,9 @@ fn open_lock(beside: &Path, beside_what: Option<&Metadata>) -> io::Result<Option
 fn wait_for(
     file: &File,
     path: &Path,
+    since: Instant,
     tell: &mut Option<impl FnOnce(&Path)>,
 ) -> Result<(), ReplaceError> {
-    let since = Instant::now();
     loop {
         match file.try_lock() {
             Ok(()) => return Ok(()),
