@@ -40,6 +40,20 @@ pub(super) fn credentials(
     }
     found.retain(|(name, value)| {
         let (id, path) = value.split_once(':').unwrap_or((value, ""));
+        if name == "SetCredential" && id == SECRET {
+            findings.push(Finding::new(
+                Level::Warning,
+                name,
+                format_args!(
+                    "the credential {id} stands in {unit}, which every user can read (systemctl \
+                     show)"
+                ),
+                format_args!(
+                    "put a fresh one into a file of root's (umask 077; origin-guard keygen > \
+                     /etc/origin-guard/{id}), and set LoadCredential={id}:/etc/origin-guard/{id}"
+                ),
+            ));
+        }
         // Another path is a name in the credential store, or has a specifier in it.
         if !path.starts_with('/') || path.contains('%') || name == "SetCredential" {
             return true;
@@ -194,6 +208,22 @@ mod tests {
         let said = line("LISTEN=127.0.0.1:1\nexport ACCESS_LOG=1\n").expect("a line");
         assert!(said.contains("line 2"), "{said}");
         assert!(line("LISTEN\n").is_some());
+    }
+
+    #[test]
+    fn a_secret_that_stands_in_the_unit_is_a_warning_that_does_not_show_it() {
+        let line = (
+            "SetCredential".to_owned(),
+            "shared-secret:s3cret".to_owned(),
+        );
+        let mut findings = Vec::new();
+        credentials("x.service", &[line], &mut findings);
+        let [found] = &findings[..] else {
+            panic!("{findings:?}");
+        };
+        assert_eq!(found.level, Level::Warning);
+        assert!(found.what.contains("every user can read"), "{found}");
+        assert!(!found.to_string().contains("s3cret"), "{found}");
     }
 
     #[test]
