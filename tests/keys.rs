@@ -583,6 +583,15 @@ fn a_lock_that_another_process_keeps_is_given_up() {
 }
 
 #[test]
+fn what_is_called_as_a_temporary_file_and_is_none_is_in_nobody_s_way() {
+    let file = KeyFile::new("alike");
+    let alike = file.folder.path.join(".keys.json.0123456789abcdef.tmp");
+    fs::create_dir(&alike).expect("made");
+    file.add("acme", &[]);
+    assert!(alike.is_dir());
+}
+
+#[test]
 fn a_lock_that_is_another_one_again_and_again_is_given_up() {
     let file = KeyFile::new("renewed");
     let path = file.folder.write("keys.json.lock", "");

@@ -264,7 +264,9 @@ impl Locked {
             let random = name
                 .to_str()
                 .and_then(|name| name.strip_prefix(&prefix)?.strip_suffix(TEMPORARY));
-            if random.is_some_and(|random| random.len() == SYMBOLS) {
+            // What else has such a name is not ours.
+            if random.is_some_and(|random| random.len() == SYMBOLS) && entry.file_type()?.is_file()
+            {
                 fs::remove_file(entry.path())?;
             }
         }
