@@ -169,6 +169,7 @@ fn by(address: &Address, error: &BindError) -> Option<By> {
         let is_believed = Whose::User(holder.user()?).doubt(&[]).is_none();
         return match holder.pid {
             _ if !is_believed => None,
+            process if sockets::is_shared(address, process) => None,
             SYSTEMD => Some(By::SocketUnit),
             process => sockets::is_like_this(holder, OWN_NAME).then(|| By::Guards(vec![process])),
         };

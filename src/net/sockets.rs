@@ -163,6 +163,15 @@ pub(crate) fn holder_of(address: &Address) -> Option<Holder> {
     others.find_map(|other| holder(other.inode))
 }
 
+/// Whether another one than the process `pid` holds a part of the port of `address`, as one
+/// that listens at 127.0.0.2 does of all addresses.
+pub(crate) fn is_shared(address: &Address, pid: u32) -> bool {
+    let own = held_by(pid);
+    let is_another =
+        |other: &Listening| address.meets(&other.address) && !own.contains(&other.inode);
+    address.socket_addr().is_some() && listening(OWN).iter().any(is_another)
+}
+
 /// The process that has begun to listen at the socket `path` (`SO_PEERCRED`, unix(7)); `None`
 /// where that is not seen from here, or its backlog is full.
 fn listener_at(path: &Path) -> Option<u32> {

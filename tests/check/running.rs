@@ -266,6 +266,23 @@ while True:
 }
 
 #[test]
+fn a_part_of_all_addresses_that_another_holds_stays_a_fault() {
+    // What begins to listen last is found first.
+    let other = TcpListener::bind("127.0.0.2:0").expect("bound");
+    let port = other.local_addr().expect("an address").port();
+    let guard = Guard::with(&[
+        ("SHARED_SECRET", SECRET),
+        ("LISTEN", &format!("127.0.0.1:{port}")),
+    ]);
+    let checked = Checked::run(sound().env("LISTEN", format!("0.0.0.0:{port}")), &[]);
+    checked.assert_finds(Fault, "LISTEN", "in use", "stop what listens there");
+    drop(other);
+    let checked = Checked::run(sound().env("LISTEN", format!("0.0.0.0:{port}")), &[]);
+    let held = format!("held by a running origin-guard (process {})", guard.pid());
+    checked.assert_finds(Warning, "LISTEN", &held, "--local");
+}
+
+#[test]
 fn a_guard_in_a_file_of_another_name_is_recognised() {
     let folder = Folder::new("check-running-named");
     let program = folder.path.join("origin-guard-0.1.0");
