@@ -1217,6 +1217,13 @@ fn what_is_no_file_is_no_file_of_keys() {
     let file = KeyFile::new("nofile");
     let said = file.run(&["list", "--file", "/dev/null"]);
     assert_eq!(said.status, Some(78), "{said:?}");
+    // Nobody is told to remove it.
+    let said = file.run(&["add", "acme", "--file", "/dev/null"]);
+    assert_eq!(said.status, Some(78), "{said:?}");
+    assert!(
+        said.err.contains("a device") && said.err.contains("name another file"),
+        "{said:?}"
+    );
     let said = file.run(&["add", "acme", "--file", "/nonexistent/keys.json"]);
     assert_eq!((said.status, said.out.as_str()), (Some(1), ""), "{said:?}");
     fs::create_dir(&file.path).expect("a folder");

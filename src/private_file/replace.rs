@@ -80,7 +80,7 @@ impl fmt::Display for ReplaceError {
             }
             Self::NotRegular(path, kind) => write!(
                 to,
-                "{} is {kind}, where a regular file must be; remove it",
+                "{} is {kind}, where a regular file must be; name another file, or move this away",
                 ShownPath(path)
             ),
             Self::Busy(path) => write!(
