@@ -253,7 +253,7 @@ fn what_cannot_redirect_is_said() {
     let (status, errors) = check(&[("LISTEN", "127.0.0.1:1,redirect:127.0.0.1:2")]);
     assert_eq!(status, Some(78));
     assert!(
-        errors.contains("TLS_CERT: clients are sent to https"),
+        errors.contains("TLS_CERT: redirect: sends clients to the names"),
         "{errors}"
     );
     let (_, errors) = check(&[("LISTEN", "redirect:127.0.0.1:2")]);
