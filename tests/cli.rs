@@ -72,7 +72,7 @@ fn each_command_has_a_help_of_its_own() {
             "{help}"
         );
     }
-    for name in ["secret status", "secret finish", "health"] {
+    for name in ["secret rotate", "secret status", "secret finish", "health"] {
         let help = run(&format!("{name} --help")).out;
         assert!(help.contains("else $ADMIN_LISTEN"), "{help}");
     }

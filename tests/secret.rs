@@ -301,6 +301,10 @@ fn a_gateway_that_rotates_first_is_told_so_and_how_to_mend_it() {
         assert!(said.err.contains(part), "{part}: {said:?}");
     }
     assert_eq!(first_line(&halves.of_gateway), OLD);
+    let said = secret(&["rotate", of_gateway, "--admin", admin]);
+    assert_eq!(said.status, Some(1), "{said:?}");
+    assert!(said.err.contains("is a gateway"), "{said:?}");
+    assert_eq!(first_line(&halves.of_gateway), OLD);
     // Where it is not known it is done, and what that means is said.
     let said = rotate(&[]);
     assert_eq!(said.status, Some(0), "{said:?}");
@@ -338,6 +342,50 @@ fn a_gateway_that_rotates_first_is_told_so_and_how_to_mend_it() {
     assert!(!health().contains("refuses the secret"), "{}", health());
     let said = secret(&["status", of_gateway, "--admin", admin]);
     assert!(!said.out.contains("refused"), "{said:?}");
+}
+
+#[test]
+fn a_gateway_that_is_rotated_by_force_is_told_the_steps_of_a_gateway() {
+    let halves = Halves::start("secret-gateway-force");
+    let of_gateway = text(&halves.of_gateway);
+    let admin = &*halves.gateway_admin;
+    let said = secret(&["rotate", of_gateway, "--force", "--admin", admin]);
+    assert_eq!(said.status, Some(0), "{said:?}");
+    let known = format!("the guard at {admin} is a gateway: it sends the new secret");
+    let status = format!("secret status {of_gateway} --admin {admin}");
+    let at_origin = "At the origin, put the new secret first in its file";
+    let mut rest = &*said.err;
+    for part in [&*known, at_origin, "rotate FILE --stdin", &status] {
+        let at = rest.find(part);
+        let at = at.unwrap_or_else(|| panic!("{part}, in this order: {said:?}"));
+        rest = &rest[at..];
+    }
+    for part in [
+        "Set the new secret at the gateway",
+        "If this is the file of",
+    ] {
+        assert!(!said.err.contains(part), "{part}: {said:?}");
+    }
+    // The first step mends what the gateway's requests meet.
+    let new = first_line(&halves.of_gateway);
+    let said = secret_with(&new, &["rotate", text(&halves.of_origin), "--stdin"]);
+    assert_eq!(said.status, Some(0), "{said:?}");
+    let since = Instant::now();
+    while halves.ask().status != 200 || halves.origin.ask(presenting(&new)).status != 200 {
+        assert!(since.elapsed() < PATIENCE, "never 200");
+    }
+}
+
+#[test]
+fn a_guard_that_is_named_to_rotate_and_is_silent_is_warned_of() {
+    let folder = Folder::new("secret-silent");
+    let file = folder.write("secrets", &format!("{OLD}\n"));
+    let said = secret(&["rotate", text(&file), "--admin", "127.0.0.1:1"]);
+    assert_eq!(said.status, Some(0), "{said:?}");
+    let warned = "warning: the guard at 127.0.0.1:1 ";
+    assert!(said.err.contains(warned), "{said:?}");
+    let next = format!("secret finish {} --admin 127.0.0.1:1", text(&file));
+    assert!(said.err.contains(&next), "{said:?}");
 }
 
 #[test]
@@ -497,7 +545,7 @@ fn what_is_wrong_is_named_with_its_remedy_and_nothing_changes() {
     fs::set_permissions(&open, fs::Permissions::from_mode(0o666)).expect("set");
     let missing = folder.path.join("missing");
     let file = text(&file);
-    let cases: [(&str, &[&str], i32, &str); 13] = [
+    let cases: [(&str, &[&str], i32, &str); 14] = [
         ("", &["rotate"], 64, "SHARED_SECRET_FILE"),
         ("", &["rotate", text(&missing)], 1, "origin-guard keygen >"),
         (
@@ -522,10 +570,11 @@ fn what_is_wrong_is_named_with_its_remedy_and_nothing_changes() {
         ),
         (
             "",
-            &["rotate", file, "--admin", "127.0.0.1:1"],
+            &["rotate", file, "--quiet-for", "1h"],
             64,
-            "does not take --admin",
+            "does not take --quiet-for",
         ),
+        ("", &["rotate", file, "--admin", "here"], 64, "ADDRESS:PORT"),
         ("", &["status", file], 64, "--admin ADDRESS"),
         ("", &["status", file, "--admin", "here"], 64, "ADDRESS:PORT"),
         (

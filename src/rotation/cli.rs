@@ -136,16 +136,12 @@ impl Given {
             self.switches.retain(|switch| *switch != name);
             self.switches.len() < before
         };
-        let mut asks = true;
         let action = match command.as_str() {
-            "rotate" => {
-                asks = false;
-                Action::Rotate {
-                    print: takes("--print"),
-                    stdin: takes("--stdin"),
-                    force: takes("--force"),
-                }
-            }
+            "rotate" => Action::Rotate {
+                print: takes("--print"),
+                stdin: takes("--stdin"),
+                force: takes("--force"),
+            },
             "status" => Action::Status,
             "finish" => Action::Finish {
                 force: takes("--force"),
@@ -156,7 +152,6 @@ impl Given {
         let left = [
             self.switches.first().copied(),
             self.quiet_for.is_some().then_some("--quiet-for"),
-            (!asks && !self.admin.is_empty()).then_some("--admin"),
         ];
         if let Some(option) = left.into_iter().flatten().next() {
             return Err(UsageError::new(

@@ -53,6 +53,8 @@ pub fn run(
     } else {
         SecretError::NoFile
     })?);
+    let are_named = !arguments.admin.is_empty();
+    let name = GuardName::find(&arguments.admin, &variable);
     let guards = guards(arguments.admin, &variable);
     match arguments.action {
         Action::Rotate {
@@ -65,8 +67,11 @@ pub fn run(
                 stdin,
                 force,
             };
-            let guards = guards.unwrap_or_default();
-            rotate::rotate(&path, &options, &guards, &GuardName::find(&variable))
+            let guards = match guards {
+                Err(error) if are_named => return Err(error),
+                guards => guards.unwrap_or_default(),
+            };
+            rotate::rotate(&path, &options, &guards, &name)
         }
         Action::Status => status::status(&path, &guards?),
         Action::Finish { quiet_for, force } => {

@@ -11,19 +11,20 @@ use crate::shell::word;
 /// How the guard is named in a command: `--admin` with its address, or nothing where the
 /// command finds the guard by itself.
 pub(super) enum GuardName {
-    At(String),
+    At(Vec<String>),
     FoundByItself,
     /// The operator knows it.
     Unknown,
 }
 
 impl GuardName {
-    /// By `ADMIN_LISTEN`, which the shell of the next command may not have; else by the
-    /// socket of the unit.
-    pub(super) fn find(variable: &impl Fn(&str) -> Option<OsString>) -> Self {
+    /// By what `--admin` named, else by `ADMIN_LISTEN`, which the shell of the next command
+    /// may not have; else by the socket of the unit.
+    pub(super) fn find(named: &[String], variable: &impl Fn(&str) -> Option<OsString>) -> Self {
         let list = variable(ADMIN).and_then(|list| list.into_string().ok());
         match list.filter(|list| !list.is_empty()) {
-            Some(list) => Self::At(list),
+            _ if !named.is_empty() => Self::At(named.to_vec()),
+            Some(list) => Self::At(vec![list]),
             None if Path::new(admin_client::OF_UNIT).exists() => Self::FoundByItself,
             None => Self::Unknown,
         }
@@ -50,7 +51,9 @@ impl GuardName {
 impl fmt::Display for GuardName {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::At(address) => write!(to, " --admin {}", word(address)),
+            Self::At(addresses) => addresses
+                .iter()
+                .try_for_each(|address| write!(to, " --admin {}", word(address))),
             Self::FoundByItself => Ok(()),
             Self::Unknown => to.write_str(" --admin ADDRESS"),
         }
@@ -72,10 +75,14 @@ mod tests {
             ("[::1]:9100", "'/etc/origin guard' --admin '[::1]:9100'"),
             ("unix:/a'b", r"'/etc/origin guard' --admin 'unix:/a'\''b'"),
         ] {
-            let name = GuardName::find(&|name| (name == ADMIN).then(|| admin.into()));
+            let name = GuardName::find(&[], &|name| (name == ADMIN).then(|| admin.into()));
             let command = name.command("finish", file);
             assert_eq!(command, format!("origin-guard secret finish {wanted}"));
         }
+        let named = ["127.0.0.1:1", "127.0.0.1:2"].map(str::to_owned);
+        let name = GuardName::find(&named, &|_| Some("127.0.0.1:3".into()));
+        let wanted = " --admin 127.0.0.1:1 --admin 127.0.0.1:2";
+        assert_eq!(name.to_string(), wanted, "what is named comes first");
         assert_eq!(word("/etc/origin-guard"), "/etc/origin-guard");
     }
 }

@@ -46,12 +46,16 @@ pub(super) fn rotate(
     if print && systemd::stdout_is_journal() {
         return Err(SecretError::PrintToLog);
     }
-    let reader = reader_of(path, guards);
-    if let Some((gateway, true)) = reader
+    let (reader, silent) = reader_of(path, guards);
+    if !stdin && matches!(guard, GuardName::At(_)) {
+        super::warn(&silent);
+    }
+    if let Some(reader) = &reader
+        && reader.sends
         && !stdin
         && !force
     {
-        return Err(SecretError::GatewayFirst(gateway.clone()));
+        return Err(SecretError::GatewayFirst(reader.address.clone()));
     }
     let fresh = if stdin { read()? } else { make()? };
     let fresh = fresh.trim_ascii_end();
@@ -100,6 +104,21 @@ pub(super) fn rotate(
         guard.explanation().iter().for_each(|line| say(line));
         return Ok(());
     }
+    match &reader {
+        Some(reader) if reader.sends => steps_of_gateway(path, reader, guard),
+        _ => steps_of_origin(path, guard),
+    }
+    guard.explanation().iter().for_each(|line| say(line));
+    if reader.is_none() {
+        say("If this is the file of a gateway instead, the origin refuses what it sends from now");
+        say("on: put the first line of this file into the origin's as well, there, by");
+        say("  origin-guard secret rotate FILE --stdin");
+    }
+    Ok(())
+}
+
+/// What comes next where the guard of the file checks the secret.
+fn steps_of_origin(path: &Path, guard: &GuardName) {
     say("next, in this order:");
     say(
         "  1. The guard of this file must have read it: a guard with SHARED_SECRET_FILE does so by",
@@ -112,24 +131,64 @@ pub(super) fn rotate(
         "  3. See who still sends the previous one: {status}"
     ));
     say(&format!("  4. Once nobody does: {finish}"));
-    guard.explanation().iter().for_each(|line| say(line));
-    if !matches!(reader, Some((_, false))) {
-        say("If this is the file of a gateway instead, the origin refuses what it sends from now");
-        say("on: put the first line of this file into the origin's as well, there, by");
-        say("  origin-guard secret rotate FILE --stdin");
-    }
-    Ok(())
 }
 
-/// The guard that has the secrets of the file at `path`, if one is known, and whether it
-/// sends the current one.
-fn reader_of<'a>(path: &Path, guards: &'a [Address]) -> Option<(&'a Address, bool)> {
-    let readers = guards.iter().filter_map(|address| {
-        let status = guard::ask(address).ok()?;
-        status.reads(path).then_some((address, status.sends))
-    });
+/// What comes next where the guard of the file sends the secret: the origin does not know
+/// the new one yet, and refuses it.
+fn steps_of_gateway(path: &Path, reader: &Reader, guard: &GuardName) {
+    let address = reader.address;
+    say(&format!(
+        "the guard at {address} is a gateway: it sends the new secret once it has read the file,"
+    ));
+    say("and the origin refuses it with 401 until it has it, too; next, in this order:");
+    say("  1. At the origin, put the new secret first in its file, too. It is the first line of");
+    say("     this file that does not begin with #; on standard input of");
+    say("       origin-guard secret rotate FILE --stdin");
+    say("  2. This guard must have read its file: with SHARED_SECRET_FILE it does so by itself;");
+    say("     for systemd's credential run: systemctl restart origin-guard");
+    let (status, finish) = (guard.command("status", path), guard.command("finish", path));
+    say(&format!(
+        "  3. See whether the origin refuses it still: {status}"
+    ));
+    say(&format!("  4. Once it does not: {finish}"));
+    say("     and, once nobody sends the previous one there, the same at the origin.");
+    if reader.checks {
+        say("It checks the secret, too: set the new one at each gateway that asks this guard");
+        say("before the previous one goes.");
+    }
+}
+
+/// A guard that has the secrets of a file.
+struct Reader<'a> {
+    address: &'a Address,
+    /// Whether it is a gateway that sends the current one.
+    sends: bool,
+    /// Whether requests have to present one there.
+    checks: bool,
+}
+
+/// The guard that has the secrets of the file at `path`, if one is known, and what is said of
+/// those that do not answer.
+fn reader_of<'a>(path: &Path, guards: &'a [Address]) -> (Option<Reader<'a>>, Vec<String>) {
+    let (mut readers, mut silent) = (Vec::new(), Vec::new());
+    for address in guards {
+        match guard::ask(address) {
+            Ok(status) if status.reads(path) => readers.push(Reader {
+                address,
+                sends: status.sends,
+                checks: status.checks,
+            }),
+            Ok(_) => {}
+            Err(error) => silent.push(format!(
+                "the guard at {address} {error}; so nobody knows whether it is a gateway"
+            )),
+        }
+    }
     // One that sends it decides.
-    readers.max_by_key(|&(_, sends)| sends)
+    (
+        readers.into_iter().max_by_key(|reader| reader.sends),
+        silent,
+    )
 }
 
 fn make() -> Result<Zeroizing<Vec<u8>>, SecretError> {

@@ -183,6 +183,7 @@ pub const COMMANDS: &[Usage] = &[
         arguments: "[FILE]",
         help: "put a fresh secret first in a file of secrets; the others stay good",
         options: &[
+            ADMIN,
             option("print", "", "print it, too, as keygen does"),
             option("stdin", "", "take it from standard input"),
             option(
