@@ -137,6 +137,23 @@ fn faults_name_source_line_and_byte_and_never_the_content() {
 }
 
 #[test]
+fn a_previous_secret_beside_a_file_is_told_to_move_into_the_file() {
+    let folder = Folder::new("previous");
+    let file = folder.write("shared-secret", &format!("{NEW}\n"));
+    let credentials = ("CREDENTIALS_DIRECTORY", text(&folder.path));
+    for source in [("SHARED_SECRET_FILE", text(&file)), credentials] {
+        let said = fault(&[source, ("SHARED_SECRET_PREVIOUS", OLD)]);
+        let remedy = format!("below the current one in {}", text(&file));
+        assert!(said.contains(&remedy), "{said}");
+        assert!(!said.contains("set SHARED_SECRET to"), "{said}");
+        assert!(!said.contains(OLD), "{said}");
+    }
+    // Who does as it says is right.
+    fs::write(&file, format!("{NEW}\n{OLD}\n")).expect("written");
+    check(&[("SHARED_SECRET_FILE", text(&file))], 0);
+}
+
+#[test]
 fn a_faulty_file_leaves_the_secrets_that_were() {
     let folder = Folder::new("kept");
     let file = folder.write("secrets", OLD);

@@ -68,8 +68,9 @@ pub struct Loaded {
 pub enum Error {
     /// Two sources are set; both are named.
     TwoSources(&'static str, &'static str),
-    /// A previous secret is set without a current one.
-    PreviousAlone,
+    /// A previous secret is set, and the current one is not beside it: it is nowhere, or in
+    /// the file that this variable names.
+    PreviousAlone(Option<(&'static str, PathBuf)>),
     /// The file that this variable names cannot be opened.
     Open(&'static str, OpenError),
     /// The file at this place is open, and reading it failed.
@@ -113,10 +114,16 @@ impl fmt::Display for Error {
                 to,
                 "{first}: the secret is also in {second}; keep one of the two"
             ),
-            Self::PreviousAlone => write!(
+            Self::PreviousAlone(None) => write!(
                 to,
-                "{PREVIOUS}: it is set and {SECRET} is not; set {SECRET} to the current \
-                 secret, or list the previous one on a further line of the file"
+                "{PREVIOUS}: it is set and {SECRET} is not; set {SECRET} to the current secret"
+            ),
+            Self::PreviousAlone(Some((name, path))) => write!(
+                to,
+                "{PREVIOUS}: it does not go with {name}, whose file holds the previous secrets, \
+                 too; write it on a line of its own below the current one in {}, and leave \
+                 {PREVIOUS} out",
+                ShownPath(path)
             ),
             Self::Open(name, error) if error.is_from_the_system() => {
                 write!(to, "{name}: {error}; {}", error.remedy())
@@ -210,7 +217,9 @@ impl Source {
             sources.push((SHOWN_CREDENTIAL, Self::Credential(path)));
         }
         if set(PREVIOUS).is_some() && set(SECRET).is_none() {
-            return Err(Error::PreviousAlone);
+            let file = sources.first();
+            let file = file.and_then(|(name, source)| Some((*name, source.path()?.to_owned())));
+            return Err(Error::PreviousAlone(file));
         }
         match sources.as_slice() {
             [] => Ok(Self::Unset),
@@ -294,7 +303,8 @@ impl Loaded {
             return Err(Error::TooLarge(shown.to_owned()));
         }
         if text.windows(2).any(|ends| ends == b"\r\n") {
-            let path = path.to_string_lossy();
+            let whole = std::path::absolute(path);
+            let path = whole.as_deref().unwrap_or(path).to_string_lossy();
             let path = shell::word(&path);
             self.warnings.push(format!(
                 "{shown}: its lines end in CR LF, and the CR is left off; save it with LF alone: \

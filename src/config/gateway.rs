@@ -56,10 +56,20 @@ impl Reader<'_> {
                 "nothing is forwarded there without GATEWAY_LISTEN; set it, or leave ORIGIN out",
             );
         }
+        // They are looked at where they do nothing, too: every fault is named at once.
+        let key_header = self.value("API_KEY_HEADER", field_name);
+        let key_parameter = self.value("API_KEY_QUERY", |name| match name {
+            "" => Ok(None),
+            name if is_parameter(name) => Ok(Some(name.into())),
+            _ => Err(ValueError::NotAParameter(name.to_owned())),
+        });
+        let cors_origins = self.value("CORS_ORIGINS", |list| {
+            cors::origins(list).map_err(|error| ValueError::Other(error.into()))
+        });
+        let limits = self.limits_of_consumers();
         if !is_set && !inherited {
             return None;
         }
-        let key_header = self.value("API_KEY_HEADER", field_name);
         if names::folded(&key_header) == names::folded(secret_header) {
             let fault = ValueError::NameOfSecret(key_header.clone());
             self.fault("API_KEY_HEADER", fault);
@@ -78,30 +88,8 @@ impl Reader<'_> {
             let fault = ValueError::NameOfAnswers(secret_header.to_owned());
             self.fault("SECRET_HEADER", fault);
         }
-        let key_parameter = self.value("API_KEY_QUERY", |name| match name {
-            "" => Ok(None),
-            name if is_parameter(name) => Ok(Some(name.into())),
-            _ => Err(ValueError::NotAParameter(name.to_owned())),
-        });
-        let cors_origins = self.value("CORS_ORIGINS", |list| {
-            cors::origins(list).map_err(|error| ValueError::Other(error.into()))
-        });
-        let rate = self.value("RATE_LIMIT", |text| match text {
-            "" => Ok(None),
-            text => Rate::parse(text)
-                .map(Some)
-                .map_err(|error| ValueError::Rate(text.to_owned(), error)),
-        });
-        let most_under_way = self.value("MAX_CONCURRENT", |text| match text {
-            "" => Ok(None),
-            text => count(text, 1, 1_000_000).map(Some),
-        });
-        let limits = Limits {
-            rate,
-            most_under_way: most_under_way.and_then(|most| u32::try_from(most).ok()),
-        };
         for (name, is_set) in [
-            ("MAX_CONCURRENT", most_under_way.is_some()),
+            ("MAX_CONCURRENT", limits.most_under_way.is_some()),
             ("API_KEY_QUERY", key_parameter.is_some()),
             ("CORS_ORIGINS", !cors_origins.is_empty()),
         ] {
@@ -119,6 +107,23 @@ impl Reader<'_> {
             keys,
             key_uses,
         })
+    }
+
+    fn limits_of_consumers(&mut self) -> Limits {
+        let rate = self.value("RATE_LIMIT", |text| match text {
+            "" => Ok(None),
+            text => Rate::parse(text)
+                .map(Some)
+                .map_err(|error| ValueError::Rate(text.to_owned(), error)),
+        });
+        let most_under_way = self.value("MAX_CONCURRENT", |text| match text {
+            "" => Ok(None),
+            text => count(text, 1, 1_000_000).map(Some),
+        });
+        Limits {
+            rate,
+            most_under_way: most_under_way.and_then(|most| u32::try_from(most).ok()),
+        }
     }
 
     /// It starts all the same.

@@ -349,11 +349,12 @@ const FILES: &str = "
 
 They hold for `SHARED_SECRET_FILE`, `API_KEYS_FILE`, `TLS_KEY` and `ORIGIN_CLIENT_KEY`, and for
 what a unit takes a credential from. The owner is root or the user that runs the guard; another
-one earns a warning, because that user can change the file. The message names the whole path, the
-mode, owner and group that were found, and the command that mends them, after which the guard can
-still read it. The other files hold no secret: everyone may
-read them, `ALLOW_FROM_FILE` earns a warning where its group can write to it, and none of them is
-taken where everyone can. A folder above such a file to which everyone can write, without the
+one, `nobody` (65534) too, earns a warning, because that user can change the file. A user namespace
+shows owners that it does not know as 65534: where it has no such user itself (`/proc/self/uid_map`),
+that is no warning. The message names the whole path, the mode, owner and group that were found, and
+the command that mends them, after which the guard can still read it. The other files hold no
+secret: everyone may read them, `ALLOW_FROM_FILE` earns a warning where its group can write to it,
+and none of them is taken where everyone can. A folder above such a file to which everyone can write, without the
 sticky bit, is a warning, because everyone can put another file in its place.
 
 | mode | what is made of it |

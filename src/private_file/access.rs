@@ -18,12 +18,22 @@ const GROUP_WRITE: u32 = 0o020;
 const GROUP_READ: u32 = 0o040;
 const PERMISSIONS: u32 = 0o7777;
 const STICKY: u32 = 0o1000;
-/// Whom a user namespace shows where it does not know the owner (`user_namespaces(7)`).
-const UNMAPPED: u32 = 65534;
+/// Whom a user namespace shows where it does not know the owner (`user_namespaces(7)`). Where
+/// it has such a user, that one is shown so, too: `nobody`, as a rule.
+const OVERFLOW: u32 = 65534;
 const ROOT: u32 = 0;
 /// The groups that systemd makes for a service while it runs, which nobody can name
 /// (`DynamicUser=`; systemd's documentation of UIDs and GIDs).
 const DYNAMIC: std::ops::RangeInclusive<u32> = 61184..=65519;
+
+/// What is in a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Holds {
+    /// Secrets, or keys: others may not read it.
+    Secrets,
+    /// Networks, certificates and the like: everyone may read it.
+    NoSecret,
+}
 
 /// Owner, group and mode of a file.
 #[derive(Clone, Copy, Debug)]
@@ -57,8 +67,7 @@ impl Access {
 
     /// The same of who else can change it alone.
     pub(super) fn changeable(self, path: &Path) -> Option<String> {
-        let command = format!("chmod go-w {}", word(path));
-        self.told(path, &self.changers(), &command)
+        self.told(path, &self.changers(), &close_to_changes(path))
     }
 
     fn told(self, path: &Path, doubts: &[String], command: &str) -> Option<String> {
@@ -80,7 +89,8 @@ impl Access {
     }
 
     fn has_strange_owner(self) -> bool {
-        ![ROOT, geteuid().as_raw(), UNMAPPED].contains(&self.user)
+        let is_own = [ROOT, geteuid().as_raw()].contains(&self.user);
+        !is_own && (self.user != OVERFLOW || has_user(OVERFLOW))
     }
 
     /// Who else can change the file.
@@ -99,13 +109,22 @@ impl Access {
         changers
     }
 
+    /// What keeps everyone else from changing the file, and from reading it if it holds
+    /// secrets.
+    pub(super) fn command_for(self, path: &Path, holds: Holds) -> String {
+        match holds {
+            Holds::Secrets => self.command(path),
+            Holds::NoSecret => close_to_changes(path),
+        }
+    }
+
     /// What takes everything from everyone else, and leaves the file to its owner, and to its
     /// group where a service that is not root's reads it as one of that.
-    pub(super) fn command(self, path: &Path) -> String {
+    fn command(self, path: &Path) -> String {
         let (own, group) = (geteuid().as_raw(), getegid().as_raw());
         if own != self.user && own != ROOT {
             // This process reads it as everyone does, and must not lose it.
-            return self.admission(path);
+            return self.admission(path, Holds::Secrets);
         }
         let by_group = self.mode & GROUP_READ != 0 && ![ROOT, group].contains(&self.group);
         let mode = if by_group { "640" } else { "600" };
@@ -113,7 +132,11 @@ impl Access {
     }
 
     /// What lets this process read the file.
-    fn admission(self, path: &Path) -> String {
+    fn admission(self, path: &Path, holds: Holds) -> String {
+        if holds == Holds::NoSecret {
+            // Whoever reads it now is to read it still.
+            return format!("chmod a+r {}", word(path));
+        }
         let (own, group) = (geteuid().as_raw(), getegid().as_raw());
         let groups = getgroups().unwrap_or_default();
         let is_member = group == self.group || groups.iter().any(|one| one.as_raw() == self.group);
@@ -131,6 +154,24 @@ impl Access {
             format!("chgrp {group} {shown} && chmod 640 {shown}")
         }
     }
+}
+
+/// Whether the user namespace of this process has this user. Without proc(5) it is taken for
+/// the first one, which has all.
+fn has_user(user: u32) -> bool {
+    fs::read_to_string("/proc/self/uid_map").map_or(true, |map| holds_user(&map, user))
+}
+
+/// Whether a line of `map` holds `user`: its first user inside, the one outside, and how many
+/// (`user_namespaces(7)`).
+fn holds_user(map: &str, user: u32) -> bool {
+    map.lines().any(|line| {
+        let numbers: Vec<u64> = line
+            .split_ascii_whitespace()
+            .filter_map(|number| number.parse().ok())
+            .collect();
+        matches!(numbers[..], [first, _, count] if (first..first + count).contains(&user.into()))
+    })
 }
 
 /// What is likely a mistake in the folders above the file at `path`: that everyone can put
@@ -153,6 +194,11 @@ pub(super) fn replaceable(path: &Path) -> Option<String> {
     ))
 }
 
+/// What leaves the file at `path` to be read as it was, and lets its owner alone change it.
+fn close_to_changes(path: &Path) -> String {
+    format!("chmod go-w {}", word(path))
+}
+
 /// The whole path as a shell reads it, because it may be typed in another folder.
 fn word(path: &Path) -> String {
     let whole = std::path::absolute(path);
@@ -170,13 +216,14 @@ impl fmt::Display for Access {
 #[derive(Debug)]
 pub(super) struct Denied {
     path: PathBuf,
+    holds: Holds,
     /// The file's, or that of a folder above, which comes with it.
     found: Option<(Option<PathBuf>, Access)>,
 }
 
 impl Denied {
     /// Looks at the file at `path`, which cannot be read, and at the folders above.
-    pub(super) fn look(path: &Path) -> Self {
+    pub(super) fn look(path: &Path, holds: Holds) -> Self {
         let folders: Vec<_> = path.ancestors().skip(1).collect();
         let closed = folders.into_iter().rev().find(|folder| {
             !folder.as_os_str().is_empty() && rustix::fs::access(*folder, Wanted::EXEC_OK).is_err()
@@ -186,6 +233,7 @@ impl Denied {
         let found = found.map(|found| (closed.map(Path::to_owned), Access::of(&found)));
         Self {
             path: path.to_owned(),
+            holds,
             found,
         }
     }
@@ -193,7 +241,7 @@ impl Denied {
     /// The command that mends it.
     pub(super) fn remedy(&self) -> Option<String> {
         match &self.found {
-            Some((None, access)) => Some(access.admission(&self.path)),
+            Some((None, access)) => Some(access.admission(&self.path, self.holds)),
             Some((Some(_), _)) => {
                 Some("put the file into one that it may enter, such as /etc/origin-guard".into())
             }
@@ -256,6 +304,25 @@ impl fmt::Display for Denied {
                 folder.display()
             ),
             None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_map_tells_which_users_a_namespace_has() {
+        for (map, has_nobody) in [
+            ("         0          0 4294967295\n", true),
+            ("         0       1000          1\n", false),
+            ("0 100000 65534\n", false),
+            ("0 100000 65536\n", true),
+            ("0 1000 1\n65534 165534 1\n", true),
+            ("", false),
+        ] {
+            assert_eq!(holds_user(map, OVERFLOW), has_nobody, "{map}");
         }
     }
 }

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Mode, OFlags};
 
 use crate::shown_path::ShownPath;
-use access::{Access, Denied, replaceable};
+use access::{Access, Denied, Holds, replaceable};
 
 /// Modes of a file that holds secrets, keys of the API or a certificate's key, and what is made
 /// of each, for help, the man page and docs/configuration.md. `Access` goes by them.
@@ -84,9 +84,9 @@ pub struct OpenError {
 enum Cause {
     System(io::Error),
     /// The system says that it is not for this user.
-    Denied(io::Error, Denied),
+    Denied(io::Error, Box<Denied>),
     NotRegular(&'static str),
-    OthersCanWrite(Access),
+    OthersCanWrite(Access, Holds),
     Deleted,
     SymbolicLink,
 }
@@ -107,7 +107,7 @@ impl OpenError {
     /// Whether the file is as it should be, but that everyone can change it.
     #[must_use]
     pub fn is_writable_by_others(&self) -> bool {
-        matches!(self.cause, Cause::OthersCanWrite(_))
+        matches!(self.cause, Cause::OthersCanWrite(..))
     }
 
     /// Whether the system refused, which is not a fault of what the file is.
@@ -141,11 +141,11 @@ impl fmt::Display for OpenError {
                     "{path} is {kind}; name a regular file, nothing else is read"
                 )
             }
-            Cause::OthersCanWrite(access) => write!(
+            Cause::OthersCanWrite(access, holds) => write!(
                 to,
                 "{path} can be written by everyone on this machine ({access}); check what it \
                  holds, then run: {}",
-                access.command(&self.path)
+                access.command_for(&self.path, *holds)
             ),
             Cause::SymbolicLink => write!(
                 to,
@@ -176,7 +176,21 @@ impl std::error::Error for OpenError {
 /// If the system denies it, if it is not a regular file, if everyone can write to it, or if
 /// it has no name any more.
 pub fn open(path: &Path) -> Result<PrivateFile, OpenError> {
-    open_regular(path, OFlags::empty()).map_err(|cause| failed(path, cause))
+    open_holding(path, Holds::Secrets)
+}
+
+/// Like [`open`], for what is no secret: whatever is wrong with the mode of the file, the
+/// remedy lets everyone read it who could before.
+///
+/// # Errors
+///
+/// As those of [`open`].
+pub fn open_public(path: &Path) -> Result<PrivateFile, OpenError> {
+    open_holding(path, Holds::NoSecret)
+}
+
+fn open_holding(path: &Path, holds: Holds) -> Result<PrivateFile, OpenError> {
+    open_regular(path, OFlags::empty(), holds).map_err(|cause| failed(path, cause, holds))
 }
 
 /// Like [`open`], and refuses a symbolic link at the end of `path`: for files that no
@@ -186,13 +200,14 @@ pub fn open(path: &Path) -> Result<PrivateFile, OpenError> {
 ///
 /// As those of [`open`], and if it is a symbolic link.
 pub fn open_unfollowed(path: &Path) -> Result<PrivateFile, OpenError> {
-    open_regular(path, OFlags::NOFOLLOW).map_err(|cause| failed(path, cause))
+    let holds = Holds::Secrets;
+    open_regular(path, OFlags::NOFOLLOW, holds).map_err(|cause| failed(path, cause, holds))
 }
 
-fn failed(path: &Path, cause: Cause) -> OpenError {
+fn failed(path: &Path, cause: Cause, holds: Holds) -> OpenError {
     let cause = match cause {
         Cause::System(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            Cause::Denied(error, Denied::look(path))
+            Cause::Denied(error, Box::new(Denied::look(path, holds)))
         }
         cause => cause,
     };
@@ -202,14 +217,14 @@ fn failed(path: &Path, cause: Cause) -> OpenError {
     }
 }
 
-fn open_regular(path: &Path, more: OFlags) -> Result<PrivateFile, Cause> {
+fn open_regular(path: &Path, more: OFlags, holds: Holds) -> Result<PrivateFile, Cause> {
     // Looked at before it is opened: opening a device can have effects.
     let metadata = if more.contains(OFlags::NOFOLLOW) {
         fs::symlink_metadata(path)
     } else {
         fs::metadata(path)
     };
-    check(&metadata.map_err(Cause::System)?)?;
+    check(&metadata.map_err(Cause::System)?, holds)?;
     // NONBLOCK: another process may have put a FIFO there since, and opening one waits for
     // who writes into it (fifo(7)). It has no effect on a regular file.
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
@@ -217,7 +232,7 @@ fn open_regular(path: &Path, more: OFlags) -> Result<PrivateFile, Cause> {
         .map_err(|error| Cause::System(error.into()))?;
     let file = File::from(file);
     let metadata = file.metadata().map_err(Cause::System)?;
-    check(&metadata)?;
+    check(&metadata, holds)?;
     let access = Access::of(&metadata);
     Ok(PrivateFile {
         file,
@@ -226,7 +241,7 @@ fn open_regular(path: &Path, more: OFlags) -> Result<PrivateFile, Cause> {
     })
 }
 
-fn check(metadata: &Metadata) -> Result<(), Cause> {
+fn check(metadata: &Metadata, holds: Holds) -> Result<(), Cause> {
     if metadata.is_symlink() {
         return Err(Cause::SymbolicLink);
     }
@@ -235,7 +250,7 @@ fn check(metadata: &Metadata) -> Result<(), Cause> {
     }
     let access = Access::of(metadata);
     if access.others_can_write() {
-        return Err(Cause::OthersCanWrite(access));
+        return Err(Cause::OthersCanWrite(access, holds));
     }
     if metadata.nlink() == 0 {
         return Err(Cause::Deleted);

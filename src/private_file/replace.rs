@@ -13,6 +13,7 @@ use rustix::fs::OFlags;
 
 use super::access::Unchangeable;
 use super::permissions;
+use crate::shell;
 use crate::shown_path::ShownPath;
 use crate::stderr::say;
 
@@ -106,7 +107,18 @@ impl fmt::Display for ReplaceError {
                 write!(to, "{} cannot be {doing}: {error}{why}", ShownPath(path))
             }
             Self::System(path, doing, error) => {
-                write!(to, "{} cannot be {doing}: {error}", ShownPath(path))
+                write!(to, "{} cannot be {doing}: {error}", ShownPath(path))?;
+                match missing_folder(path) {
+                    Some(folder) if error.kind() == ErrorKind::NotFound => {
+                        let folder = folder.to_string_lossy();
+                        write!(
+                            to,
+                            "; its folder is not there: look at the path, or run: mkdir -p {}",
+                            shell::word(&folder)
+                        )
+                    }
+                    _ => Ok(()),
+                }
             }
         }
     }
@@ -121,6 +133,13 @@ impl std::error::Error for ReplaceError {
             _ => None,
         }
     }
+}
+
+/// The folder of the file at `path`, from / on, where it is not there.
+fn missing_folder(path: &Path) -> Option<PathBuf> {
+    let whole = std::path::absolute(path).ok()?;
+    let folder = whole.parent()?;
+    (!folder.exists()).then(|| folder.to_owned())
 }
 
 /// The file, locked for one process that changes it; others wait.

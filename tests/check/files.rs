@@ -88,6 +88,11 @@ fn a_relative_path_is_shown_with_the_one_that_was_tried() {
         let said = String::from_utf8(output.expect("runs").stderr).expect("UTF-8");
         let whole = format!("{}/none", folder.path.display());
         assert!(said.contains(&whole), "{arguments:?}: {said}");
+        let makes_folder = format!("mkdir -p {whole}");
+        assert!(
+            !arguments.contains(&"add") || said.contains(&makes_folder),
+            "{arguments:?}: {said}"
+        );
         let is_named = option.is_none_or(|option| said.contains(&format!("{option}: ")));
         assert!(is_named, "{arguments:?}: {said}");
     }
@@ -281,6 +286,20 @@ fn a_file_that_one_group_reads_is_in_order_and_the_command_makes_it_one() {
 #[test]
 fn a_relative_path_is_shown_as_a_whole_in_a_doubt_of_its_mode() {
     let folder = Folder::new("check-relative-mode");
+    let ends = folder.write("ends", &format!("{SECRET}\r\n"));
+    fs::set_permissions(&ends, fs::Permissions::from_mode(0o600)).expect("set");
+    let mut command = sound();
+    command
+        .current_dir(&folder.path)
+        .env("SHARED_SECRET", "")
+        .env("SHARED_SECRET_FILE", "ends");
+    let remedy = format!("sed -i 's/\\r$//' {}", ends.display());
+    Checked::run(&mut command, &["--local"]).assert_finds(
+        Warning,
+        "SHARED_SECRET_FILE",
+        "CR LF",
+        &remedy,
+    );
     let file = folder.write("secrets", SECRET);
     fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).expect("set");
     let mut command = sound();
@@ -313,4 +332,52 @@ fn a_list_of_networks_may_be_read_by_everyone() {
         found.contains("can be written by its group (mode 0664, user "),
         "{found}"
     );
+    // The remedy leaves it to its readers.
+    set(0o666);
+    let found = check(&file);
+    let found = &found.complaints()[0];
+    let told = format!("{} {}", found["what"], found["remedy"]);
+    assert!(told.contains("can be written by everyone"), "{told}");
+    let remedy = format!("chmod go-w {}", file.display());
+    assert!(told.contains(&remedy), "{told}");
+    let run = Command::new("sh").args(["-c", &remedy]).status();
+    assert!(run.expect("runs").success());
+    let mode = fs::metadata(&file).expect("there").permissions().mode();
+    assert_eq!(mode & 0o777, 0o644);
+    check(&file).assert_is_ok();
+}
+
+/// A file of `nobody` is another user's as any other, but for a namespace that shows all
+/// whom it does not know as that one.
+#[test]
+fn a_secret_of_nobody_is_a_warning_where_there_is_such_a_user() {
+    if !rustix::process::geteuid().is_root() {
+        return skip("needs root, to give a file away");
+    }
+    let folder = Folder::new("check-nobody");
+    let file = secrets(&folder, 0o600, 0);
+    for owner in [65534, 4711] {
+        chown(&file, Some(owner), Some(0)).expect("root");
+        let said = complaint(&file, None).expect("a complaint");
+        let belongs = format!("warning: SHARED_SECRET_FILE: {file} belongs to user {owner}");
+        let belongs = belongs.replace("SHARED_SECRET_FILE: ", "");
+        assert!(said.starts_with(&belongs), "{said}");
+        assert!(said.contains(&format!("chown 0 {file}")), "{said}");
+    }
+    // Who is root there alone does not know the owner, and cannot give the file to itself.
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).expect("set");
+    let namespace = Command::new("unshare")
+        .args(["--user", "--map-root-user", "true"])
+        .output();
+    if !namespace.is_ok_and(|output| output.status.success()) {
+        return skip("needs unshare(1) of util-linux, and user namespaces");
+    }
+    let mut command = Command::new("unshare");
+    command
+        .args(["--user", "--map-root-user"])
+        .arg(env!("CARGO_BIN_EXE_origin-guard"))
+        .env_clear()
+        .env("LISTEN", "127.0.0.1:0")
+        .env("SHARED_SECRET_FILE", &file);
+    Checked::run(&mut command, &["--local"]).assert_is_ok();
 }

@@ -20,7 +20,7 @@ use zeroize::Zeroizing;
 
 use super::names::listed;
 use super::words::{PemFault, Words};
-use crate::private_file::{self, OpenError};
+use crate::private_file::{self, OpenError, PrivateFile};
 use crate::rfc3339;
 use crate::shell;
 use crate::shown_path::ShownPath;
@@ -330,7 +330,7 @@ pub(super) fn no_certificate(path: PathBuf, text: &[u8]) -> PairError {
 
 /// The private key in a file, and who else can read or change it.
 pub(super) fn read_key(path: &Path) -> Result<(PrivateKeyDer<'static>, Option<String>), PairError> {
-    let (text, warning) = read_private(path)?;
+    let (text, warning) = read_opened(path, private_file::open(path))?;
     let key = PrivateKeyDer::from_pem_slice(&text).map_err(|error| {
         let path = path.to_owned();
         match error {
@@ -356,15 +356,18 @@ fn holds(text: &[u8], sign: &[u8]) -> bool {
     text.windows(sign.len()).any(|window| window == sign)
 }
 
-/// The whole of a file.
+/// The whole of a file of certificates or of what was revoked.
 pub(super) fn read_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, PairError> {
-    read_private(path).map(|(text, _)| text)
+    read_opened(path, private_file::open_public(path)).map(|(text, _)| text)
 }
 
 /// The whole of a file, wiped when dropped, because it may hold a key; and who else can
 /// read or change it.
-fn read_private(path: &Path) -> Result<(Zeroizing<Vec<u8>>, Option<String>), PairError> {
-    let opened = private_file::open(path).map_err(PairError::Unreadable)?;
+fn read_opened(
+    path: &Path,
+    opened: Result<PrivateFile, OpenError>,
+) -> Result<(Zeroizing<Vec<u8>>, Option<String>), PairError> {
+    let opened = opened.map_err(PairError::Unreadable)?;
     let broken = |error| PairError::Broken(path.to_owned(), error);
     let size = opened.file.metadata().map_err(broken)?.len();
     // Of its final capacity from the start: growing would leave copies behind.

@@ -223,7 +223,7 @@ fn roots_of_the_system() -> Result<RootCertStore, TlsClientError> {
     // It would be opened as it is, which waits where it is a FIFO, and never ends where it is
     // a device.
     if let Some(path) = std::env::var_os("SSL_CERT_FILE")
-        && let Err(error) = private_file::open(Path::new(&path))
+        && let Err(error) = private_file::open_public(Path::new(&path))
         && !error.is_from_the_system()
     {
         return Err(TlsClientError::SystemFile(error));

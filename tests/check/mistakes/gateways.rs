@@ -3,12 +3,45 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
-use super::{assert_all_are_named, mistake};
+use super::{assert_all_are_named, mistake, sound};
 use crate::authority::{Authority, Key};
-use crate::checked::Level::*;
+use crate::checked::{Checked, Level::*};
 use crate::support::folder::Folder;
 use crate::support::port::HeldPort;
 use crate::support::{Guard, SECRET};
+
+/// What does nothing yet is looked at, so that the next start has no new faults.
+#[test]
+fn the_variables_of_a_gateway_are_looked_at_without_one() {
+    let faulty = [
+        ("RATE_LIMIT", "fast"),
+        ("MAX_CONCURRENT", "none"),
+        ("CORS_ORIGINS", "*"),
+        ("API_KEY_HEADER", "X Key"),
+        ("API_KEY_QUERY", "a&b"),
+    ];
+    let mut command = sound();
+    command.envs(faulty);
+    let checked = Checked::run(&mut command, &["--local"]);
+    for (name, _) in faulty {
+        let is_fault =
+            |found: &serde_json::Value| found["subject"] == name && found["level"] == "fault";
+        assert!(
+            checked.findings().iter().any(is_fault),
+            "{name}: {:#?}",
+            checked.findings()
+        );
+    }
+    // Those that are right are said to do nothing, and are no reason not to start.
+    let mut command = sound();
+    command
+        .env("RATE_LIMIT", "100/1m")
+        .env("API_KEY_HEADER", "X-Key");
+    let checked = Checked::run(&mut command, &["--local"]);
+    for name in ["RATE_LIMIT", "API_KEY_HEADER"] {
+        checked.assert_finds(Warning, name, "does nothing without GATEWAY_LISTEN", "set");
+    }
+}
 
 #[test]
 #[expect(clippy::too_many_lines, reason = "it is a table")]

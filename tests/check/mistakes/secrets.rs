@@ -37,6 +37,13 @@ fn secrets() {
             "set it",
         ),
         mistake(
+            &[("SHARED_SECRET", ""), ("SHARED_SECRET_PREVIOUS", SECRET)],
+            Fault,
+            "SHARED_SECRET_PREVIOUS",
+            "SHARED_SECRET is not",
+            "set SHARED_SECRET to the current secret",
+        ),
+        mistake(
             &[("SHARED_SECRET", "abc")],
             Warning,
             "SHARED_SECRET",
