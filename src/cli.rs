@@ -16,6 +16,9 @@ use crate::probe::{self, ProbeArgs};
 use crate::rotation::cli::{self as secret, SecretArgs};
 use crate::usage::{self, Parsed, UsageError};
 
+/// From how many bytes on what is no address is not shown: it may be a secret.
+const SHOWN: usize = 16;
+
 /// What the command line asks for.
 #[derive(Clone, Debug)]
 pub enum Command {
@@ -216,8 +219,14 @@ fn demo_backend(arguments: &mut lexopt::Parser) -> Result<Command, CliError> {
     let address = unix.map(|path| Address::Unix(path.into())).or_else(tcp);
     let address = address.ok_or_else(|| {
         let example = demo_backend::ADDRESS;
-        // The argument is not shown, because it may be a secret.
-        let what = format!("this is no address; write one such as {example} or unix:/path");
+        let what = match text.parse::<u16>() {
+            Ok(port) => format!("{port} is a port alone; write 127.0.0.1:{port}"),
+            // Longer ones may be a secret, and are not shown.
+            Err(_) if text.len() < SHOWN && !text.is_empty() => {
+                format!("{text:?} is no address; write one such as {example} or unix:/path")
+            }
+            Err(_) => format!("this is no address; write one such as {example} or unix:/path"),
+        };
         UsageError::new("demo-backend", &what)
     })?;
     Ok(Command::DemoBackend(address))

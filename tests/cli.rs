@@ -168,6 +168,16 @@ fn a_faulty_command_line_gets_short_lines() {
             "write one such as 127.0.0.1:3000",
             "demo-backend",
         ),
+        (
+            "demo-backend nowhere",
+            "\"nowhere\" is no address",
+            "demo-backend",
+        ),
+        (
+            "demo-backend 3000",
+            "3000 is a port alone; write 127.0.0.1:3000",
+            "demo-backend",
+        ),
         ("keygen again", "\"again\"", "keygen"),
         ("serve --port", "serve has no option --port", "serve"),
         ("kyes", "did you mean keys?", ""),

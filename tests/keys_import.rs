@@ -109,6 +109,7 @@ fn what_could_be_guessed_or_is_no_key_is_refused_by_its_line_and_not_shown() {
         ("my-secret-api-key-2024", "words"),
         ("9aF3kQ27xLmPz0R", "15 bytes"),
         ("9aF3kQ27 xLmPz0Rtu", "byte 9"),
+        ("# keys of the old gateway", "takes no comments"),
         ("9aF3kQ27\u{e4}xLmPz0Rtu", "byte 9"),
         (&"9aF3kQ27xLmPz0Rt".repeat(16), "256 bytes"),
         (&typo, "checksum"),

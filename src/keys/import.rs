@@ -152,6 +152,8 @@ pub(super) fn import(path: &Path, consumer: String) -> Result<(), Error> {
 /// Why a line is not imported. Shows nothing of it.
 #[derive(Debug)]
 enum LineError {
+    /// It begins as a comment does in other files.
+    Comment,
     /// The byte with this number, from 1, is none of a key's.
     Byte(usize),
     Length(usize),
@@ -163,6 +165,10 @@ impl fmt::Display for LineError {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         let afresh = "make a new one for the consumer with `origin-guard keys add`";
         match self {
+            Self::Comment => to.write_str(
+                "it begins with #, and standard input takes no comments; leave the line out: grep \
+                 -v '^#' FILE | origin-guard keys import --consumer CONSUMER",
+            ),
             Self::Byte(at) => write!(
                 to,
                 "byte {at} is not visible ASCII; write the key alone on its line"
@@ -181,7 +187,11 @@ impl std::error::Error for LineError {}
 
 /// Checks that a line can be a key.
 fn check(line: &[u8]) -> Result<(), LineError> {
-    if let Some(at) = line.iter().position(|byte| !byte.is_ascii_graphic()) {
+    let strange = line.iter().position(|byte| !byte.is_ascii_graphic());
+    if line.starts_with(b"#") && (strange.is_some() || line.len() < SHORTEST) {
+        return Err(LineError::Comment);
+    }
+    if let Some(at) = strange {
         return Err(LineError::Byte(at + 1));
     }
     if !(SHORTEST..=LONGEST).contains(&line.len()) {

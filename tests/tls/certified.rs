@@ -81,6 +81,10 @@ fn without_one_of_the_authority_nobody_gets_in() {
     let setup = setup("certified");
     let stranger = Authority::new("stranger");
     let strange = stranger.issue_as("strange", Key::EcdsaPkcs8, "DNS:gateway.test", 60);
+    let of_authority = Issued {
+        certificate: setup.authority.path("ca.pem").into(),
+        key: setup.authority.path("ca.key").into(),
+    };
     for version in BOTH {
         let guard = setup.guard(&[("TLS_CLIENT_NAMES", "gateway.test")]);
         let connect = |config: Arc<ClientConfig>| TlsClient::connect(&guard, &config, "localhost");
@@ -115,6 +119,13 @@ fn without_one_of_the_authority_nobody_gets_in() {
         let error = ask(&mut client).expect_err("refused");
         assert!(error.contains("UnknownCA"), "{version:?}: {error}");
         denied(&guard, "unknown_client_certificate");
+        // The authority's own: the client is who has to show another one.
+        let mut client = connect(setup.config(version, &of_authority));
+        ask(&mut client).expect_err("refused");
+        guard.wait_for_log(|line| {
+            line.starts_with("denied reason=unknown_client_certificate ")
+                && line.contains("its owner has to show one that is none (CA:FALSE)")
+        });
         let mut client = connect(setup.config(version, &setup.other));
         assert_eq!(ask(&mut client), Ok(200), "{version:?}");
     }

@@ -55,8 +55,8 @@ const OF_AUTHORITY: &str = "CaUsedAsEndEntity";
 fn of_webpki(name: &str, to: &mut fmt::Formatter<'_>) -> fmt::Result {
     to.write_str(match name {
         OF_AUTHORITY => {
-            "is one of an authority (basicConstraints=CA:TRUE), and a server has to show one that \
-             is none (CA:FALSE)"
+            "is one of an authority (basicConstraints=CA:TRUE), and its owner has to show one \
+             that is none (CA:FALSE)"
         }
         "EndEntityUsedAsCa" => {
             "was issued with a certificate that is no authority's (basicConstraints=CA:FALSE)"
