@@ -14,9 +14,9 @@ use crate::config::{Config, Origin, OwnListeners};
 use crate::finding::{Finding, Level};
 use crate::net::Address;
 use crate::net::resolve::Resolver;
+use crate::net::tls::TlsSession;
 use crate::net::tls::certificates::{Facts, RENEWAL};
 use crate::net::tls::client::TlsClient;
-use crate::net::tls::{TlsError, TlsSession};
 use crate::probe::answer::{self, Answer, Exchange};
 use crate::probe::connection::Failure;
 use crate::probe::right_secret::RightSecret;
@@ -190,7 +190,7 @@ fn one(
             outcome
                 if !url.is_https()
                     && !matches!(outcome, Err(Failure::Late))
-                    && speaks_tls(address) =>
+                    && answer::speaks_tls(address) =>
             {
                 findings.push(place.speaks_tls());
             }
@@ -224,24 +224,4 @@ fn ends(name: &str, facts: &Facts, redaction: &Redaction) -> Finding {
             redaction.shown(&facts.issuer)
         ),
     )
-}
-
-/// Whether a handshake is answered with a record of TLS, whoever it believes.
-fn speaks_tls(address: &Address) -> bool {
-    let name = ServerName::try_from("localhost").expect("a name");
-    let Ok(session) = TlsClient::believing_nobody().and_then(|client| client.session(&name)) else {
-        return false;
-    };
-    let request = b"HEAD / HTTP/1.1\r\n\r\n";
-    let Exchange { outcome, .. } = answer::ask(address, Some(session), request, true);
-    match outcome {
-        Err(Failure::Tls(TlsError::Rustls(error))) => matches!(
-            error,
-            rustls::Error::InvalidCertificate(_)
-                | rustls::Error::AlertReceived(_)
-                | rustls::Error::PeerIncompatible(_)
-                | rustls::Error::NoApplicationProtocol
-        ),
-        _ => false,
-    }
 }

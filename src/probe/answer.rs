@@ -1,12 +1,15 @@
 //! A request -> its answer, as far as a verdict needs it.
 
+use rustls::pki_types::ServerName;
+
 use super::connection::{Connection, Failure};
 use crate::http1::body::{ChunkedDecoder, Piece};
 use crate::http1::response::{Asked, ResponseBody, ResponseOutcome, read_response};
 use crate::http1::scan::Scan;
 use crate::net::Address;
-use crate::net::tls::TlsSession;
 use crate::net::tls::certificates::Facts;
+use crate::net::tls::client::TlsClient;
+use crate::net::tls::{TlsError, TlsSession};
 
 /// Longest head that is read, in bytes.
 const HEAD: usize = 64 * 1024;
@@ -34,6 +37,13 @@ impl Answer {
             fields: Vec::new(),
             body: Vec::new(),
         }
+    }
+
+    /// Whether it asks for a bearer token (RFC 6750), as a gateway asks for an API key.
+    pub(crate) fn asks_for_key(&self) -> bool {
+        let challenge = self.field("www-authenticate").unwrap_or_default();
+        let scheme = challenge.split([' ', ',']).next().unwrap_or_default();
+        self.status == 401 && scheme.eq_ignore_ascii_case("Bearer")
     }
 
     /// The first value of the field `name`, which is in lower case.
@@ -87,6 +97,26 @@ pub(crate) fn ask_over(mut connection: Connection, request: &[u8], is_head: bool
         outcome,
         certificate: connection.certificate(),
         is_sent: connection.is_sent(),
+    }
+}
+
+/// Whether a handshake is answered with a record of TLS, whoever it believes.
+pub(crate) fn speaks_tls(address: &Address) -> bool {
+    let name = ServerName::try_from("localhost").expect("a name");
+    let Ok(session) = TlsClient::believing_nobody().and_then(|client| client.session(&name)) else {
+        return false;
+    };
+    let request = b"HEAD / HTTP/1.1\r\n\r\n";
+    let Exchange { outcome, .. } = ask(address, Some(session), request, true);
+    match outcome {
+        Err(Failure::Tls(TlsError::Rustls(error))) => matches!(
+            error,
+            rustls::Error::InvalidCertificate(_)
+                | rustls::Error::AlertReceived(_)
+                | rustls::Error::PeerIncompatible(_)
+                | rustls::Error::NoApplicationProtocol
+        ),
+        _ => false,
     }
 }
 

@@ -101,6 +101,10 @@ impl LooksAt {
 const SHUT_OUT: &str =
     "this machine may be blocked there by now, so that this proves nothing; try again later";
 
+/// An application may ask for one behind a guard, too.
+const ASKS_FOR_KEY: &str = "it asks for an API key (WWW-Authenticate: Bearer), so it is a gateway and no origin: probe the \
+     origin; or the application asks for its own: probe a path that needs none";
+
 impl Judge<'_> {
     fn new(asked: &[Asked]) -> Self {
         let status = |wanted: Check| {
@@ -129,6 +133,9 @@ impl Judge<'_> {
             }
             (Err(failure), Check::Backend(_)) => {
                 self.other_port(failure, Rule::BackendClosed, Rule::BackendUnknown)
+            }
+            (Ok(answer), Check::Nothing) if !self.has_secret && answer.asks_for_key() => {
+                (Rule::Denied, format!("denied; {ASKS_FOR_KEY}"))
             }
             (Ok(answer), check) => self.denial(check, answer.status),
             (Err(failure), _) => self.no_answer(failure),
@@ -246,6 +253,7 @@ pub(super) fn of_right_secret(outcome: &Result<Answer, Failure>, by_hand: &str) 
     let (rule, detail) = match outcome {
         Err(failure) => return (Rule::GatewayUnknown, explained(failure, by_hand)),
         Ok(answer) if is_let_in(answer.status) => (Rule::GatewayLetIn, "let in"),
+        Ok(answer) if answer.asks_for_key() => (Rule::GatewayRefused, ASKS_FOR_KEY),
         Ok(answer) => match answer.status {
             401 => (
                 Rule::GatewayRefused,

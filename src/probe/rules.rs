@@ -57,6 +57,7 @@ rules! {
     PlainUnknown: Inconclusive, "plain HTTP at `--http-port`, no secret",
         "whatever else: 429, 5xx, no HTTP, or a status that tells nothing";
     PlainUrl: Fault, "a URL of `http://`", "it is not a loopback address that the URL names";
+    SpeaksTls: Inconclusive, "a URL of `http://`", "TLS is spoken at its port";
     BackendClosed: Ok, "a port of `--backend-ports`", "no connection, or its end without an answer";
     BackendDenies: Ok, "a port of `--backend-ports`", "401, or a redirect to https";
     BackendUnknown: Inconclusive, "a port of `--backend-ports`",

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::net::{IpAddr, SocketAddr};
 use std::time::SystemTime;
 
-use super::answer::{Answer, Exchange};
+use super::answer::{self, Answer, Exchange};
 use super::args::ProbeArgs;
 use super::check::Check;
 use super::connection::Failure;
@@ -14,6 +14,7 @@ use super::rules::Rule;
 use super::sender::{ProbeError, Sender};
 use super::target::Target;
 use super::{plan, tells};
+use crate::net::Address;
 use crate::net::resolve::ResolveError;
 use crate::net::tls::certificates::{Facts, RENEWAL};
 use crate::rfc3339;
@@ -199,6 +200,12 @@ impl<'a> Probe<'a> {
                 address = next;
                 exchange = self.exchange(check, address, is_safe);
             }
+            if asked.is_empty() && self.speaks_tls(&exchange.outcome, address) {
+                let why = "this port speaks TLS, and the URL is plain HTTP";
+                self.skip(check, why);
+                stop = Some(why);
+                continue;
+            }
             certificate = certificate.or(exchange.certificate);
             match &exchange.outcome {
                 Err(failure) if failure.is_unverifiable() => {
@@ -234,6 +241,24 @@ impl<'a> Probe<'a> {
             self.find("transport", Rule::PlainUrl, detail.into());
         }
         (address, asked)
+    }
+
+    /// Whether TLS is spoken at `address`, where the URL is plain HTTP and `outcome` is none of
+    /// an HTTP server that takes that. It is said once.
+    fn speaks_tls(&mut self, outcome: &Result<Answer, Failure>, address: SocketAddr) -> bool {
+        let is_doubtful = match outcome {
+            // nginx and others answer so.
+            Ok(answer) => answer.status == 400,
+            Err(failure) => matches!(failure, Failure::Malformed(_) | Failure::Closed),
+        };
+        let speaks =
+            is_doubtful && !self.target().is_https() && answer::speaks_tls(&Address::Tcp(address));
+        if speaks {
+            let url = self.target().text().replacen("http:", "https:", 1);
+            let detail = format!("this port speaks TLS; probe {url}");
+            self.find("transport", Rule::SpeaksTls, detail);
+        }
+        speaks
     }
 
     fn ask_elsewhere(&mut self, ip: IpAddr) -> Vec<Asked> {

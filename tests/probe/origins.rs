@@ -556,6 +556,59 @@ fn what_does_not_speak_http_is_inconclusive() {
     assert_eq!(report.of("no secret", "answer"), "no HTTP");
 }
 
+/// It is said once, and so is where to ask.
+#[test]
+fn plain_http_to_a_port_of_tls_is_told_to_be_https() {
+    let (authority, issued) = localhost("probe-plain-to-tls");
+    let backend = Recorder::start(&[&answer("200 OK", "")]);
+    let (guard, https) = guarded(&issued, &backend);
+    let url = format!("http://{}/protected", guard.address);
+    for report in [probe(&url, None, &[]), without_secret(&url, None, &[])] {
+        assert_eq!(report.status, Some(2), "{:#}", report.json);
+        let findings = report.json["findings"].as_array().expect("findings");
+        let told = findings
+            .iter()
+            .filter(|finding| finding["verdict"] != "skipped");
+        let told: Vec<_> = told.map(|finding| &finding["detail"]).collect();
+        let wanted = format!(
+            "this port speaks TLS; probe https://{}/protected",
+            guard.address
+        );
+        assert_eq!(told, [&wanted], "{:#}", report.json);
+    }
+    // There it can be probed.
+    let report = probe(&https, Some(&authority.certificate), &[]);
+    assert_eq!(
+        report.of("right secret", "verdict"),
+        "ok",
+        "{:#}",
+        report.json
+    );
+}
+
+#[test]
+fn a_gateway_is_told_to_be_no_origin() {
+    let folder = Folder::new("probe-gateway");
+    let keys = folder.write("keys.json", "{\"version\":1,\"keys\":[]}");
+    let guard = Guard::with(&[
+        ("SHARED_SECRET", SECRET),
+        ("LISTEN", "none"),
+        ("GATEWAY_LISTEN", "127.0.0.1:0"),
+        ("ORIGIN", "http://127.0.0.1:1"),
+        ("API_KEYS_FILE", keys.to_str().expect("UTF-8")),
+    ]);
+    let url = format!("http://{}/", guard.address);
+    let told =
+        "it asks for an API key (WWW-Authenticate: Bearer), so it is a gateway and no origin";
+    let report = probe(&url, None, &[]);
+    let detail = report.of("right secret", "detail");
+    assert!(detail.starts_with(told), "{:#}", report.json);
+    assert_eq!(report.status, Some(1), "{:#}", report.json);
+    let report = without_secret(&url, None, &[]);
+    let detail = report.of("no secret", "detail");
+    assert!(detail.contains(told), "{:#}", report.json);
+}
+
 #[test]
 fn an_origin_that_echoes_the_secret_does_not_have_it_shown() {
     let folder = Folder::new("echo");
