@@ -46,3 +46,4 @@ pub mod status;
 pub mod stderr;
 pub mod systemd;
 pub mod usage;
+mod user;

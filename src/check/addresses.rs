@@ -5,7 +5,7 @@ use super::surroundings::Surroundings;
 use crate::app::InheritedSockets;
 use crate::config::Config;
 use crate::finding::{Finding, Level};
-use crate::net::try_bind;
+use crate::net::{Address, try_bind};
 
 const SOCKET_UNIT: &str = "socket unit";
 
@@ -34,6 +34,12 @@ pub(super) fn look(
     let admin = config.admin_listen.iter().map(|at| ("ADMIN_LISTEN", at));
     let all: Vec<_> = listen.chain(gateway).chain(admin).collect();
     let addresses: Vec<_> = all.iter().map(|(_, address)| (*address).clone()).collect();
+    let is_served = |variable: &str, address: &Address| {
+        let has_port = address.socket_addr().is_none_or(|at| at.port() != 0);
+        variable != "ADMIN_LISTEN" && is_sound(variable) && has_port
+    };
+    let served = all.iter().filter(|(variable, at)| is_served(variable, at));
+    let served: Vec<_> = served.map(|(_, at)| (*at).clone()).collect();
     let mut held = Held::default();
     for (variable, address) in all {
         if !is_sound(variable) {
@@ -69,5 +75,5 @@ pub(super) fn look(
             }
         });
     }
-    held.report(findings);
+    held.report(&served, findings);
 }

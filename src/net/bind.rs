@@ -17,6 +17,7 @@ use rustix::net::{
 
 use super::address::Address;
 use super::sockets::{self, Holder};
+use crate::user::User;
 
 /// Who may connect to a Unix socket that we bind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +44,8 @@ pub struct BindError {
     cause: Cause,
     /// Who listens there, where that can be seen.
     holder: Option<Holder>,
+    /// Whose program does, where no more can be seen.
+    user: Option<User>,
 }
 
 #[derive(Debug)]
@@ -58,10 +61,14 @@ impl BindError {
     fn new(address: &Address, error: impl Into<io::Error>) -> Self {
         let error = error.into();
         let is_in_use = error.kind() == ErrorKind::AddrInUse;
+        let holder = is_in_use.then(|| sockets::holder_of(address)).flatten();
+        let is_hidden = is_in_use && holder.is_none();
+        let user = || sockets::meeting(address).into_iter().find_map(|at| at.user);
         Self {
             address: address.clone(),
             cause: Cause::System(error),
-            holder: is_in_use.then(|| sockets::holder_of(address)).flatten(),
+            holder,
+            user: is_hidden.then(user).flatten().map(User),
         }
     }
 
@@ -70,6 +77,7 @@ impl BindError {
             address: address.clone(),
             cause,
             holder: None,
+            user: None,
         }
     }
 
@@ -161,6 +169,8 @@ impl fmt::Display for BindError {
                 write!(to, "{error}")?;
                 if let Some(holder) = &self.holder {
                     write!(to, ", by {holder}")?;
+                } else if let Some(user) = self.user {
+                    write!(to, ", by a program of user {user}")?;
                 }
                 to.write_str("; ")?;
             }

@@ -148,12 +148,16 @@ impl fmt::Display for Holder {
     }
 }
 
+/// What listens where it keeps `address` from being bound.
+pub(crate) fn meeting(address: &Address) -> Vec<Listening> {
+    let mut found = listening(OWN);
+    found.retain(|other| address.meets(&other.address));
+    found
+}
+
 /// Who keeps `address` from being bound; `None` where that is another user's process.
 pub(crate) fn holder_of(address: &Address) -> Option<Holder> {
-    let listening = listening(OWN);
-    let mut others = listening
-        .iter()
-        .filter(|other| address.meets(&other.address));
+    let mut others = meeting(address).into_iter();
     if let Address::Unix(path) = address {
         // Strangers name their sockets, and a name with a line break in it looks like two.
         let own = held_by(listener_at(path)?);
@@ -167,9 +171,8 @@ pub(crate) fn holder_of(address: &Address) -> Option<Holder> {
 /// that listens at 127.0.0.2 does of all addresses.
 pub(crate) fn is_shared(address: &Address, pid: u32) -> bool {
     let own = held_by(pid);
-    let is_another =
-        |other: &Listening| address.meets(&other.address) && !own.contains(&other.inode);
-    address.socket_addr().is_some() && listening(OWN).iter().any(is_another)
+    let is_another = |other: &Listening| !own.contains(&other.inode);
+    address.socket_addr().is_some() && meeting(address).iter().any(is_another)
 }
 
 /// The process that has begun to listen at the socket `path` (`SO_PEERCRED`, unix(7)); `None`

@@ -76,15 +76,7 @@ fn who_is_not_root_recognises_a_guard_of_its_own() {
     if !installed("setpriv", "apt install util-linux") {
         return;
     }
-    let as_nobody = || {
-        let mut command = Command::new("setpriv");
-        command
-            .args(["--reuid", "65534", "--regid", "65534", "--clear-groups"])
-            .arg(env!("CARGO_BIN_EXE_origin-guard"))
-            .env_clear()
-            .env("SHARED_SECRET", SECRET);
-        command
-    };
+    let as_nobody = || as_user("65534", &[]);
     let folder = Folder::new("check-running-nobody");
     let open = std::fs::Permissions::from_mode(0o777);
     std::fs::set_permissions(&folder.path, open).expect("set");
@@ -103,18 +95,140 @@ fn who_is_not_root_recognises_a_guard_of_its_own() {
     checked.assert_is_ok();
     let both = format!("{},{socket}", guard.address);
     let checked = Checked::run(as_nobody().env("LISTEN", both), &[]);
-    let held = format!("held by a running origin-guard (process {})", guard.pid());
-    checked.assert_finds(Warning, "LISTEN", &held, "--local");
+    // Without it another program of that user's could hold them.
+    assert_names_no_holder(&checked, "LISTEN", "held by a program of user nobody");
     assert_eq!(checked.complaints().len(), 1, "{:#?}", checked.findings());
+}
 
-    // To root a stranger is a stranger, whatever its program is called.
-    let checked = Checked::run(command().env("SHARED_SECRET", SECRET).envs(variables), &[]);
-    for (variable, address) in [
-        ("LISTEN", guard.address.to_string()),
-        ("ADMIN_LISTEN", socket),
-    ] {
-        checked.assert_finds(Fault, variable, &address, "stop what listens there");
+/// Asserts a warning that says of whom `what` is, and names no process on a guess.
+fn assert_names_no_holder(checked: &Checked, variable: &str, what: &str) {
+    checked.assert_finds(Warning, variable, what, "run check as root");
+    for finding in checked.complaints() {
+        let said = format!("{}{}", finding["what"], finding["remedy"]);
+        assert!(
+            !said.contains("process") && !said.contains("stop "),
+            "{said}"
+        );
     }
+}
+
+#[test]
+fn root_is_told_as_whom_a_guard_runs() {
+    if !rustix::process::geteuid().is_root() {
+        return skip("needs root, to become another user");
+    }
+    if !installed("setpriv", "apt install util-linux") {
+        return;
+    }
+    let folder = Folder::new("check-running-root");
+    let open = std::fs::Permissions::from_mode(0o777);
+    std::fs::set_permissions(&folder.path, open).expect("set");
+    let socket = format!("unix:{}/guard.sock", folder.path.display());
+    for admin in ["127.0.0.1:0", &socket] {
+        let guard = Guard::spawn(
+            as_user("65534", &[])
+                .env("LISTEN", "127.0.0.1:0,127.0.0.1:0")
+                .env("ADMIN_LISTEN", admin),
+        );
+        let listen = format!("{},{}", guard.address, guard.second_address());
+        let admin = match admin {
+            "127.0.0.1:0" => guard.address_of(2).to_string(),
+            path => path.to_owned(),
+        };
+        let variables = [("LISTEN", listen), ("ADMIN_LISTEN", admin)];
+        let check = |options| {
+            let mut command = command();
+            command.env("SHARED_SECRET", SECRET);
+            Checked::run(command.envs(variables.clone()), options)
+        };
+        let checked = check(&[]);
+        let held = format!(
+            "(process {}) of user nobody: in order if that is the guard, which runs as that user",
+            guard.pid()
+        );
+        checked.assert_finds(Warning, "LISTEN", &held, "else stop it");
+        assert_eq!(checked.complaints().len(), 1, "{:#?}", checked.findings());
+        assert_eq!(check(&["--strict"]).status, Some(1));
+    }
+}
+
+#[test]
+fn another_guard_s_operator_s_address_is_a_fault() {
+    let guard = Guard::with(&[
+        ("SHARED_SECRET", SECRET),
+        ("LISTEN", "127.0.0.1:0"),
+        ("ADMIN_LISTEN", "127.0.0.1:0"),
+    ]);
+    let free = TcpListener::bind("127.0.0.1:0").expect("bound");
+    let listen = free.local_addr().expect("an address").to_string();
+    drop(free);
+    let admin = guard.second_address().to_string();
+    let check = |name, address: &str| {
+        let mut command = command();
+        let variables = [("SHARED_SECRET", SECRET), ("ADMIN_LISTEN", &admin)];
+        Checked::run(command.envs(variables).env(name, address), &[])
+    };
+    let another = format!(
+        "{admin} is held by another guard, process {}, which listens at {}",
+        guard.pid(),
+        guard.address
+    );
+    let checked = check("LISTEN", &listen);
+    checked.assert_finds(Fault, "ADMIN_LISTEN", &another, "choose another address");
+    assert_eq!(checked.complaints().len(), 1, "{:#?}", checked.findings());
+    // It is this one where one address of several is new.
+    let own = guard.address.to_string();
+    for more in [format!("{own},{listen}"), own] {
+        check("LISTEN", &more).assert_is_ok();
+    }
+}
+
+#[test]
+fn what_a_stranger_holds_is_no_guard_s() {
+    if !rustix::process::geteuid().is_root() {
+        return skip("needs root, to become another user");
+    }
+    if !installed("setpriv", "apt install util-linux")
+        || !installed("python3", "apt install python3")
+    {
+        return;
+    }
+    let program = "\
+import socket, sys
+listener = socket.create_server(('127.0.0.1', 0))
+print(listener.getsockname()[1], flush=True)
+sys.stdin.read()
+";
+    let mut stranger = Command::new("setpriv")
+        .args(["--reuid", "65530", "--regid", "65530", "--clear-groups"])
+        .args(["python3", "-c", program])
+        // One of another folder may be root's alone.
+        .env("PATH", "/usr/bin:/bin")
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .expect("starts");
+    let mut port = String::new();
+    std::io::BufReader::new(stranger.stdout.take().expect("piped"))
+        .read_line(&mut port)
+        .expect("a port");
+    let check = |listen: &str| Checked::run(as_user("65529", &[]).env("LISTEN", listen), &[]);
+    // Guards of others say nothing of it.
+    let guard = Guard::start();
+    let checked = check(&format!("127.0.0.1:{}", port.trim()));
+    drop(stranger.stdin.take());
+    stranger.wait().expect("ended");
+    checked.assert_finds(
+        Fault,
+        "LISTEN",
+        "by a program of user 65530",
+        "stop what listens there",
+    );
+    // Root has both a guard and this test.
+    let roots = TcpListener::bind("127.0.0.1:0").expect("bound");
+    let checked = check(&roots.local_addr().expect("an address").to_string());
+    assert_names_no_holder(&checked, "LISTEN", "held by a program of user root");
+    drop(guard);
 }
 
 /// The program as a user that is not root, in what `before` sets up.
@@ -175,14 +289,18 @@ fn who_is_not_root_tells_several_guards_apart_by_what_they_say() {
     // Another guard's LISTEN is not in order because this one's ADMIN_LISTEN is.
     for (guard, admin) in [(&other, &*admin), (&one, &*socket)] {
         let checked = check(listen(guard), admin);
-        checked.assert_finds(
-            Warning,
-            "LISTEN",
-            "held by a running origin-guard",
-            "--local",
+        let another = format!("{admin} is held by another guard");
+        checked.assert_finds(Fault, "ADMIN_LISTEN", &another, "choose another address");
+        let complaints = checked.complaints();
+        assert_eq!(complaints.len(), 2, "{complaints:#?}");
+        assert!(
+            complaints.iter().any(|found| found["subject"] == "LISTEN"),
+            "{complaints:#?}"
         );
-        assert_eq!(checked.complaints().len(), 1, "{:#?}", checked.findings());
     }
+    // Without one nothing tells which of them it is.
+    let checked = check(listen(&one), "");
+    assert_names_no_holder(&checked, "LISTEN", "held by a program of user 65533");
 
     // In a namespace of its own a guard has another number, which says nothing here.
     if !installed("unshare", "apt install util-linux") {
@@ -278,7 +396,10 @@ fn a_part_of_all_addresses_that_another_holds_stays_a_fault() {
     checked.assert_finds(Fault, "LISTEN", "in use", "stop what listens there");
     drop(other);
     let checked = Checked::run(sound().env("LISTEN", format!("0.0.0.0:{port}")), &[]);
-    let held = format!("held by a running origin-guard (process {})", guard.pid());
+    let held = format!(
+        "127.0.0.1:{port} (a part of 0.0.0.0:{port}) is held by a running origin-guard (process {})",
+        guard.pid()
+    );
     checked.assert_finds(Warning, "LISTEN", &held, "--local");
 }
 
