@@ -129,9 +129,13 @@ fn each_failure_of_a_backend_has_its_reason() {
         ("/malformed", "malformed", 502),
         ("/silent", "timeout", 504),
     ] {
-        assert_eq!(guard.ask(granted("GET", path, "")).status, status, "{path}");
+        let answer = guard.ask(granted("GET", path, ""));
+        assert_eq!(answer.status, status, "{path}");
+        // It is the guard's own.
+        let bytes = answer.body.len();
+        assert!(bytes > 20, "{path}: {bytes}");
         let wanted = format!(
-            "request method=GET path={path} status={status} client=127.0.0.1 bytes=0 \
+            "request method=GET path={path} status={status} client=127.0.0.1 bytes={bytes} \
              backend={at} failed={reason}"
         );
         guard.wait_for_log(|line| without_times(line) == wanted);
@@ -140,6 +144,18 @@ fn each_failure_of_a_backend_has_its_reason() {
     }
     let malformed = format!("backend_failed reason=malformed backend={at} detail=\"");
     guard.wait_for_log(|line| line.starts_with(&malformed));
+    let wanted = format!(
+        "request method=HEAD path=/malformed status=502 client=127.0.0.1 bytes=0 backend={at} \
+         failed=malformed"
+    );
+    let mut stream = guard.connect();
+    let request = granted("HEAD", "/malformed", "");
+    stream.write_all(request.as_bytes()).expect("sent");
+    assert_eq!(
+        Answer::read(&mut stream, true).map(|answer| answer.status),
+        Some(502)
+    );
+    guard.wait_for_log(|line| without_times(line) == wanted);
     // What had begun keeps the status that the client has seen.
     let mut stream = guard.connect();
     let sent = stream.write_all(granted("GET", "/short", "").as_bytes());
@@ -163,7 +179,7 @@ fn each_failure_of_a_backend_has_its_reason() {
         guard.second_address(),
         &[
             failures("reset", 3),
-            failures("malformed", 1),
+            failures("malformed", 2),
             failures("timeout", 1),
             failures("refused", 0),
         ],
@@ -250,10 +266,88 @@ fn a_body_that_is_too_long_is_in_the_access_log() {
     let backend = Backend::start();
     let guard = guard(&[backend.address], &[("MAX_BODY_BYTES", "10")]);
     let request = granted("POST", "/upload", "Content-Length: 11\r\n");
-    assert_eq!(guard.ask(request).status, 413);
-    guard.wait_for_log(|line| {
-        line.starts_with("request method=POST path=/upload status=413 client=127.0.0.1")
-    });
+    let answer = guard.ask(request);
+    assert_eq!(answer.status, 413);
+    let bytes = answer.body.len();
+    assert!(bytes > 20, "{bytes}");
+    let wanted =
+        format!("request method=POST path=/upload status=413 client=127.0.0.1 bytes={bytes}");
+    guard.wait_for_log(|line| line == wanted);
+}
+
+#[test]
+fn an_answer_of_the_guards_own_to_a_faulty_body_has_its_length_in_the_access_log() {
+    let backend = Backend::start();
+    backend.answer("/upload", b"", End::Stay);
+    let limits = [("MAX_BODY_BYTES", "10"), ("BODY_TIMEOUT", "0.5")];
+    let guard = guard(&[backend.address], &limits);
+    let at = backend.address;
+    for (fields, body, status, reason) in [
+        (
+            "Transfer-Encoding: chunked\r\n",
+            "b\r\nhello hello\r\n",
+            413,
+            "body_too_large",
+        ),
+        (
+            "Transfer-Encoding: chunked\r\n",
+            "x\r\n",
+            400,
+            "malformed_chunk_size",
+        ),
+        ("Content-Length: 5\r\n", "h", 408, "body_timeout"),
+    ] {
+        let answer = guard.ask(granted("POST", "/upload", fields) + body);
+        assert_eq!(answer.status, status);
+        let bytes = answer.body.len();
+        assert!(bytes > 20, "{bytes}");
+        let wanted = format!(
+            "request method=POST path=/upload status={status} client=127.0.0.1 bytes={bytes} \
+             backend={at} failed={reason}"
+        );
+        guard.wait_for_log(|line| without_times(line) == wanted);
+    }
+}
+
+/// A guard whose writes to others take a second to return.
+fn slow_to_return(backend: SocketAddr) -> Option<Guard> {
+    if !installed("strace", "apt-get install strace") {
+        return None;
+    }
+    let url = format!("http://127.0.0.1:1,http://{backend}");
+    let mut strace = Command::new("strace");
+    strace
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+        .args(["-D", "-f", "-qq", "-o", "/dev/null", "-e", "trace=sendto"])
+        .args(["-e", "inject=sendto:delay_exit=1000000"])
+        .arg(env!("CARGO_BIN_EXE_origin-guard"))
+        .envs([("SHARED_SECRET", SECRET), ("LISTEN", "127.0.0.1:0")])
+        .envs([
+            ("BACKEND", &*url),
+            ("ADMIN_LISTEN", "127.0.0.1:0"),
+            ("ACCESS_LOG", "1"),
+        ]);
+    Some(Guard::spawn(&mut strace))
+}
+
+/// The backend may have the processor before whoever sent it the request has it again.
+#[test]
+fn the_time_of_a_backend_that_answers_before_the_write_returns_is_all_counted() {
+    let backend = Backend::start();
+    backend.answer("/hello", HELLO, End::Stay);
+    let Some(guard) = slow_to_return(backend.address) else {
+        return;
+    };
+    assert_eq!(guard.ask(granted("GET", "/hello", "")).status, 200);
+    let line = guard.wait_for_log(|line| line.starts_with("request "));
+    let seconds: f64 = value(&line, "backend_seconds").parse().expect("seconds");
+    assert!(seconds >= 1.0, "{line}");
+    let series = format!(
+        "backend_seconds_bucket{{backend=\"{}\",le=\"0.5\"}} 0",
+        backend.address
+    );
+    wait_for(guard.second_address(), &[series]);
 }
 
 /// A backend that answers with as many bytes as it was sent, whatever it was asked.

@@ -309,9 +309,10 @@ impl Exchange {
         let connecting = self.attempt.advance(&mut context.attempt)?;
         let (relay, now) = (context.attempt.relay, context.attempt.now);
         let had_answer = self.has_answered();
+        let sends_at = Instant::now();
         let sent = self.send_request(client, context)?;
         if sent && !had_answer {
-            self.report.sent(now);
+            self.report.sent(sends_at, now);
         }
         let answered = self.receive_answer(client, context);
         if !had_answer && self.has_answered() {
@@ -349,6 +350,11 @@ impl Exchange {
             (true, true) => Ending::KeepAlive,
             (false, true) => Ending::Close,
         }
+    }
+
+    /// Takes note that this program answers by itself, with a body of so many bytes.
+    pub fn answered_here(&mut self, bytes: u64) {
+        self.report.answered_here(bytes);
     }
 
     /// Counts the bytes that have passed since the last time.

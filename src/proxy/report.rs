@@ -41,6 +41,8 @@ pub(super) struct Report {
     /// What this program itself took.
     added: Duration,
     counted: Passed,
+    /// Bytes of the body of an answer of this program's own, in place of the backend's.
+    own_answer: u64,
 }
 
 impl Report {
@@ -53,13 +55,14 @@ impl Report {
             backend_time: Duration::ZERO,
             added: Duration::ZERO,
             counted: Passed::default(),
+            own_answer: 0,
         }
     }
 
-    /// A part of the request has gone to the backend in a turn that began at `now`.
-    pub(super) fn sent(&mut self, now: Instant) {
-        // The turn's time is older than what others did in it before.
-        let sent = Instant::now();
+    /// A part of the request has gone to the backend from `sent` on, in a turn that began at
+    /// `now`. The backend may have answered by the time that the system returns from sending:
+    /// it can have the processor first.
+    pub(super) fn sent(&mut self, sent: Instant, now: Instant) {
         if self.sent.replace(sent).is_none() {
             self.added += sent.saturating_duration_since(now);
         }
@@ -68,12 +71,20 @@ impl Report {
     /// The head of the final answer came at `now`, and has gone to the client.
     pub(super) fn answered(&mut self, status: u16, backend: usize, relay: &Relay, now: Instant) {
         self.status = Some(status);
+        // What was sent in the same turn was sent after its beginning.
+        let is_of_before = self.sent.is_none_or(|sent| sent < now);
+        let now = if is_of_before { now } else { Instant::now() };
         self.backend_time = self.waited(now);
         self.added += now.elapsed();
         let counters = relay.counters.of(backend);
         counters.response(status);
         counters.seconds.observe(1, self.backend_time);
         ADDED.observe(1, self.added);
+    }
+
+    /// The answer is one of this program's own, with a body of so many bytes.
+    pub(super) fn answered_here(&mut self, bytes: u64) {
+        self.own_answer = bytes;
     }
 
     fn waited(&self, now: Instant) -> Duration {
@@ -144,7 +155,7 @@ impl Report {
             status,
             format_args!(
                 " bytes={} seconds={:.6} backend_seconds={:.6} backend={backend}{}",
-                self.counted.answer,
+                self.counted.answer + self.own_answer,
                 now.saturating_duration_since(self.started).as_secs_f64(),
                 backend_time.as_secs_f64(),
                 failed.unwrap_or_default()

@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::SystemTime;
 
 use crate::handler::{Answer, AnswerKind, Decision, Handler};
+use crate::http1::encode::Reply;
 pub(crate) use crate::http1::encode::print;
 use crate::http1::error::RequestError;
 use crate::http1::framing::KeepAlive;
@@ -37,7 +38,7 @@ pub(crate) fn print_answer(
     }
 }
 
-/// Answers in place of the function.
+/// Answers in place of the function; returns the bytes of the body.
 pub(crate) fn refuse(
     handler: &dyn Handler,
     refusal: &RequestError,
@@ -45,6 +46,15 @@ pub(crate) fn refuse(
     is_head: bool,
     keep_alive: KeepAlive,
     out: &mut Vec<u8>,
-) {
-    print(handler.refuse(refusal, peer), is_head, keep_alive, out);
+) -> u64 {
+    let reply = handler.refuse(refusal, peer);
+    let bytes = body_bytes(&reply, is_head);
+    print(reply, is_head, keep_alive, out);
+    bytes
+}
+
+/// How many bytes of a body go with an answer.
+pub(crate) fn body_bytes(reply: &Reply, is_head: bool) -> u64 {
+    let length = reply.data_length().filter(|_| !is_head);
+    length.unwrap_or_default() as u64
 }

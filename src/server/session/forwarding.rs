@@ -57,9 +57,10 @@ impl Session {
         {
             let (is_head, keep_alive) = (head.method.is_head(), KeepAlive::Close);
             let (error, out) = (RequestError::BODY_TOO_LONG, &mut self.output);
-            respond::refuse(context.handler, &error, self.peer, is_head, keep_alive, out);
+            let bytes =
+                respond::refuse(context.handler, &error, self.peer, is_head, keep_alive, out);
             if let Some(entry) = entry {
-                entry.write(413, format_args!(""));
+                entry.write(413, format_args!(" bytes={bytes}"));
             }
             self.answers += 1;
             return self.after_answer(keep_alive, length, false, context.now);
@@ -128,8 +129,8 @@ impl Session {
                 return self.end_forwarding(ending, context);
             }
             Progress::Failed(failure) => {
-                exchange.finish(End::Failed(failure), &mut progress_context.attempt);
-                return self.fail(&exchange, failure, context);
+                let attempt = &mut progress_context.attempt;
+                return self.fail(&mut exchange, failure, context, attempt);
             }
         }
         Action::Wait
@@ -175,14 +176,16 @@ impl Session {
     /// client's connection breaks off, so that it does not take a part for the whole.
     fn fail(
         &mut self,
-        exchange: &Exchange,
+        exchange: &mut Exchange,
         failure: Failure,
         context: &SessionContext<'_>,
+        attempt: &mut AttemptContext<'_>,
     ) -> Action {
         // The client has closed its side, and no read will tell of it again.
         self.read_closed |= failure == Failure::BodyIncomplete;
         let client_gone = failure.status() == 499;
         if exchange.has_answered() || client_gone {
+            exchange.finish(End::Failed(failure), attempt);
             let is_tunnel_idle = failure == Failure::TunnelIdle;
             if !is_tunnel_idle && (exchange.ends_with_connection() || client_gone) {
                 self.transport.reset_on_close();
@@ -206,6 +209,8 @@ impl Session {
             }
         }
         let is_head = exchange.is_head();
+        exchange.answered_here(respond::body_bytes(&reply, is_head));
+        exchange.finish(End::Failed(failure), attempt);
         respond::print(reply, is_head, keep_alive, &mut self.output);
         let ending = match keep_alive {
             _ if !exchange.has_read_request() => Ending::Linger,
@@ -230,8 +235,7 @@ impl Session {
         match self.exchange.take() {
             Some(mut exchange) => {
                 let mut attempt = attempt_context(relay, self.group, context, resources);
-                exchange.finish(End::Failed(failure), &mut attempt);
-                self.fail(&exchange, failure, context)
+                self.fail(&mut exchange, failure, context, &mut attempt)
             }
             None => Action::Wait,
         }
