@@ -45,6 +45,10 @@ pub fn overview(
         source: config.source.absolute().to_string(),
         checks_secret: !(config.listen.is_empty() && inherited.origin.is_empty()),
         sends_secret: config.gateway.is_some(),
+        keys: config
+            .gateway
+            .as_ref()
+            .and_then(|gateway| gateway.keys.clone()),
         lacks_keys: config
             .gateway
             .as_ref()

@@ -210,7 +210,7 @@ fn every_query_of_the_dashboard_finds_something_in_a_real_prometheus() {
         assert!(since.elapsed() < PATIENCE, "the alerts are not evaluated");
         let rules = prometheus.ask("GET /api/v1/rules", "").unwrap_or_default();
         let rules = rules["data"]["groups"][0]["rules"].as_array().cloned();
-        if rules.is_some_and(|rules| rules.len() == 11 && rules.iter().all(healthy)) {
+        if rules.is_some_and(|rules| rules.len() == 13 && rules.iter().all(healthy)) {
             break;
         }
     }
@@ -241,7 +241,7 @@ fn what_the_documentation_has_typed_is_what_both_take() {
 
 /// A series of each alert that makes it fire, by promtool's notation: a start, what each
 /// minute adds, and how often.
-const FIRING: [(&str, &[&str]); 11] = [
+const FIRING: [(&str, &[&str]); 13] = [
     (
         "OriginGuardDown",
         &["up{job=\"origin-guard\",instance=\"a\"} 0x900"],
@@ -255,6 +255,14 @@ const FIRING: [(&str, &[&str]); 11] = [
         &[
             "origin_guard_requests_total{verdict=\"misconfigured\",status=\"500\",instance=\"a\"} 0+1x900",
         ],
+    ),
+    (
+        "OriginGuardSecretLeaked",
+        &["origin_guard_leaked_credentials{what=\"secret\",instance=\"a\"} 1x900"],
+    ),
+    (
+        "OriginGuardKeyLeaked",
+        &["origin_guard_leaked_credentials{what=\"key\",instance=\"a\"} 3x900"],
     ),
     (
         "OriginGuardReloadFailed",
@@ -305,10 +313,12 @@ const FIRING: [(&str, &[&str]); 11] = [
 ];
 
 /// The same of a guard that does well.
-const QUIET: [&str; 13] = [
+const QUIET: [&str; 15] = [
     "up{job=\"origin-guard\",instance=\"a\"} 1x900",
     "process_start_time_seconds{job=\"origin-guard\",instance=\"a\"} 60x900",
     "origin_guard_requests_total{verdict=\"misconfigured\",status=\"500\",instance=\"a\"} 3x900",
+    "origin_guard_leaked_credentials{what=\"secret\",instance=\"a\"} 0x900",
+    "origin_guard_leaked_credentials{what=\"key\",instance=\"a\"} 0x900",
     "origin_guard_last_reload_successful{file=\"keys\",instance=\"a\"} 1x900",
     "origin_guard_requests_total{verdict=\"invalid_secret\",status=\"401\",instance=\"a\"} 0+60x900",
     "origin_guard_requests_total{verdict=\"granted\",status=\"forwarded\",instance=\"a\"} 0+1x900",
@@ -330,7 +340,7 @@ fn each_alert_fires_where_it_should_and_nowhere_else() {
     let alerts = print("alerts");
     folder.write("alerts.yml", &alerts);
     let said = promtool(&folder, &["check", "rules", "alerts.yml"]);
-    assert!(said.contains("11 rules found"), "{said}");
+    assert!(said.contains("13 rules found"), "{said}");
     let mut tests = "rule_files: [alerts.yml]\nevaluation_interval: 5m\ntests:\n".to_owned();
     let series = |tests: &mut String, all: &[&str]| {
         *tests += "  - interval: 1m\n    input_series:\n";

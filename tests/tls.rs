@@ -14,6 +14,8 @@ mod clients;
 mod connections;
 #[path = "tls/handshakes.rs"]
 mod handshakes;
+#[path = "tls/leaks.rs"]
+mod leaks;
 #[path = "tls/proxied.rs"]
 mod proxied;
 #[path = "tls/records.rs"]

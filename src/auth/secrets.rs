@@ -169,11 +169,21 @@ impl Secrets {
 
     /// Notes who has presented `secret`, where it is one.
     pub fn note_client(&self, secret: &[u8], client: ClientNetwork) {
+        self.note(secret, |usage| usage.note_client(client));
+    }
+
+    /// Notes that `secret`, where it is one, came in the clear. That is forgotten with the
+    /// secret alone.
+    pub fn note_leak(&self, secret: &[u8]) {
+        self.note(secret, Usage::note_leak);
+    }
+
+    fn note(&self, secret: &[u8], what: impl Fn(&Usage)) {
         let digest = Digest::of(secret);
         let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
         for (known, usage) in held.digests.iter().zip(&held.usage) {
             if known.equals(&digest) {
-                usage.note_client(client);
+                what(usage);
             }
         }
     }

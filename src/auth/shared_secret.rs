@@ -134,7 +134,14 @@ impl Guard {
         }
     }
 
-    /// The same for the fields of a request.
+    /// Notes that the secret in these fields came in the clear.
+    pub fn note_leak<'f>(&self, mut fields: impl Iterator<Item = (&'f [u8], &'f [u8])>) {
+        if let Some((_, value)) = fields.find(|(name, _)| self.is_header(name)) {
+            self.secrets.note_leak(value);
+        }
+    }
+
+    /// Notes that `client` has presented a previous secret in a request.
     pub fn note_client_of(&self, request: &Request, client: ClientNetwork) {
         self.note_client(name_values(request), client);
     }

@@ -5,8 +5,8 @@ use std::sync::atomic::{
     AtomicU64, AtomicUsize,
     Ordering::{Acquire, Relaxed, Release},
 };
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::http1::client_network::ClientNetwork;
 
@@ -23,6 +23,8 @@ pub(super) struct Usage {
     clients: [ClientSlot; MOST_CLIENTS],
     /// Uses by clients for which there is no slot.
     by_others: AtomicU64,
+    /// When it first came in the clear, if it did.
+    leaked: OnceLock<SystemTime>,
 }
 
 #[derive(Default)]
@@ -49,6 +51,8 @@ pub struct SecretUse {
     pub clients: Vec<ClientUse>,
     /// Requests of all other clients.
     pub by_others: u64,
+    /// When it first came in the clear; `None` where it did not.
+    pub leaked: Option<SystemTime>,
 }
 
 /// How one client has used a secret.
@@ -64,11 +68,12 @@ pub struct ClientUse {
 
 impl Usage {
     /// That of a secret which has changed its place: none yet, but for when `other`, which
-    /// it was before, was used last.
+    /// it was before, was used last and came in the clear.
     pub(super) fn after(other: &Self, now: Instant) -> Self {
         let last = other.seen.look(other.count_of_all(), now);
         Self {
             seen: Seen(Mutex::new((0, last))),
+            leaked: other.leaked.clone(),
             ..Self::default()
         }
     }
@@ -76,6 +81,11 @@ impl Usage {
     /// Counts so many uses in the place that this thread has.
     pub(super) fn add(&self, place: usize, uses: usize) {
         self.shards[place].0.fetch_add(uses as u64, Relaxed);
+    }
+
+    /// Notes that it came in the clear.
+    pub(super) fn note_leak(&self) {
+        self.leaked.get_or_init(SystemTime::now);
     }
 
     /// Notes who has used it.
@@ -114,6 +124,7 @@ impl Usage {
             last: ago(self.seen.look(requests, now)),
             clients: clients.collect(),
             by_others: self.by_others.load(Relaxed),
+            leaked: self.leaked.get().copied(),
         }
     }
 }
@@ -172,8 +183,11 @@ mod tests {
             (0, Some(Duration::from_secs(1)))
         );
         usage.add(0, 1);
+        usage.note_leak();
         let after = Usage::after(&usage, at(11));
         assert_eq!(after.look(at(11)).last, Some(Duration::ZERO), "just seen");
+        assert!(usage.look(start).leaked.is_some());
+        assert_eq!(after.look(start).leaked, usage.look(start).leaked);
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! Where plain HTTP arrives that should have been https: it is sent there, and nothing
 //! else is served but the challenges of ACME (RFC 8555, section 8.3).
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::fs::File;
 use std::io::{self, Read as _};
+use std::net::Ipv6Addr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -19,7 +20,7 @@ use crate::http1::encode::Reply;
 use crate::http1::error::RequestError;
 use crate::http1::forwarded::TrustedProxies;
 use crate::http1::request::RequestHead;
-use crate::keys::{KeyVerdict, Keys};
+use crate::keys::{Id, Keys};
 use crate::log as events;
 use crate::metrics::declare_counters;
 use crate::net::Peer;
@@ -65,21 +66,27 @@ pub struct Redirect {
 #[derive(Clone, Copy)]
 enum Leak {
     Secret,
-    Key,
+    Key(Id),
 }
 
 impl Redirect {
     fn answer(&self, head: &RequestHead<'_, '_>, peer: Peer) -> Answer {
         if let Some(leak) = self.leak(head) {
             let (what, remedy) = match leak {
-                Leak::Secret => ("secret", "replace the secret (origin-guard secret rotate)"),
-                Leak::Key => ("key", "revoke the key (origin-guard keys revoke)"),
+                Leak::Secret => {
+                    let remedy = "replace the secret (origin-guard secret rotate)";
+                    ("what=secret".to_owned(), remedy)
+                }
+                Leak::Key(id) => {
+                    let remedy = "revoke the key (origin-guard keys revoke)";
+                    (format!("what=key key={id}"), remedy)
+                }
             };
             let client = TrustedProxies::peer(peer).to_string();
             events::leaked(
                 &client,
                 format_args!(
-                    "leaked what={what} peer={client} remedy=\"it crossed the network in the \
+                    "leaked {what} peer={client} remedy=\"it crossed the network in the \
                      clear; {remedy}, and have its sender use https\""
                 ),
             );
@@ -94,8 +101,8 @@ impl Redirect {
                 None => counted(&NO_CHALLENGE, &reply::NOT_FOUND),
             };
         }
-        let name = head.host.and_then(name_of);
-        let Some(name) = name.filter(|name| self.tls.is_for(name)) else {
+        let name = head.host.and_then(Name::of);
+        let Some(name) = name.filter(|name| self.tls.is_for(&name.0)) else {
             MISDIRECTED.increment();
             return reply::refusal(421).into();
         };
@@ -103,8 +110,10 @@ impl Redirect {
         reply::redirect(&self.location(&name, &head.target.path_and_query)).into()
     }
 
+    /// What came in the clear with this request; it is noted.
     fn leak(&self, head: &RequestHead<'_, '_>) -> Option<Leak> {
         if self.guard.recognizes(head.name_values()) {
+            self.guard.note_leak(head.name_values());
             return Some(Leak::Secret);
         }
         let (header, keys) = self.keys.as_ref()?;
@@ -112,12 +121,7 @@ impl Redirect {
         let Presented::Text(text) = presented(header, fields) else {
             return None;
         };
-        let verdict = keys.judge(text, |judgement| judgement.verdict);
-        let is_known = !matches!(
-            verdict,
-            KeyVerdict::Unknown | KeyVerdict::Malformed | KeyVerdict::NoKey
-        );
-        is_known.then_some(Leak::Key)
+        keys.note_leak(text).map(Leak::Key)
     }
 
     /// The token of a challenge that is asked for.
@@ -152,7 +156,7 @@ impl Redirect {
         }
     }
 
-    fn location(&self, name: &str, target: &[u8]) -> String {
+    fn location(&self, name: &Name, target: &[u8]) -> String {
         let port = self
             .port
             .map_or_else(String::new, |port| format!(":{port}"));
@@ -173,12 +177,32 @@ impl Redirect {
     }
 }
 
-/// The name in `host` (RFC 9110, section 7.2), in lower case and without its port.
-fn name_of(host: &[u8]) -> Option<String> {
-    let host = std::str::from_utf8(host).ok()?;
-    let name = host.split_once(':').map_or(host, |(name, _)| name);
-    let name = name.strip_suffix('.').unwrap_or(name);
-    (!name.is_empty()).then(|| name.to_ascii_lowercase())
+/// The name that a client asks for, in lower case, or an address of IP without brackets.
+struct Name(String);
+
+impl Name {
+    /// What stands in `host` (RFC 9110, section 7.2), without its port.
+    fn of(host: &[u8]) -> Option<Self> {
+        let host = std::str::from_utf8(host).ok()?;
+        if let Some((address, _)) = host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+            let address: Ipv6Addr = address.parse().ok()?;
+            return Some(Self(address.to_string()));
+        }
+        let name = host.split_once(':').map_or(host, |(name, _)| name);
+        let name = name.strip_suffix('.').unwrap_or(name);
+        (!name.is_empty()).then(|| Self(name.to_ascii_lowercase()))
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // No DNS name holds a colon.
+        if self.0.contains(':') {
+            write!(to, "[{}]", self.0)
+        } else {
+            to.write_str(&self.0)
+        }
+    }
 }
 
 /// The whole of a small regular file, behind no symbolic link of its own.

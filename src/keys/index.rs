@@ -133,6 +133,11 @@ impl<'a> Judgement<'a> {
         self.entry.as_ref().filter(|_| self.is_known)
     }
 
+    /// The digest of the key, where it is one of the file's.
+    pub(super) fn known_digest(&self) -> Option<&'a [u8; 32]> {
+        self.known().map(|entry| entry.digest)
+    }
+
     /// Whose key it is; empty where it is unknown.
     #[must_use]
     pub fn consumer(&self) -> &'a str {
@@ -355,6 +360,13 @@ impl Index {
             index: self,
             now,
         }
+    }
+
+    /// Whether the key with this digest is good, or will be.
+    pub(super) fn can_be_used(&self, digest: &[u8; 32], now: Time) -> bool {
+        let is_usable = |entry: &Entry<'_>| !entry.revoked && now < entry.expires;
+        let found = self.find(digest);
+        found.is_some_and(|(entry, is_it)| is_it && is_usable(&entry))
     }
 
     /// A key, and whether it has this digest; `None` where there are no keys.

@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::SystemTime;
 
+use super::leaked::{Leaked, LeakedKey};
 use super::time::Time;
 use super::use_counts::KeyUse;
 use super::{Error, Id, Index, Judgement, Limits};
@@ -16,6 +18,7 @@ pub struct Keys {
     limits: Limits,
     /// The state of the file that was read last, faulty or not.
     seen: Mutex<Option<Fingerprint>>,
+    leaked: Leaked,
 }
 
 /// Keys that have been read.
@@ -49,6 +52,7 @@ impl Keys {
             index: RwLock::new(Arc::new(keys)),
             limits,
             seen: Mutex::new(seen),
+            leaked: Leaked::default(),
         };
         Ok(Opened { keys, warning })
     }
@@ -98,6 +102,21 @@ impl Keys {
     pub fn judge<T>(&self, presented: &[u8], judged: impl FnOnce(Judgement<'_>) -> T) -> T {
         let index = self.index.read().unwrap_or_else(PoisonError::into_inner);
         judged(index.judge(presented, Time::now()))
+    }
+
+    /// Notes that `presented` came in the clear, where it is a key of the file, good or not.
+    /// Returns its id.
+    pub fn note_leak(&self, presented: &[u8]) -> Option<Id> {
+        let digest = self.judge(presented, |judgement| judgement.known_digest().copied())?;
+        self.leaked.note(&digest, SystemTime::now());
+        Some(Id::of(&digest))
+    }
+
+    /// The keys that came in the clear and are still good, the first one first.
+    #[must_use]
+    pub fn leaked(&self) -> Vec<LeakedKey> {
+        let (index, now) = (self.index(), Time::now());
+        self.leaked.look(|digest| index.can_be_used(digest, now))
     }
 
     /// The state of the file when it was last read, faulty or not.

@@ -48,6 +48,7 @@ pub(super) fn text(snapshot: &Snapshot) -> String {
             "sent": secrets.is_sent,
             "used": secrets.used.iter().map(secret).collect::<Vec<_>>(),
         },
+        "leaked_keys": snapshot.leaked_keys.len(),
         "requests": {
             "let_in": tally.let_in,
             "denied": tally.denied,
@@ -70,6 +71,7 @@ fn secret(used: &SecretUse) -> Value {
         "last_used_seconds_ago": used.last.map(seconds),
         "clients": used.clients.iter().map(client).collect::<Vec<_>>(),
         "requests_of_other_clients": used.by_others,
+        "leaked_at": used.leaked.map(time),
     })
 }
 

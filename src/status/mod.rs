@@ -4,6 +4,7 @@
 pub mod history;
 mod html;
 mod json;
+mod leaks;
 pub mod overview;
 mod page;
 pub mod refusals;
@@ -24,7 +25,7 @@ pub fn start() {
         .into_iter()
         .chain(handlers::TABLES)
         .chain(reload::TABLES)
-        .chain([key_uses::TABLE]);
+        .chain([key_uses::TABLE, leaks::TABLE]);
     tables.for_each(metrics::register);
 }
 

@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Instant, SystemTime};
 
 use super::history::{History, PERIOD};
+use super::leaks;
 use super::refusals::{Refusals, Refused};
 use super::snapshot::{
     Backend, CertificateState, Connections, SecretsState, Snapshot, by_label, tally, verdicts,
@@ -13,6 +14,7 @@ use super::{json, page};
 use crate::auth::secrets::Secrets;
 use crate::handlers::admin;
 use crate::handlers::denied;
+use crate::keys::{Keys, LeakedKey};
 use crate::metrics::Totals;
 use crate::net::Address;
 use crate::net::tls::server::TlsServer;
@@ -34,6 +36,8 @@ pub struct Overview {
     pub checks_secret: bool,
     /// Whether a gateway here sends the current one.
     pub sends_secret: bool,
+    /// The API keys of that gateway, where it has a file of them.
+    pub keys: Option<Arc<Keys>>,
     /// Whether that gateway has no file of keys.
     pub lacks_keys: bool,
     /// The ways to backends and origins.
@@ -61,7 +65,8 @@ impl Overview {
                 let sums = tally(&totals, &verdicts(&totals));
                 overview.history.add(now, sums);
                 // Looking is what notes the time of the last use.
-                let _ = overview.secrets.usage(now);
+                let usage = overview.secrets.usage(now);
+                leaks::show(&usage, &overview.leaked_keys());
                 let _ = overview.backends(&totals, now);
                 std::thread::sleep(PERIOD);
             }
@@ -70,6 +75,11 @@ impl Overview {
             .name("samples".into())
             .spawn(keep)?;
         Ok(())
+    }
+
+    fn leaked_keys(&self) -> Vec<LeakedKey> {
+        let keys = self.keys.as_ref();
+        keys.map_or_else(Vec::new, |keys| keys.leaked())
     }
 
     fn backends(&self, totals: &Totals, now: Instant) -> Vec<Backend> {
@@ -118,6 +128,7 @@ impl Overview {
                 lacks_keys: self.lacks_keys,
                 used: self.secrets.usage(now),
             },
+            leaked_keys: self.leaked_keys(),
             tally: tally(&totals, &verdicts),
             verdicts,
             backends: self.backends(&totals, now),

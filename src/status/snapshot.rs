@@ -8,6 +8,7 @@ use super::words;
 use crate::auth::usage::SecretUse;
 use crate::handlers::counters as decisions;
 use crate::handlers::denied::DeniedClient;
+use crate::keys::LeakedKey;
 use crate::metrics::Totals;
 use crate::net::Address;
 use crate::proxy::counters::{self as backends, BackendTotals};
@@ -23,6 +24,8 @@ pub(super) struct Snapshot {
     pub(super) process: u32,
     pub(super) listeners: Vec<Address>,
     pub(super) secrets: SecretsState,
+    /// API keys that came in the clear and are still good.
+    pub(super) leaked_keys: Vec<LeakedKey>,
     pub(super) verdicts: Vec<VerdictCount>,
     pub(super) tally: Tally,
     pub(super) backends: Vec<Backend>,
@@ -111,6 +114,12 @@ impl Snapshot {
                     .to_owned(),
             );
         }
+        for (place, used) in self.secrets.used.iter().enumerate() {
+            if let Some(since) = used.leaked {
+                problems.push(leaked_secret(place, self.since(since)));
+            }
+        }
+        problems.extend(leaked_keys(&self.leaked_keys, self.now));
         for file in &self.failed_reloads {
             problems.push(format!(
                 "The file of {file} is faulty or cannot be read; what was there stays. See the log."
@@ -172,6 +181,42 @@ impl Snapshot {
         }
         problems
     }
+
+    fn since(&self, then: SystemTime) -> Duration {
+        self.now.duration_since(then).unwrap_or_default()
+    }
+}
+
+/// The secret at this place came in the clear, first so long ago.
+fn leaked_secret(place: usize, since: Duration) -> String {
+    let first = words::ago(Some(since));
+    let (which, remedy) = match place {
+        0 => ("current", "Replace it (origin-guard secret rotate)"),
+        _ => ("previous", "End the rotation (origin-guard secret finish)"),
+    };
+    format!(
+        "The {which} secret came in plain HTTP (first {first}), and whoever was on its way can \
+         know it. {remedy}, and have its sender use https; the log says who that is."
+    )
+}
+
+/// The same of keys, in one sentence that names the first few.
+fn leaked_keys(keys: &[LeakedKey], now: SystemTime) -> Option<String> {
+    const NAMED: usize = 5;
+    let since = now.duration_since(keys.first()?.since).unwrap_or_default();
+    let first = words::ago(Some(since));
+    let (named, more) = keys.split_at(keys.len().min(NAMED));
+    let named: Vec<_> = named.iter().map(|key| key.id.to_string()).collect();
+    let more = match more.len() {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    Some(format!(
+        "API keys came in plain HTTP (first {first}), and whoever was on their way can know them: \
+         {}{more}. Revoke them (origin-guard keys revoke), and have their senders use https; the \
+         log says who they are.",
+        named.join(", ")
+    ))
 }
 
 /// The value of a label in `name="value",other="value"`, as the tables of counters write it.

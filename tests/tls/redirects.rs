@@ -111,6 +111,52 @@ fn who_asks_for_a_name_of_ours_is_sent_to_https_and_others_are_not() {
 }
 
 #[test]
+fn an_address_that_a_certificate_is_for_is_a_name_of_ours() {
+    let authority = Authority::new("redirect-ip");
+    let names = "DNS:one.test,DNS:192.0.2.7,IP:127.0.0.1,IP:2001:db8::1";
+    let issued = authority.issue_as("ip", Key::EcdsaPkcs8, names, 60);
+    let port = HeldPort::new();
+    let listen = format!("tls:{},redirect:127.0.0.1:0", port.address);
+    let variables = [("LISTEN", &*listen), ("ADMIN_LISTEN", "127.0.0.1:0")];
+    let setup = Setup {
+        guard: guard(&issued, &variables),
+        _port: port,
+    };
+    let at = setup.guard.address.port();
+    for (host, name) in [
+        ("127.0.0.1", Some("127.0.0.1")),
+        ("127.0.0.1:80", Some("127.0.0.1")),
+        ("[2001:db8::1]", Some("[2001:db8::1]")),
+        ("[2001:DB8:0::1]:80", Some("[2001:db8::1]")),
+        ("one.test", Some("one.test")),
+        ("127.0.0.2", None),
+        ("[::1]", None),
+        ("[::ffff:127.0.0.1]", None),
+        // What stands there as a DNS name is no address to any client.
+        ("192.0.2.7", None),
+    ] {
+        let answer = setup.get(host, "/a", "");
+        let location = name.map(|name| format!("https://{name}:{at}/a"));
+        assert_eq!(answer.header("location"), location.as_deref(), "{host}");
+        assert_eq!(answer.status, if name.is_some() { 308 } else { 421 });
+    }
+    let shown = "one.test 192.0.2.7 127.0.0.1 2001:db8::1";
+    let variables = [&[("LISTEN", &*listen)], &issued.variables()[..]].concat();
+    let output = command()
+        .args(["check", "--local"])
+        .env("SHARED_SECRET", SECRET)
+        .envs(variables)
+        .output()
+        .expect("runs");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(said.contains(shown), "{said}");
+    let page = crate::support::metrics::get(setup.guard.second_address(), "/");
+    for name in shown.split(' ') {
+        assert!(page.contains(name), "{name}: {page}");
+    }
+}
+
+#[test]
 fn a_credential_in_the_clear_is_refused_and_said() {
     let setup = Setup::new("leaked", &[]);
     let field = format!("X-Shared-Secret: {SECRET}\r\n");

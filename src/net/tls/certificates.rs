@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::io::{self, Read as _};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -45,8 +46,11 @@ pub struct Pair {
 /// What a certificate says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Facts {
-    /// The DNS names that it is for, in lower case; `*.example.com` is one.
+    /// The DNS names that it is for, in lower case, `*.example.com` is one, and the addresses
+    /// of IP.
     pub names: Vec<String>,
+    /// Those addresses.
+    addresses: Vec<IpAddr>,
     /// Who issued it, as RFC 4514 writes it.
     pub issuer: String,
     /// Whether it is for a DNS name or an address of IP.
@@ -307,9 +311,14 @@ impl Pair {
         })
     }
 
-    /// Whether the certificate is for `name`, which is in lower case.
+    /// Whether the certificate is for `name`, which is in lower case, or for the address that
+    /// it is.
     #[must_use]
     pub fn is_for(&self, name: &str) -> bool {
+        if let Ok(address) = name.parse() {
+            // No DNS name stands for an address (RFC 9110, section 4.3.5).
+            return self.facts.addresses.contains(&address);
+        }
         let below = name.split_once('.').map_or("", |(_, below)| below);
         let matches = |pattern: &String| match pattern.strip_prefix("*.") {
             Some(parent) => parent == below,
@@ -422,7 +431,8 @@ impl Facts {
         } || own.issuer() == own.subject();
         Ok(Self {
             is_named: names.iter().any(is_name),
-            names: names.iter().filter_map(dns_name).collect(),
+            addresses: names.iter().filter_map(address).collect(),
+            names: names.iter().filter_map(name).collect(),
             is_authority,
             issuer: own.issuer().to_string(),
             not_before: system_time(own.validity().not_before),
@@ -436,11 +446,22 @@ pub(super) fn system_time(time: x509_cert::time::Time) -> SystemTime {
     SystemTime::UNIX_EPOCH + since
 }
 
-fn dns_name(name: &GeneralName) -> Option<String> {
+fn name(name: &GeneralName) -> Option<String> {
     match name {
         GeneralName::DnsName(name) => Some(name.as_str().to_ascii_lowercase()),
-        _ => None,
+        name => address(name).map(|address| address.to_string()),
     }
+}
+
+/// Four bytes of IPv4 or sixteen of IPv6 (RFC 5280, section 4.2.1.6).
+fn address(name: &GeneralName) -> Option<IpAddr> {
+    let GeneralName::IpAddress(bytes) = name else {
+        return None;
+    };
+    let bytes = bytes.as_bytes();
+    let four = || <[u8; 4]>::try_from(bytes).map(IpAddr::from);
+    let sixteen = || <[u8; 16]>::try_from(bytes).map(IpAddr::from);
+    four().or_else(|_| sixteen()).ok()
 }
 
 /// Chooses a pair by the name that the client asks for; the first one for no name and

@@ -200,7 +200,8 @@ impl TlsServer {
         clients.map_or_else(Vec::new, |clients| clients.ends().to_vec())
     }
 
-    /// Whether one of the certificates is for `name`, which is in lower case.
+    /// Whether one of the certificates is for `name`, which is in lower case, or for the address
+    /// that it is.
     #[must_use]
     pub fn is_for(&self, name: &str) -> bool {
         let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
