@@ -228,6 +228,19 @@ fn the_file_is_read_again_and_a_faulty_one_keeps_what_there_was() {
                 && line.contains(fault)
         });
         assert_eq!((status([127, 0, 0, 4]), status([127, 0, 0, 3])), (403, 200));
+        let since = Instant::now();
+        let wanted = format!("The file {path} (ALLOW_FROM_FILE) is faulty");
+        loop {
+            let health = command()
+                .args(["health", "--admin", &guard.second_address().to_string()])
+                .output()
+                .expect("runs");
+            let said = String::from_utf8(health.stdout).expect("UTF-8");
+            if said.contains(&wanted) {
+                break;
+            }
+            assert!(since.elapsed() < PATIENCE, "{said}");
+        }
         let deadline = Instant::now() + PATIENCE;
         while !metrics(guard.second_address()).contains(&format!("{last}0\n")) {
             assert!(

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crate::net::Address;
-use crate::net::tls::certificates::{PairError, RENEWAL};
+use crate::net::tls::certificates::RENEWAL;
 use crate::net::tls::client_certificates::ClientFiles;
-use crate::net::tls::server::{PairFiles, TlsServer, TlsServerError};
+use crate::net::tls::server::{PairFiles, TlsServer};
 use crate::rfc3339;
 use crate::shell;
 use crate::shown_path::ShownPath;
@@ -180,13 +180,7 @@ impl Reader<'_> {
                 Some(Arc::new(server))
             }
             Err(error) => {
-                let name = match &error {
-                    TlsServerError::Clients(error) if error.is_of_list() => CLIENT_CRL,
-                    TlsServerError::Clients(_) => CLIENT_CA,
-                    TlsServerError::Pair(error) if is_of_key(error, &files) => KEY,
-                    _ => CERT,
-                };
-                self.fault(name, error);
+                self.fault(error.variable(&files), error);
                 None
             }
         }
@@ -384,12 +378,6 @@ impl Reader<'_> {
             }
         }
     }
-}
-
-/// Whether a key of `files` is at fault.
-fn is_of_key(error: &PairError, files: &[PairFiles]) -> bool {
-    let mut files = files.iter();
-    files.any(|pair| error.is_of_key(&pair.certificate, &pair.key))
 }
 
 fn members(list: &str) -> Vec<String> {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::counters::{LAST_ALLOW_FROM, RELOAD_FAILED, RELOAD_SUCCEEDED};
+use super::faulty::FaultyFile;
 use super::watch::{Outcome, State, Watched, shown};
 use crate::metrics::Value;
 use crate::server::AllowList;
@@ -19,6 +20,10 @@ impl Watched for Arc<AllowList> {
 
     fn seen(&self) -> State {
         vec![AllowList::seen(self)]
+    }
+
+    fn faulty(&self) -> Vec<FaultyFile> {
+        vec![FaultyFile::new("ALLOW_FROM_FILE", self.path())]
     }
 
     fn reload(&mut self, number: Option<u64>, _: bool) -> Outcome {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::counters::{LAST_CERTIFICATES, RELOAD_FAILED, RELOAD_SUCCEEDED};
+use super::faulty::FaultyFile;
 use super::watch::{Outcome, State, Watched, shown, state};
 use crate::metrics::{Family, Value, labels};
 use crate::net::tls::server::{Reloaded, TlsServer, TlsServerError};
@@ -18,6 +19,8 @@ static ENDS: Family = Family {
 pub(super) struct Certificates {
     tls: Arc<TlsServer>,
     seen: State,
+    /// What the last reload found faulty.
+    faulty: Vec<FaultyFile>,
     /// When each certificate ends, in the order of the pairs.
     ends: Vec<&'static Value>,
 }
@@ -33,6 +36,7 @@ impl Certificates {
             // They have just been read; what has changed since is seen at the next look.
             seen: state(&tls.files().map(ToOwned::to_owned).collect::<Vec<_>>()),
             tls,
+            faulty: Vec::new(),
         };
         certificates.note_ends();
         certificates
@@ -59,6 +63,10 @@ impl Watched for Certificates {
         self.seen.clone()
     }
 
+    fn faulty(&self) -> Vec<FaultyFile> {
+        self.faulty.clone()
+    }
+
     fn reload(&mut self, number: Option<u64>, may_wait: bool) -> Outcome {
         // This comes before the files are opened, so that a later change is seen.
         self.seen = state(&self.paths());
@@ -76,6 +84,14 @@ impl Watched for Certificates {
         }
         if may_wait && faults.iter().any(TlsServerError::may_settle) {
             return Outcome::Unsettled;
+        }
+        let pairs = self.tls.pair_files();
+        self.faulty.clear();
+        for fault in &faults {
+            let file = FaultyFile::new(fault.variable(pairs), fault.path());
+            if !self.faulty.contains(&file) {
+                self.faulty.push(file);
+            }
         }
         RELOAD_FAILED.increment();
         for fault in faults {

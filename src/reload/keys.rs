@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::counters::{LAST_KEYS, RELOAD_FAILED, RELOAD_SUCCEEDED};
+use super::faulty::FaultyFile;
 use super::watch::{Outcome, State, Watched};
 use crate::keys::{Keys, Opened};
 use crate::metrics::Value;
@@ -19,6 +20,10 @@ impl Watched for Arc<Keys> {
 
     fn seen(&self) -> State {
         vec![Keys::seen(self)]
+    }
+
+    fn faulty(&self) -> Vec<FaultyFile> {
+        vec![FaultyFile::new("API_KEYS_FILE", Some(Keys::path(self)))]
     }
 
     fn reload(&mut self, _: Option<u64>, _: bool) -> Outcome {

@@ -7,6 +7,7 @@
 mod allow_from;
 mod certificates;
 mod counters;
+mod faulty;
 mod keys;
 mod pending;
 mod secrets;
@@ -25,6 +26,7 @@ use crate::signals;
 
 use certificates::Certificates;
 pub(crate) use counters::{TABLES, failed_files};
+pub(crate) use faulty::{FaultyFile, faulty_files};
 use pending::Pending;
 use secrets::SecretFile;
 use watch::{Request, spawn};

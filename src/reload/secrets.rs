@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::counters::{LAST_SECRETS, RELOAD_FAILED, RELOAD_IGNORED, RELOAD_SUCCEEDED};
+use super::faulty::FaultyFile;
 use super::watch::{Outcome, State, Watched, shown};
 use crate::auth::secret_source::Source;
 use crate::auth::secrets::Secrets;
@@ -32,6 +33,14 @@ impl Watched for SecretFile {
 
     fn seen(&self) -> State {
         vec![self.seen]
+    }
+
+    fn faulty(&self) -> Vec<FaultyFile> {
+        let name = match self.source {
+            Source::Credential(_) => "the credential shared-secret",
+            _ => "SHARED_SECRET_FILE",
+        };
+        vec![FaultyFile::new(name, self.source.path())]
     }
 
     fn reload(&mut self, number: Option<u64>, _: bool) -> Outcome {

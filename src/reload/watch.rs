@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
+use super::faulty::{self, FaultyFile};
 use super::pending::Pending;
 use crate::metrics::Value;
 use crate::private_file::Fingerprint;
@@ -36,6 +37,8 @@ pub(super) trait Watched: Send + 'static {
     fn paths(&self) -> Vec<PathBuf>;
     /// Their state when they were last read, faulty or not.
     fn seen(&self) -> State;
+    /// What the last reload found faulty, as the operator is told it.
+    fn faulty(&self) -> Vec<FaultyFile>;
     /// Reads them again. `number` counts the signals; it is `None` where a file has
     /// changed. Only where it `may_wait` it may find that they have to settle.
     fn reload(&mut self, number: Option<u64>, may_wait: bool) -> Outcome;
@@ -62,18 +65,18 @@ pub(super) struct Request {
     pub(super) _pending: Arc<Pending>,
 }
 
-pub(super) fn spawn<W: Watched>(name: &str, file: W) -> io::Result<Sender<Request>> {
+pub(super) fn spawn<W: Watched>(name: &'static str, file: W) -> io::Result<Sender<Request>> {
     let (to, requests) = channel();
     if !file.paths().is_empty() {
         file.last_reload().set(1.0);
     }
     std::thread::Builder::new()
         .name(name.into())
-        .spawn(move || watch(file, &requests))?;
+        .spawn(move || watch(name, file, &requests))?;
     Ok(to)
 }
 
-fn watch<W: Watched>(mut file: W, requests: &Receiver<Request>) {
+fn watch<W: Watched>(name: &'static str, mut file: W, requests: &Receiver<Request>) {
     // The state at the last look where it is not the one that was read, and the number of
     // looks since it first was another one.
     let mut fresh: Option<(State, u32)> = None;
@@ -124,6 +127,7 @@ fn watch<W: Watched>(mut file: W, requests: &Receiver<Request>) {
         }
         unsettled = None;
         let succeeded = outcome == Outcome::Succeeded;
+        faulty::note(name, if succeeded { Vec::new() } else { file.faulty() });
         file.last_reload().set(if succeeded { 1.0 } else { 0.0 });
         failed = (!succeeded).then(Instant::now);
     }

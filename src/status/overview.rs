@@ -139,7 +139,7 @@ impl Overview {
                 closed,
             },
             denied: denied::most_denied(now),
-            failed_reloads: reload::failed_files().collect(),
+            failed_reloads: reload::faulty_files(),
             rates: self.history.rates(now),
         }
     }

@@ -13,6 +13,7 @@ use crate::metrics::Totals;
 use crate::net::Address;
 use crate::proxy::counters::{self as backends, BackendTotals};
 use crate::proxy::upstream::BackendState;
+use crate::reload::FaultyFile;
 
 /// A certificate that ends sooner than this is a problem.
 const SOON: Duration = Duration::from_secs(14 * 86_400);
@@ -32,7 +33,7 @@ pub(super) struct Snapshot {
     pub(super) certificates: Vec<CertificateState>,
     pub(super) connections: Connections,
     pub(super) denied: Vec<DeniedClient>,
-    pub(super) failed_reloads: Vec<&'static str>,
+    pub(super) failed_reloads: Vec<FaultyFile>,
     pub(super) rates: Vec<Rates>,
 }
 
@@ -122,7 +123,7 @@ impl Snapshot {
         problems.extend(leaked_keys(&self.leaked_keys, self.now));
         for file in &self.failed_reloads {
             problems.push(format!(
-                "The file of {file} is faulty or cannot be read; what was there stays. See the log."
+                "{file} is faulty or cannot be read; what was there stays. See the log."
             ));
         }
         for certificate in &self.certificates {

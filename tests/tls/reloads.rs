@@ -241,6 +241,19 @@ fn a_pair_that_stays_mismatched_is_an_error_and_the_old_one_serves_on() {
     wait_until_presented(&guard, &authority, &first);
     let gauge = r#"last_reload_successful{file="certificates"}"#;
     assert!(metric(&guard, gauge) < 1.0);
+    let since = Instant::now();
+    let wanted = format!("The file {} (TLS_KEY) is faulty", key.display());
+    loop {
+        let health = command()
+            .args(["health", "--admin", &guard.second_address().to_string()])
+            .output()
+            .expect("runs");
+        let said = String::from_utf8(health.stdout).expect("UTF-8");
+        if said.contains(&wanted) {
+            break;
+        }
+        assert!(since.elapsed() < PATIENCE, "{said}");
+    }
     put(&second.key, &key);
     wait_until_presented(&guard, &authority, &second);
     assert!(metric(&guard, gauge) > 0.0);

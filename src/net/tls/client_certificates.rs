@@ -71,6 +71,16 @@ impl ClientFilesError {
                 | Self::Rejected(VerifierBuilderError::InvalidCrl(_))
         )
     }
+
+    /// The file at fault, where it is one alone.
+    #[must_use]
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Self::File(error) | Self::ListFile(error) => Some(error.path()),
+            Self::NoAuthority(path) | Self::NoList(path) => Some(path),
+            Self::Rejected(_) => None,
+        }
+    }
 }
 
 impl fmt::Display for ClientFilesError {

@@ -208,6 +208,12 @@ impl TlsServer {
         current.pairs.iter().any(|pair| pair.is_for(name))
     }
 
+    /// The files of the pairs.
+    #[must_use]
+    pub fn pair_files(&self) -> &[PairFiles] {
+        &self.files
+    }
+
     /// The files that all this is read from.
     pub fn files(&self) -> impl Iterator<Item = &Path> {
         let pairs = self.files.iter();
@@ -232,6 +238,31 @@ impl TlsServerError {
     #[must_use]
     pub fn may_settle(&self) -> bool {
         matches!(self, Self::Pair(error) if error.may_settle())
+    }
+
+    /// The variable that names the file at fault, where `pairs` are the files of the pairs.
+    #[must_use]
+    pub fn variable(&self, pairs: &[PairFiles]) -> &'static str {
+        let is_of_key = |error: &PairError| {
+            let mut pairs = pairs.iter();
+            pairs.any(|pair| error.is_of_key(&pair.certificate, &pair.key))
+        };
+        match self {
+            Self::Clients(error) if error.is_of_list() => "TLS_CLIENT_CRL",
+            Self::Clients(_) => "TLS_CLIENT_CA",
+            Self::Pair(error) if is_of_key(error) => "TLS_KEY",
+            Self::Pair(_) | Self::Rustls(_) => "TLS_CERT",
+        }
+    }
+
+    /// The file at fault, where it is one alone.
+    #[must_use]
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Pair(error) => Some(error.path()),
+            Self::Clients(error) => error.path(),
+            Self::Rustls(_) => None,
+        }
     }
 }
 
