@@ -32,7 +32,8 @@ run:
 		read -r BACKEND <"$$folder/url"; \
 	fi; \
 	secret=$$(od -An -N24 -tx1 /dev/urandom | tr -d ' \n'); \
-	SHARED_SECRET=$$secret BACKEND=$$BACKEND LISTEN=$${LISTEN:-127.0.0.1:8888} $(RUN) 2>&1 | \
+	{ SHARED_SECRET=$$secret BACKEND=$$BACKEND LISTEN=$${LISTEN:-127.0.0.1:8888} $(RUN) 2>&1; \
+	echo $$? >"$$folder/status"; } | \
 	while IFS= read -r line; do \
 		printf '%s\n' "$$line"; \
 		case $$line in \
@@ -43,7 +44,8 @@ run:
 		esac; \
 		printf '\ntry it; without the header it is refused:\n\n'; \
 		printf '  curl -i -H "X-Shared-Secret: %s" %s/hello\n\n' "$$secret" "$$at"; \
-	done
+	done; \
+	exit "$$(cat "$$folder/status")"
 
 # All tests. With REQUIRE_ALL=1 a test that is skipped for want of a server fails.
 test:

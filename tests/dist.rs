@@ -124,6 +124,22 @@ fn the_static_binary_needs_no_other_file() {
 }
 
 #[test]
+fn make_run_fails_where_the_guard_does() {
+    let output = Command::new("make")
+        .args(["--silent", "-C", PROJECT, "run", "CARGO=true"])
+        .arg(format!("RUN={}", env!("CARGO_BIN_EXE_origin-guard")))
+        .env("BACKEND", "ftp://127.0.0.1")
+        .env_remove("MAKEFLAGS")
+        .output()
+        .expect("make");
+    let (said, error) = (&output.stdout, String::from_utf8_lossy(&output.stderr));
+    assert!(String::from_utf8_lossy(said).contains("BACKEND"), "{error}");
+    // make's own status is 2 where a command fails, and it says the command's.
+    assert_eq!(output.status.code(), Some(2), "{error}");
+    assert!(error.contains("Error 78"), "{error}");
+}
+
+#[test]
 fn the_line_that_make_run_prints_works() {
     if !installed("curl", "apt install curl") {
         return;

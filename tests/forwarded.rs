@@ -187,6 +187,23 @@ fn each_failure_of_a_backend_has_its_reason() {
 }
 
 #[test]
+fn a_socket_that_is_missing_is_logged_in_the_words_that_check_has() {
+    let url = "http://unix:/nonexistent/app.sock";
+    let variables = [
+        ("SHARED_SECRET", SECRET),
+        ("BACKEND", url),
+        ("LISTEN", "127.0.0.1:0"),
+    ];
+    let guard = Guard::with(&variables);
+    assert_eq!(guard.ask(granted("GET", "/", "")).status, 502);
+    let words = "No such file or directory (os error 2)";
+    guard.wait_for_log(|line| line.ends_with(&format!(" detail=\"{words}\"")));
+    let check = command().arg("check").envs(variables).output();
+    let said = String::from_utf8(check.expect("runs").stdout).expect("UTF-8");
+    assert!(said.contains(words), "{said}");
+}
+
+#[test]
 fn a_backend_that_refuses_is_logged_though_another_one_answers() {
     let backend = Backend::start();
     backend.answer("/hello", HELLO, End::Close);
@@ -194,8 +211,9 @@ fn a_backend_that_refuses_is_logged_though_another_one_answers() {
     let dead = closed.address;
     let guard = guard(&[dead, backend.address], &[]);
     let since = Instant::now();
-    let refused =
-        format!("backend_failed reason=refused backend={dead} detail=\"connection refused\"");
+    let refused = format!(
+        "backend_failed reason=refused backend={dead} detail=\"Connection refused (os error 111)\""
+    );
     // The two take turns.
     while !guard.log().contains(&refused) {
         assert_eq!(guard.ask(granted("GET", "/hello", "")).status, 200);

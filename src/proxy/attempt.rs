@@ -59,7 +59,7 @@ pub struct Attempt {
     /// How long to wait for room in the backlog of a Unix socket.
     unix_retry: Duration,
     /// Why the last address of this backend took no connection.
-    error: Option<ErrorKind>,
+    error: Option<String>,
     /// When the attempt at the present address ends.
     deadline: Instant,
 }
@@ -216,7 +216,7 @@ impl Attempt {
                     self.unix_retry = (self.unix_retry * 2).min(LONGEST_UNIX_RETRY);
                     return Ok(());
                 }
-                Err(error) => self.error = Some(error.kind()),
+                Err(error) => self.error = Some(error.to_string()),
             }
             self.next_address += 1;
             self.deadline = context.now + context.relay.limits.connect_timeout;
@@ -259,7 +259,7 @@ impl Attempt {
                     }
                     Ok(false) => return Ok(false),
                     Err(error) => {
-                        self.error = Some(error.kind());
+                        self.error = Some(error.to_string());
                         Failure::Refused
                     }
                 }
