@@ -86,7 +86,7 @@ impl Held {
             let mut answers = answering.iter();
             let answer = answers.find(|one| one.address == taken.address);
             match answer.filter(|answer| answer.is_another(served)) {
-                Some(answer) => findings.push(answer.fault(&taken)),
+                Some(answer) => findings.push(answer.warning(&taken)),
                 None => left.push(taken),
             }
         }
@@ -162,7 +162,7 @@ impl Answering {
     }
 
     /// Whether it says where it listens, and that is at none of `served`. Nobody gains by a
-    /// lie, which makes a fault of a warning.
+    /// lie, which earns a warning in any case.
     fn is_another(&self, served: &[Address]) -> bool {
         let is_one = |listener: &String| {
             let said = config::addresses(listener).unwrap_or_default();
@@ -176,23 +176,24 @@ impl Answering {
         has_all && !self.listeners.iter().any(is_one)
     }
 
-    /// What is `taken` is the operator's address of another guard.
-    fn fault(&self, taken: &Taken) -> Finding {
+    /// What is `taken` is the operator's address of another guard, or of this one, whose
+    /// addresses have changed since it was started.
+    fn warning(&self, taken: &Taken) -> Finding {
         let process = match taken.by {
             By::Guard(process) | By::Stranger(process, _) => Some(process),
             _ => None,
         };
-        let process = process.map_or(String::new(), |process| format!(", process {process}"));
+        let process = process.map_or(String::new(), |process| format!(", process {process},"));
         Finding::new(
-            Level::Fault,
+            Level::Warning,
             taken.variable,
             format_args!(
-                "{} is held by another guard{process}, which listens at {}",
+                "{} is held by a guard{process} that listens elsewhere, at {}",
                 taken.address,
                 self.listeners.join(" and ")
             ),
-            "choose another address; if it is this guard with another LISTEN, stop it before the \
-             new one starts, or look without binding: origin-guard check --local",
+            "in order if that guard ends before one with these settings starts; one that is to \
+             run beside it needs another address here",
         )
     }
 }
