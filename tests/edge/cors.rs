@@ -157,7 +157,7 @@ fn no_list_lets_everybody_in() {
         ("https://app.example,null", "sandboxed"),
         ("https://app.example/", "not an origin"),
         ("https://*.example", "not an origin"),
-        ("https://app.example:443", "leave it out"),
+        ("https://app.example:443", "leave out the port"),
     ] {
         let mut check = command();
         check.args(["check", "--local"]).envs([
