@@ -15,7 +15,7 @@ use rustls::pki_types::pem::PemObject as _;
 
 use crate::authority::{Authority, Issued, Key};
 use crate::client::TlsClient;
-use crate::support::metrics::{metrics, value};
+use crate::support::metrics::{metrics, value, wait_for};
 use crate::support::{Answer, Guard, PATIENCE, SECRET, command, complaints, granted_request};
 
 /// Puts the files of `issued` at `chain` and `key` by renaming, the certificate first.
@@ -239,8 +239,9 @@ fn a_pair_that_stays_mismatched_is_an_error_and_the_old_one_serves_on() {
     assert!(line.contains("does not go with its certificate"), "{line}");
     assert!(line.contains("key.pem"), "{line}");
     wait_until_presented(&guard, &authority, &first);
-    let gauge = r#"last_reload_successful{file="certificates"}"#;
-    assert!(metric(&guard, gauge) < 1.0);
+    // It is set once the log has the line.
+    let gauge = |value| format!("last_reload_successful{{file=\"certificates\"}} {value}");
+    wait_for(guard.second_address(), &[gauge(0)]);
     let since = Instant::now();
     let wanted = format!("The file {} (TLS_KEY) is faulty", key.display());
     loop {
@@ -256,7 +257,7 @@ fn a_pair_that_stays_mismatched_is_an_error_and_the_old_one_serves_on() {
     }
     put(&second.key, &key);
     wait_until_presented(&guard, &authority, &second);
-    assert!(metric(&guard, gauge) > 0.0);
+    wait_for(guard.second_address(), &[gauge(1)]);
 }
 
 #[test]
