@@ -113,7 +113,11 @@ install: $(if $(filter $(DIST),$(BINARY)),dist)
 	$(BINARY) print completions-bash >$(SHARE)/bash-completion/completions/origin-guard
 	$(BINARY) print completions-zsh >$(SHARE)/zsh/vendor-completions/_origin-guard
 	$(BINARY) print completions-fish >$(SHARE)/fish/vendor_completions.d/origin-guard.fish
-	install -m 0644 README.md docs/*.md docs/*.png $(SHARE)/doc/origin-guard/
+	install -m 0644 docs/*.md docs/*.png CHANGELOG.md CONTRIBUTING.md SECURITY.md LICENSE-* \
+		$(SHARE)/doc/origin-guard/
+# There the docs lie beside it.
+	sed 's|(docs/|(|g' README.md >$(SHARE)/doc/origin-guard/README.md
+	chmod 0644 $(SHARE)/doc/origin-guard/README.md
 
 # The package for Debian, of BINARY, in target/release-artifacts.
 deb: $(if $(filter $(DIST),$(BINARY)),dist)
