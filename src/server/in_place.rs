@@ -86,8 +86,10 @@ impl InPlaceWorker {
     pub fn run(&mut self) -> io::Result<bool> {
         let mut moved = false;
         loop {
+            // What a turn without events does can bring events of its own.
+            let had_more = self.worker.has_more_to_do();
             self.worker.turn(&mut self.events, Some(Duration::ZERO))?;
-            if self.events.is_empty() && !self.worker.has_more_to_do() {
+            if self.events.is_empty() && !had_more && !self.worker.has_more_to_do() {
                 return Ok(moved);
             }
             moved = true;
