@@ -17,11 +17,22 @@ use crate::support::{PATIENCE, installed};
 
 const PROJECT: &str = env!("CARGO_MANIFEST_DIR");
 
+/// Where systemd keeps its groups in the first version of cgroups(7).
+const GROUPS: &str = "/sys/fs/cgroup/systemd";
+/// Runs systemd-nspawn(1) in a group of the name that comes first, where that can be made: its
+/// machines share one otherwise, and one that ends a service removes the group that another
+/// has just made for its own.
+const IN_A_GROUP_OF_ITS_OWN: &str = "group=/sys/fs/cgroup/systemd/$1; shift; \
+    if mkdir \"$group\" 2>/dev/null; then echo $$ >\"$group/cgroup.procs\"; fi; \
+    exec systemd-nspawn \"$@\"";
+
 /// A booted machine; gone when dropped.
 pub(crate) struct Machine {
     container: Child,
     /// Its process 1, as seen from here.
     leader: i32,
+    /// Its group of control groups, if it has one.
+    group: PathBuf,
 }
 
 impl Machine {
@@ -39,7 +50,8 @@ impl Machine {
         }
         let number = NUMBER.fetch_add(1, SeqCst);
         let name = format!("origin-guard-{}-{number}", std::process::id());
-        let mut container = Command::new("systemd-nspawn")
+        let mut container = Command::new("/bin/sh")
+            .args(["-c", IN_A_GROUP_OF_ITS_OWN, "sh", &name])
             .args(["--quiet", "--boot", "--register=no", "--keep-unit"])
             .args(["--private-network", "--volatile=overlay"])
             .arg(format!("--machine={name}"))
@@ -70,7 +82,12 @@ impl Machine {
         };
         let mut console = container.stdout.take().expect("piped");
         std::thread::spawn(move || std::io::copy(&mut console, &mut std::io::sink()));
-        let machine = Self { container, leader };
+        let group = Path::new(GROUPS).join(&name);
+        let machine = Self {
+            container,
+            leader,
+            group,
+        };
         loop {
             let state = machine.try_sh("systemctl is-system-running");
             let state = String::from_utf8_lossy(&state.stdout).trim().to_owned();
@@ -195,7 +212,18 @@ impl Drop for Machine {
         }
         let _ = self.container.kill();
         let _ = self.container.wait();
+        remove_groups(&self.group);
     }
+}
+
+/// Its processes have ended, and a folder of cgroups(7) goes once those below it have gone.
+fn remove_groups(group: &Path) {
+    for below in fs::read_dir(group).into_iter().flatten().flatten() {
+        if below.file_type().is_ok_and(|kind| kind.is_dir()) {
+            remove_groups(&below.path());
+        }
+    }
+    let _ = fs::remove_dir(group);
 }
 
 /// The child of `container` that is process 1 of a namespace; others come before it.
