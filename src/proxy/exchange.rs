@@ -309,9 +309,9 @@ impl Exchange {
         let connecting = self.attempt.advance(&mut context.attempt)?;
         let (relay, now) = (context.attempt.relay, context.attempt.now);
         let had_answer = self.has_answered();
-        let sends_at = Instant::now();
+        let sends_at = self.has_more_to_send().then(Instant::now);
         let sent = self.send_request(client, context)?;
-        if sent && !had_answer {
+        if let Some(sends_at) = sends_at.filter(|_| sent && !had_answer) {
             self.report.sent(sends_at, now);
         }
         let answered = self.receive_answer(client, context);

@@ -12,6 +12,11 @@ use crate::proxy::relay::Relay;
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 impl Exchange {
+    /// Whether a part of the request is not sent yet, or has not come.
+    pub(super) fn has_more_to_send(&self) -> bool {
+        !(self.head_sent && self.request.is_done() && self.to_backend.is_empty())
+    }
+
     /// Sends what there is of the request.
     pub(super) fn send_request(
         &mut self,
