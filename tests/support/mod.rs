@@ -6,6 +6,7 @@
 pub mod browser;
 pub mod corpus;
 pub mod folder;
+pub mod health;
 pub mod keys;
 pub mod metrics;
 pub mod page;

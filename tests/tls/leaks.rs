@@ -8,10 +8,11 @@ use serde_json::Value;
 
 use crate::authority::{Authority, Key};
 use crate::support::folder::Folder;
+use crate::support::health;
 use crate::support::keys::KeyFile;
 use crate::support::metrics::{self, wait_for};
 use crate::support::port::HeldPort;
-use crate::support::{Answer, Guard, PATIENCE, SECRET, command};
+use crate::support::{Answer, Guard, PATIENCE, SECRET};
 
 const FRESH: &str = "fresh-secret-0f3b7c19d2e84a56";
 
@@ -72,11 +73,7 @@ impl Setup {
     /// The problems, as `/status`, the page and `health` have them.
     fn problems(&self) -> Vec<String> {
         let status = self.status();
-        let health = command()
-            .args(["health", "--admin", &self.admin.to_string()])
-            .output()
-            .expect("runs");
-        let health = String::from_utf8_lossy(&health.stdout).into_owned();
+        let health = health::line(self.admin);
         let page = metrics::get(self.admin, "/");
         for said in [&status.to_string(), &health, &page] {
             for held in [SECRET, FRESH, &self.key] {

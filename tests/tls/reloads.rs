@@ -15,6 +15,7 @@ use rustls::pki_types::pem::PemObject as _;
 
 use crate::authority::{Authority, Issued, Key};
 use crate::client::TlsClient;
+use crate::support::health;
 use crate::support::metrics::{metrics, value, wait_for};
 use crate::support::{Answer, Guard, PATIENCE, SECRET, command, complaints, granted_request};
 
@@ -242,19 +243,8 @@ fn a_pair_that_stays_mismatched_is_an_error_and_the_old_one_serves_on() {
     // It is set once the log has the line.
     let gauge = |value| format!("last_reload_successful{{file=\"certificates\"}} {value}");
     wait_for(guard.second_address(), &[gauge(0)]);
-    let since = Instant::now();
     let wanted = format!("The file {} (TLS_KEY) is faulty", key.display());
-    loop {
-        let health = command()
-            .args(["health", "--admin", &guard.second_address().to_string()])
-            .output()
-            .expect("runs");
-        let said = String::from_utf8(health.stdout).expect("UTF-8");
-        if said.contains(&wanted) {
-            break;
-        }
-        assert!(since.elapsed() < PATIENCE, "{said}");
-    }
+    health::wait_for(guard.second_address(), &wanted);
     put(&second.key, &key);
     wait_until_presented(&guard, &authority, &second);
     wait_for(guard.second_address(), &[gauge(1)]);
